@@ -1,0 +1,129 @@
+"""The command line. Exit codes: 0 done, 1 a failure while working, 2 bad usage or config."""
+
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paft import __version__
+from paft.console import Console
+from paft.errors import UserError
+from paft.files import storage_problem
+
+if TYPE_CHECKING:
+    from paft.config import Config
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config; examples/ has some.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the config's.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The run directory; by default runs/ and the config's name.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"paft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Fine-tune language models to answer the task and not the wording of the prompt."""
+
+
+@app.command()
+def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
+    """Fine-tune with each method of a config and measure each on unseen prompts; resumable."""
+    from paft.runner import run as work
+
+    work(*_prepared(config, overrides, output, quiet))
+    _show(output or _default_output(config))
+
+
+@app.command()
+def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
+    """Measure how much a model, or a model with an adapter, depends on the wording of the prompt."""
+    from paft.runner import evaluate as work
+
+    work(*_prepared(config, overrides, output or _default_output(config, "-evaluate"), quiet))
+    _show(output or _default_output(config, "-evaluate"))
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run directory.")] = Path("runs/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Show the whole of it on an embedded model and task: no key, no hub, no GPU, a few minutes."""
+    from paft.runner import run as work
+
+    config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
+    work(*_prepared(config, None, output, quiet))
+    _show(output)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or several run directories.")],
+) -> None:
+    """Write the report of each run anew and show the methods of all of them side by side."""
+    from paft.reporting.report import compare, write_report
+
+    print(compare([write_report(path) for path in runs]))
+
+
+def _prepared(
+    config: Path, overrides: list[str] | None, output: Path | None, quiet: bool
+) -> "tuple[Config, Path, Console]":
+    from paft.config import load_config
+
+    return load_config(config, overrides), output or _default_output(config), Console(quiet=quiet)
+
+
+def _default_output(config: Path, suffix: str = "") -> Path:
+    return Path("runs") / f"{config.stem}{suffix}"
+
+
+def _show(output: Path) -> None:
+    from paft.reporting.read import read_run
+    from paft.reporting.terminal import show
+
+    show(read_run(output))
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        problem = storage_problem(error)
+        if problem is None:
+            raise
+        _fail(problem)
+    except KeyboardInterrupt:
+        print("\npaft: stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _fail(line: str) -> None:
+    print(f"paft: error: {line}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

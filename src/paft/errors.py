@@ -1,0 +1,16 @@
+"""Errors that are part of the interface: what the user can mend, said in one line."""
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake the user can mend. The command line prints it as one line and exits with 2."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the list of known names."""
+    from rapidfuzz import process
+
+    names = [str(k) for k in known]
+    best = process.extractOne(name, names, score_cutoff=60)
+    return f"; did you mean {best[0]!r}?" if best else f"; known: {', '.join(names)}"

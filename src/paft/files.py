@@ -1,0 +1,83 @@
+"""Reading and writing files so that nothing is half written and every fault names its place."""
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paft.errors import UserError
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield ``(line number, object)`` of a JSON lines file.
+
+    Raises:
+        UserError: the file cannot be read, or a line is empty, torn or not an object.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot read: {error.strerror}") from None
+    if lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise UserError(f"{path}: the file is empty")
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            raise UserError(f"{path}:{number}: empty line; remove it")
+        try:
+            row = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
+            raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); mend the line") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write JSON lines, all or nothing."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it into place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+STORAGE_ERRORS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the folder is read-only; choose another --output",
+    errno.EACCES: "no permission; choose another --output or mend the permissions",
+    errno.EPERM: "no permission; choose another --output or mend the permissions",
+    errno.ENOTDIR: "a part of the path is a file; choose another --output",
+    errno.EISDIR: "a folder is in the way of a file; choose another --output",
+}
+
+
+def storage_problem(error: OSError) -> str | None:
+    """Return one line for an error of the disk that the user can mend, None for any other."""
+    mend = STORAGE_ERRORS.get(error.errno or 0)
+    if mend is None:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}cannot write: {mend} and run the same command again; finished work is kept"

@@ -1,0 +1,1 @@
+"""Stage 1: prompts as templates, from files or from the bank, screened and split."""

@@ -1,0 +1,84 @@
+"""The prompt sets of a run: loaded, screened, and proved disjoint."""
+
+from dataclasses import dataclass
+
+from paft.config import PromptsConfig, UserPrompt
+from paft.errors import UserError
+from paft.prompts.files import load_prompts
+from paft.prompts.screen import Screened, counts, defect, overlap, screen
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+
+
+@dataclass(frozen=True)
+class PromptSets:
+    """The prompts of a run, and what was screened out of them as ``(split, screened)``."""
+
+    train: list[Prompt]
+    test: list[Prompt]
+    user: Prompt | None
+    screened: list[tuple[str, Screened]]
+
+    def trained_on(self, method: str) -> list[Prompt]:
+        """Return the prompts that a method is trained on; the base model on none."""
+        if method == "user":
+            return [self.user] if self.user else []
+        return self.train if method == "paft" else []
+
+    def notes(self) -> list[str]:
+        """Return one line for each split that lost prompts."""
+        lines = []
+        for split in ("train", "test"):
+            left_out = [s for where, s in self.screened if where == split]
+            if left_out:
+                first = left_out[0]
+                lines.append(
+                    f"{len(left_out)} {split} prompt(s) screened out ({counts(left_out)}); "
+                    f"the first, {first.prompt.id}: {first.reason}"
+                )
+        return lines
+
+
+def prepare_prompts(
+    config: PromptsConfig, task: Task, examples: list[Example], methods: list[str], seed: int
+) -> PromptSets:
+    """Load the prompts that the methods need, leave out the defective ones, refuse leakage.
+
+    Raises:
+        UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
+    """
+    train, train_out = _split(config, "train", task, examples, seed) if "paft" in methods else ([], [])
+    test, test_out = _split(config, "test", task, examples, seed)
+    user = _user(config.user, task) if "user" in methods else None
+    for name, known in (("training prompt", train), ("prompt of the method user", [user] if user else [])):
+        if shared := overlap(known, test):
+            raise UserError(
+                f"config key prompts.test: {len(shared)} test prompt(s) repeat a {name} up to case, spacing and "
+                f"punctuation (first: test prompt {shared[0][1].id}); test prompts must be unseen, remove them"
+            )
+    screened = [("train", s) for s in train_out] + [("test", s) for s in test_out]
+    return PromptSets(train, test, user, screened)
+
+
+def _split(
+    config: PromptsConfig, split: str, task: Task, examples: list[Example], seed: int
+) -> tuple[list[Prompt], list[Screened]]:
+    source = getattr(config, split)
+    if source is None:
+        raise UserError(f"config key prompts.{split} is missing")
+    kept, out = screen(load_prompts(source, split, seed), task, examples)
+    if not kept:
+        raise UserError(
+            f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
+            f"({counts(out)}); the first: {out[0].reason}"
+        )
+    return kept, out
+
+
+def _user(config: UserPrompt | None, task: Task) -> Prompt:
+    if config is None:
+        raise UserError("config key prompts.user is missing: the method 'user' trains on this prompt")
+    prompt = Prompt(config.text, config.system or None, source="user")
+    if fault := defect(prompt, task):
+        raise UserError(f"config key prompts.user: {fault[1]}")
+    return prompt

@@ -1,0 +1,68 @@
+"""The distribution of accuracy over prompts, a row a method, every prompt a mark."""
+
+from pathlib import Path
+
+import altair as alt
+
+from paft.files import replacing
+from paft.reporting.read import RunResult
+
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+
+
+def write_figure(result: RunResult, folder: Path) -> None:
+    """Write ``accuracy.png`` and ``accuracy.svg``."""
+    chart = accuracy_chart(result)
+    with replacing(folder / "accuracy.svg") as temporary:
+        chart.save(str(temporary), format="svg")
+    with replacing(folder / "accuracy.png") as temporary:
+        chart.save(str(temporary), format="png", ppi=144)
+
+
+def accuracy_chart(result: RunResult) -> alt.VConcatChart:
+    """Return the chart: for each method a density, a tick for each prompt and the mean as a line."""
+    names = [method.name for method in result.methods]
+    rows = [
+        {
+            "method": method.name,
+            "prompt": result.prompt_texts.get(prompt, prompt),
+            "accuracy": 100 * accuracy,
+        }
+        for method in result.methods
+        for prompt, accuracy in zip(method.prompt_ids, method.summary.per_prompt, strict=True)
+    ]
+    panels = []
+    for index, method in enumerate(result.methods):
+        data = alt.Data(values=[row for row in rows if row["method"] == method.name])
+        last = index == len(names) - 1
+        axis = alt.X("accuracy:Q").scale(domain=[0, 100])
+        axis = (
+            axis.title("Accuracy under one prompt, %")
+            if last
+            else axis.title(None).axis(labels=False, ticks=False)
+        )
+        colour = alt.value(COLOURS[index % len(COLOURS)])
+        density = (
+            alt.Chart(data)
+            .transform_density("accuracy", as_=["accuracy", "density"], extent=[0, 100], bandwidth=2.5)
+            .mark_area(opacity=0.35)
+            .encode(x=axis, y=alt.Y("density:Q").title(None).axis(None), color=colour)
+        )
+        ticks = (
+            alt.Chart(data)
+            .mark_tick(thickness=1.5, size=14, yOffset=-7)
+            .encode(x=axis, y=alt.value(64), color=colour, tooltip=["accuracy:Q", "prompt:N"])
+        )
+        mean = alt.Chart(data).mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
+        summary = method.summary
+        figures = f"{summary.mean * 100:.1f} ± {summary.std * 100:.1f} %, worst {summary.worst * 100:.1f}"
+        title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
+        panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
+    size = result.methods[0].summary
+    heading = f"{result.config['task']['name']}: accuracy over {size.prompts} unseen prompts"
+    return (
+        alt.vconcat(*panels, spacing=6)
+        .properties(title=alt.TitleParams(heading, anchor="start", fontSize=15), background="white", padding=12)
+        .configure_view(stroke=None)
+    )

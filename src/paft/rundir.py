@@ -1,0 +1,136 @@
+"""The run directory: which config it belongs to, who works on it, where its files are."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paft import __version__
+from paft.config import Config
+from paft.errors import UserError
+from paft.files import write_text
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
+
+
+class RunDirectory:
+    """``RUN/`` as ``docs/design.md`` lays it out."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config_file = path / "config.yaml"
+
+    def method(self, name: str) -> Path:
+        """Return the folder of a method."""
+        return self.path / "methods" / name
+
+    def prompts(self, name: str) -> Path:
+        """Return the prompt file of that name."""
+        return self.path / "prompts" / f"{name}.jsonl"
+
+    def claim(self, config: Config, facts: dict[str, Any]) -> bool:
+        """Make the directory this config's; return True where it already was.
+
+        Args:
+            facts: what the report needs and the config leaves open, such as the chance level.
+
+        Raises:
+            UserError: it belongs to another config, or holds something that is no run.
+        """
+        tree = _resolved(config)
+        if not self.config_file.is_file():
+            if self.path.is_dir() and any(p.name != ".lock" for p in self.path.iterdir()):
+                raise UserError(f"{self.path}: the folder is not empty and holds no run; choose another --output")
+            self.path.mkdir(parents=True, exist_ok=True)
+            versions = {name: metadata.version(name) for name in PACKAGES}
+            run = {
+                "digest": digest(tree),
+                "paft": __version__,
+                "versions": versions,
+                "inputs": _inputs(config),
+            } | facts
+            write_text(self.config_file, yaml.safe_dump(tree | {"run": run}, sort_keys=False, allow_unicode=True))
+            return False
+        before = self.read_config()
+        recorded = before.pop("run", {}) or {}
+        changed = _differences(before, tree)
+        inputs = recorded.get("inputs") or {}
+        changed += [
+            f"{key} (the file changed)" for key, value in _inputs(config).items() if inputs.get(key) != value
+        ]
+        if changed:
+            raise UserError(
+                f"{self.path} belongs to a run with another config; choose another --output. "
+                f"Different: {'; '.join(changed)}"
+            )
+        return True
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the tree of ``config.yaml``."""
+        try:
+            tree = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            raise UserError(f"{self.path}: no run directory (config.yaml is missing or damaged)") from None
+        if not isinstance(tree, dict):
+            raise UserError(f"{self.config_file}: damaged: not a mapping")
+        return tree
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for this process; the lock goes with the process, however it ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UserError(f"{self.path}: process {file.read().strip()} is working on this run") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def digest(tree: dict[str, Any]) -> str:
+    """Return the hash of a resolved config."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _resolved(config: Config) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude_none=True, exclude={"run"})
+
+
+def _inputs(config: Config) -> dict[str, str]:
+    """Return the hash of each file that the run reads."""
+    sources = {
+        "task.train": config.task.train,
+        "task.test": config.task.test,
+        "prompts.train": config.prompts.train,
+        "prompts.test": config.prompts.test,
+    }
+    files = {key: Path(value) for key, value in sources.items() if isinstance(value, str)}
+    return {k: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for k, f in files.items() if f.is_file()}
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    one, other = _flat(before), _flat(now)
+    missing = "not set"
+    return [
+        f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key, missing) != other.get(key, missing)
+    ]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,162 @@
+"""``paft run`` and ``paft evaluate``: the paper's two stages and the comparison, on one page."""
+
+from pathlib import Path
+from typing import Any
+
+from paft.config import Config, TrainingConfig
+from paft.console import Console
+from paft.errors import UserError
+from paft.prompts.files import write_prompts, write_screened
+from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.rundir import RunDirectory
+from paft.tasks.load import load_task, subset
+from paft.types import Prompt
+
+
+def run(config: Config, output: Path, console: Console) -> None:
+    """Fine-tune with each method, measure each on the unseen prompts, write the report.
+
+    The same call on the same directory goes on where it stopped.
+    """
+    if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
+        raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
+    task, train_examples, test_examples = load_task(config.task)
+    train_examples = subset(train_examples, config.training.examples, config.seed)
+    test_examples = subset(test_examples, config.evaluation.examples, config.seed)
+    prompts = prepare_prompts(config.prompts, task, train_examples, list(config.methods), config.seed)
+    directory = RunDirectory(output)
+    with directory.locked():
+        engine: Any = None
+
+        def ready() -> Any:
+            nonlocal engine, train_examples
+            if engine is None:
+                engine = _engine(config, console)
+                train_examples = _fitting(config, engine, task, prompts, train_examples, console)
+            return engine
+
+        if not (output / "config.yaml").is_file():
+            ready()  # a model that is not there, or examples too long: nothing is written
+        chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
+        resumed = directory.claim(config, {"top": task.top, "chance": round(chance, 6)})
+        _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
+        for method in config.methods:
+            folder = directory.method(method)
+            trained_on = prompts.trained_on(method)
+            if trained_on and not (folder / "adapter").is_dir():
+                _train(ready(), task, train_examples, trained_on, folder, config, console)
+            if not (folder / "predictions.parquet").is_file():
+                adapter = folder / "adapter" if trained_on else None
+                _evaluate(ready(), adapter, task, prompts.test, test_examples, folder, config, console)
+    from paft.reporting.report import write_report
+
+    write_report(output)
+
+
+def evaluate(config: Config, output: Path, console: Console) -> None:
+    """Measure the model of the config, with its adapter if it names one, on the test prompts."""
+    run(config.model_copy(update={"methods": ["base"]}), output, console)
+
+
+def _engine(config: Config, console: Console) -> Any:
+    console.say(f"loading {config.model.path}")
+    from paft.engine.chat import ChatFormat
+    from paft.engine.engine import Engine
+    from paft.engine.load import load_model
+
+    model, tokenizer = load_model(config.model)
+    return Engine(model, ChatFormat(tokenizer, config.model.chat_template), config.evaluation.batch_tokens)
+
+
+def _fitting(
+    config: Config, engine: Any, task: Any, prompts: PromptSets, examples: list, console: Console
+) -> list:
+    """Leave out, or refuse, the examples that are too long under any prompt that a method trains on."""
+    trained_on = [*prompts.train, *([prompts.user] if prompts.user else [])]
+    if not trained_on:
+        return examples
+    from paft.training.data import fitting
+
+    drop = config.training.too_long == "drop"
+    return fitting(
+        engine, task, trained_on, examples, max_length=config.training.max_length, drop=drop, say=console.say
+    )
+
+
+def _introduce(
+    config: Config,
+    directory: RunDirectory,
+    prompts: PromptSets,
+    train_examples: int,
+    test_examples: int,
+    resumed: bool,
+    console: Console,
+) -> None:
+    """Write the prompts that are used, and say what is about to happen."""
+    if not resumed or not directory.prompts("screened").is_file():
+        write_prompts(directory.prompts("train"), prompts.train)
+        write_prompts(directory.prompts("test"), prompts.test)
+        write_screened(directory.prompts("screened"), prompts.screened)
+    for note in prompts.notes():
+        console.say(f"{note} (all in {directory.prompts('screened')})")
+    training = f"{train_examples} training examples, {len(prompts.train)} training prompts, "
+    console.say(
+        f"{'going on with' if resumed else 'starting'} {directory.path}: {', '.join(config.methods)}; "
+        f"{training if config.methods != ['base'] else ''}"
+        f"{len(prompts.test)} test prompts x {test_examples} test examples"
+    )
+
+
+def _train(
+    engine: Any, task: Any, examples: list, prompts: list[Prompt], folder: Path, config: Config, console: Console
+) -> None:
+    from paft.training.train import Lora, train
+
+    training = config.training
+    train(
+        engine,
+        task,
+        examples,
+        prompts,
+        folder,
+        K=training.K,
+        batch_size=training.batch_size,
+        arguments=trainer_arguments(training),
+        lora=Lora(**training.lora.model_dump()),
+        seed=config.seed,
+        console=console,
+    )
+
+
+def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
+    """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
+    own = {"examples", "epochs", "K", "batch_size", "max_length", "too_long", "lora"}
+    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
+
+
+def _evaluate(
+    engine: Any,
+    adapter: Path | None,
+    task: Any,
+    prompts: list[Prompt],
+    examples: list,
+    folder: Path,
+    config: Config,
+    console: Console,
+) -> None:
+    from paft.engine.load import with_adapter
+    from paft.evaluation.grid import evaluate as fill_grid
+
+    settings = config.evaluation
+    folder.mkdir(parents=True, exist_ok=True)
+    with with_adapter(engine, adapter):
+        fill_grid(
+            engine,
+            task,
+            prompts,
+            examples,
+            folder,
+            answers=settings.answers,
+            max_new_tokens=settings.max_new_tokens,
+            console=console,
+        )

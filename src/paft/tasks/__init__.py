@@ -1,0 +1,1 @@
+"""What is asked: built-in tasks, tasks from files or the hub, answer parsing."""

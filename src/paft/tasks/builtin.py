@@ -1,0 +1,50 @@
+"""The five tasks of the paper, in the columns of the public data sets."""
+
+from paft.config import OptionColumns, TaskConfig
+
+_RACE = TaskConfig(
+    name="race",
+    fields=["article", "question"],
+    choices="options",
+    target="answer",
+    targets="letter",
+    answer="letter",
+    top=0.85,
+)
+
+BUILTIN: dict[str, TaskConfig] = {
+    "hellaswag": TaskConfig(
+        name="hellaswag",
+        fields=["ctx"],
+        choices="endings",
+        target="label",
+        targets="zero-based",
+        answer="letter",
+        top=0.90,
+    ),
+    "piqa": TaskConfig(
+        name="piqa",
+        fields=["goal"],
+        choices=OptionColumns(columns=["sol1", "sol2"]),
+        target="label",
+        targets="zero-based",
+        answer="letter",
+        top=0.85,
+    ),
+    "winogrande": TaskConfig(
+        name="winogrande",
+        fields=["sentence"],
+        choices=OptionColumns(columns=["option1", "option2"]),
+        target="answer",
+        targets="one-based",
+        answer="letter",
+        top=0.80,
+    ),
+    "race-middle": _RACE.model_copy(update={"name": "race-middle"}),
+    "race-high": _RACE.model_copy(update={"name": "race-high"}),
+}
+
+ALIASES: dict[str, dict[str, str]] = {
+    "winogrande": {"prompt": "sentence", "only_option1": "A", "only_option2": "B"},
+}
+"""Names that released prompt pools use for a slot; the columns of single options are aliases by themselves."""

@@ -1,0 +1,129 @@
+"""The training examples as the trainer meets them: each with the prompt of its step."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch.utils.data import Dataset, Sampler
+
+from paft.engine.engine import Engine
+from paft.engine.pack import Inputs, Row
+from paft.errors import UserError
+from paft.prompts.template import render
+from paft.schedule import Schedule, epoch_order
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+
+
+class Item(NamedTuple):
+    """An example and the optimiser step, over all epochs, that it is trained in."""
+
+    step: int
+    example: Example
+
+
+class EpochSampler(Sampler[int]):
+    """Yields the positions of one epoch: ``epoch * examples`` up to the next epoch's first."""
+
+    def __init__(self, size: int, epoch: Callable[[], int]):
+        self.size, self.epoch = size, epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch() * self.size
+        return iter(range(first, first + self.size))
+
+
+class Positions(Dataset[Item]):
+    """Examples by their position in the whole training, epochs one after the other.
+
+    Args:
+        examples: the training examples.
+        step_size: examples of one optimiser step, over accumulation and processes.
+        seed: of the order within each epoch.
+    """
+
+    def __init__(self, examples: Sequence[Example], step_size: int, seed: int):
+        self.examples, self.step_size, self.seed = examples, step_size, seed
+        self.steps_per_epoch = -(-len(examples) // step_size)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, position: int) -> Item:
+        epoch, place = divmod(position, len(self.examples))
+        step = epoch * self.steps_per_epoch + place // self.step_size
+        return Item(step, self.examples[epoch_order(len(self.examples), self.seed, epoch)[place]])
+
+
+@dataclass
+class Collator:
+    """Renders, tokenises and lays out the examples of a batch, with the prompt that the schedule gives.
+
+    Attributes:
+        examples, tokens: how many went through, by optimiser step.
+        seconds: spent here, by optimiser step.
+    """
+
+    engine: Engine
+    task: Task
+    schedule: Schedule[Prompt]
+
+    def __post_init__(self) -> None:
+        self.examples: Counter[int] = Counter()
+        self.tokens: Counter[int] = Counter()
+        self.seconds: defaultdict[int, float] = defaultdict(float)
+
+    def __call__(self, items: Sequence[Item]) -> Inputs:
+        """Return what the model takes, and ``labels``."""
+        started = time.perf_counter()
+        step = max(item.step for item in items)
+        prompt = self.schedule(step)
+        inputs = self.engine.inputs(rows(self.engine, self.task, prompt, [item.example for item in items]))
+        self.examples[step] += len(items)
+        self.tokens[step] += inputs["input_ids"].numel()
+        self.seconds[step] += time.perf_counter() - started
+        return inputs
+
+
+def rows(engine: Engine, task: Task, prompt: Prompt, examples: Sequence[Example]) -> list[Row]:
+    """Return examples under one prompt, each with its right answer and the answer's end."""
+    prompts = engine.format.prompts([render(prompt, task, example) for example in examples])
+    return [engine.row(ids, task.target(e)) for ids, e in zip(prompts, examples, strict=True)]
+
+
+def fitting(
+    engine: Engine,
+    task: Task,
+    prompts: Sequence[Prompt],
+    examples: list[Example],
+    *,
+    max_length: int,
+    drop: bool,
+    say: Callable[[str], None] = print,
+) -> list[Example]:
+    """Return the examples that fit ``max_length`` tokens under the longest of the prompts.
+
+    An answer is never cut.
+
+    Raises:
+        UserError: some do not fit and ``drop`` is False, or none fits.
+    """
+    longest = max(prompts, key=lambda prompt: len(rows(engine, task, prompt, examples[:1])[0].ids))
+    lengths = [len(row.ids) for row in rows(engine, task, longest, examples)]
+    kept = [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
+    if len(kept) == len(examples):
+        return examples
+    found = (
+        f"{len(examples) - len(kept)} of {len(examples)} training examples are longer than "
+        f"training.max_length={max_length} tokens under the longest prompt ({longest.id}); "
+        f"the longest, example {examples[lengths.index(max(lengths))].id}, has {max(lengths)}"
+    )
+    if not drop or not kept:
+        raise UserError(f"{found}; raise training.max_length or set training.too_long=drop")
+    say(f"left out: {found}")
+    return kept

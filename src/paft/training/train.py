@@ -1,0 +1,204 @@
+"""Fine-tune with LoRA while the prompt follows a schedule: a Trainer with its data order and its loss given."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from paft.console import Console, Tick
+from paft.engine.engine import Engine
+from paft.engine.pack import answer_loss
+from paft.errors import UserError
+from paft.schedule import Schedule
+from paft.tasks.task import Task
+from paft.training.data import Collator, EpochSampler, Positions, rows
+from paft.types import Example, Prompt
+
+
+@dataclass(frozen=True)
+class Lora:
+    """The adapter's shape."""
+
+    r: int = 8
+    alpha: float = 16
+    dropout: float = 0.0
+    targets: Sequence[str] = ("q_proj", "v_proj")
+
+
+class PromptTrainer(Trainer):
+    """transformers.Trainer that visits the examples in the schedule's order; all else is the Trainer's own."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        dataset: Positions = self.train_dataset  # type: ignore[assignment]
+        return EpochSampler(len(dataset), lambda: self.state.global_step // dataset.steps_per_epoch)
+
+
+class StepLog(TrainerCallback):
+    """Appends a row a logged step to ``train.jsonl``; rows past the checkpoint of a resume are taken back."""
+
+    def __init__(self, path: Path, collator: Collator, tick: Tick):
+        self.path, self.collator, self.tick = path, collator, tick
+        self.last_time, self.last_step = 0.0, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the rows up to the step that training goes on from."""
+        keep = [row for row in read_log(self.path) if row["step"] <= state.global_step]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in keep), encoding="utf-8")
+        self.last_time, self.last_step = time.perf_counter(), state.global_step
+        self.tick(state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the row."""
+        logs: dict[str, float] = kwargs["logs"]
+        if "loss" not in logs or not state.is_world_process_zero:
+            return
+        now, steps = time.perf_counter(), range(self.last_step, state.global_step)
+        row = {
+            "step": state.global_step,
+            "epoch": round(state.epoch, 6),
+            "prompt_id": self.collator.schedule(state.global_step - 1).id,
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "examples": sum(self.collator.examples[s] for s in steps),
+            "tokens": sum(self.collator.tokens[s] for s in steps),
+            "seconds": round(now - self.last_time, 6),
+            "prepare_seconds": round(sum(self.collator.seconds[s] for s in steps), 6),
+        }
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.tick(len(steps), f"loss {logs['loss']:.3f}")
+        self.last_time, self.last_step = now, state.global_step
+
+
+def train(
+    engine: Engine,
+    task: Task,
+    examples: Sequence[Example],
+    prompts: Sequence[Prompt],
+    folder: Path,
+    *,
+    K: int,  # noqa: N803
+    batch_size: int,
+    arguments: Mapping[str, Any],
+    lora: Lora,
+    seed: int,
+    console: Console,
+) -> None:
+    """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
+
+    Goes on from the newest checkpoint in ``folder/checkpoints`` and removes the checkpoints when done. The model
+    itself is left as it was found.
+
+    Args:
+        arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
+        seed: of the adapter's first weights, the order of the examples and the schedule.
+
+    Raises:
+        UserError: the model has no modules of the names in ``lora.targets``.
+    """
+    base = engine.model
+    set_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        per_device_train_batch_size=batch_size,
+        seed=seed,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        use_cpu=base.device.type == "cpu",
+        dataloader_pin_memory=base.device.type != "cpu",
+        **{"save_total_limit": 2, **arguments},
+    )
+    step_size = batch_size * settings.gradient_accumulation_steps * settings.world_size
+    positions = Positions(examples, step_size, seed)
+    schedule = Schedule(prompts, K, positions.steps_per_epoch, seed)
+    engine.choose_layout(rows(engine, task, schedule(0), examples[: min(batch_size, 4)]), console.say)
+    collator = Collator(engine, task, schedule)
+    steps = positions.steps_per_epoch * int(settings.num_train_epochs)
+    try:
+        engine.model = _with_adapter(base, lora)
+        with console.progress(f"training {folder.name}", steps) as tick:
+            trainer = PromptTrainer(
+                model=engine.model,
+                args=settings,
+                train_dataset=positions,
+                data_collator=collator,
+                compute_loss_func=lambda outputs, labels, num_items_in_batch=None: answer_loss(
+                    outputs.logits, labels, num_items_in_batch
+                ),
+                callbacks=[StepLog(folder / "train.jsonl", collator, tick)],
+            )
+            trainer.remove_callback(PrinterCallback)
+            trainer.model_accepts_loss_kwargs = False  # the loss is ours, the model is only asked for logits
+            trainer.train(resume_from_checkpoint=newest_checkpoint(folder / "checkpoints"))
+        if trainer.is_world_process_zero():
+            _save(engine.model, folder / "adapter")
+    finally:
+        if engine.model is not base:
+            engine.model = engine.model.unload().requires_grad_(False).eval()
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    console.say(_summary(folder))
+
+
+def _with_adapter(base: Any, lora: Lora) -> Any:
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(base, config)
+    except ValueError as error:
+        linear = {name.split(".")[-1] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)}
+        raise UserError(
+            f"config key training.lora.targets: {', '.join(lora.targets)} do not fit this model, whose linear "
+            f"layers are {', '.join(sorted(linear))} ({str(error).splitlines()[0]})"
+        ) from None
+
+
+def _save(model: Any, folder: Path) -> None:
+    """Write the adapter beside its place, then move it there."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """Return the newest whole checkpoint; one that a kill left without its last file is passed over."""
+    found = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1]))
+    return str(found[-1].parent) if found else None
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a ``train.jsonl``; a torn last line is work that is done again."""
+    if not path.is_file():
+        return []
+    rows_: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows_.append(json.loads(line))
+        except ValueError:
+            break
+    return rows_
+
+
+def _summary(folder: Path) -> str:
+    log = read_log(folder / "train.jsonl")
+    examples = sum(row["examples"] for row in log)
+    seconds = sum(row["seconds"] for row in log)
+    share = sum(row["prepare_seconds"] for row in log) / seconds
+    return (
+        f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} a second; "
+        f"schedule, rendering, tokenisation and layout took {share:.1%} of it"
+    )

