@@ -137,6 +137,7 @@ def train(
             )
             trainer.remove_callback(PrinterCallback)
             trainer.model_accepts_loss_kwargs = False  # the loss is ours, the model is only asked for logits
+            trainer._loss_shifts_labels = False  # labels stand at the positions that predict them: count them all
             trainer.train(resume_from_checkpoint=newest_checkpoint(folder / "checkpoints"))
         if trainer.is_world_process_zero():
             _save(engine.model, folder / "adapter")

@@ -1,0 +1,200 @@
+"""The engine is exact: packed equals padded, and it knows the models it cannot pack."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import CHAT_TEMPLATE, make_model, make_tokenizer
+from paft.engine.chat import ChatFormat
+from paft.engine.engine import Engine
+from paft.engine.pack import Row, TokenTree, answer_loss, packed, padded
+from paft.errors import UserError
+from paft.types import Conversation
+
+ROWS = [
+    Row([5, 9, 9, 30, 41, 0], 2),
+    Row([5, 9, 9, 31, 0], 1),
+    Row([5, 9, 9, 31, 60, 70, 80, 90, 0], 3),
+    Row([5, 9, 9, 30, 42, 0], 2),
+    Row([6, 9, 0], 2),
+]
+IDS = st.lists(st.integers(0, 4), min_size=1, max_size=8)
+
+
+def loss(model, inputs):
+    inputs = dict(inputs)
+    labels = inputs.pop("labels")
+    return answer_loss(model(**inputs, use_cache=False).logits, labels, None)
+
+
+@given(st.lists(IDS, min_size=1, max_size=6))
+def test_a_tree_holds_each_common_beginning_once_and_shows_each_row_its_own_past(rows):
+    tree = TokenTree()
+    paths = [tree.add(row) for row in rows]
+    assert len(tree.ids) == len({tuple(row[: i + 1]) for row in rows for i in range(len(row))})
+    visible = tree.visible()
+    for row, path in zip(rows, paths, strict=True):
+        assert [tree.ids[node] for node in path] == row
+        assert [tree.depths[node] for node in path] == list(range(len(row)))
+        for place, node in enumerate(path):
+            assert visible[node].nonzero().flatten().tolist() == sorted(path[: place + 1])
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
+def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind):
+    from peft import LoraConfig, get_peft_model
+
+    targets = ["c_attn"] if kind == "gpt2" else ["q_proj", "v_proj"]
+    config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
+    model = get_peft_model(make_model(kind), config)
+    gradients, losses = [], []
+    for inputs in (packed(ROWS, torch.float32), padded(ROWS, pad=1)):
+        model.zero_grad()
+        value = loss(model, inputs)
+        value.backward()
+        losses.append(value.item())
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert len(gradients[0]) == (4 if kind == "gpt2" else 8)
+    for name, gradient in gradients[0].items():
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-6, rtol=1e-4)
+
+
+def engine(kind="llama", template=CHAT_TEMPLATE, **changes) -> Engine:
+    tokenizer = make_tokenizer(template)
+    return Engine(make_model(kind, **changes), ChatFormat(tokenizer, "auto" if template else "none"))
+
+
+QUESTIONS = [Conversation("Is fire cold?"), Conversation("Is fire hot, or is it not?"), Conversation("Is")]
+OPTIONS = [("yes", "no", "perhaps")] * 3
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
+@pytest.mark.parametrize("batch_tokens", [64, 4096])
+def test_scores_are_those_of_each_question_and_option_alone(kind, batch_tokens):
+    one = engine(kind)
+    one.batch_tokens = batch_tokens
+    scores = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
+    assert one.packs is True
+    for question, options, found in zip(QUESTIONS, OPTIONS, scores, strict=True):
+        [prompt] = one.format.prompts([question])
+        for option, score in zip(options, found, strict=True):
+            answer = one.format.answer(option)
+            logits = one.model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+            alone = sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+            assert score == pytest.approx(alone, abs=1e-4)
+
+
+def test_an_option_that_begins_another_is_scored_with_the_end_of_the_answer():
+    one = engine()
+    [[[short, long]]] = list(one.score([QUESTIONS[0]], [("yes", "yes it is")]))
+    [prompt] = one.format.prompts([QUESTIONS[0]])
+    answer = one.format.answer("yes") + one.format.end
+    logits = one.model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    assert short == pytest.approx(
+        sum(logits[len(prompt) + i - 1, t].item() for i, t in enumerate(answer)), abs=1e-4
+    )
+    assert long != short
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "reason"),
+    [
+        ("mistral", {"sliding_window": 4}, "sliding window"),
+        ("mamba", {}, "position_ids"),
+        ("bloom", {}, "position_ids"),
+    ],
+)
+def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, changes, reason):
+    one, said = engine(kind, **changes), []
+    rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
+    one.choose_layout(rows, said.append)
+    assert one.packs is False
+    assert reason in said[0]
+    [prompt] = one.format.prompts(QUESTIONS[:1])
+    answer = one.format.answer("no")
+    logits = one.model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    alone = sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+    scores = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
+    assert scores[0][1] == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
+    one, said = engine(), []
+    forward = one.model.forward
+
+    def deaf(input_ids=None, position_ids=None, attention_mask=None, logits_to_keep=0, **kwargs):
+        return forward(input_ids=input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
+
+    one.model.forward = deaf
+    rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
+    one.choose_layout(rows, said.append)
+    assert one.packs is False
+    assert "differ by" in said[0]
+
+
+def test_generation_is_that_of_each_question_alone_and_counts_its_tokens():
+    one = engine()
+    together = [g for batch in one.generate(QUESTIONS, 12) for g in batch]
+    alone = [g for question in QUESTIONS for batch in one.generate([question], 12) for g in batch]
+    assert together == alone
+    assert all(1 <= g.tokens <= 12 for g in together)
+
+
+def test_questions_longer_than_the_models_positions_are_refused_and_counted():
+    one = engine(max_position_embeddings=40)
+    with pytest.raises(UserError, match=r"1 of 2 test questions do not fit the model's 40 positions"):
+        list(one.score([QUESTIONS[2], Conversation("long " * 30)], OPTIONS[:2]))
+
+
+def test_the_end_of_an_answer_is_what_the_chat_template_writes():
+    tokenizer = make_tokenizer(CHAT_TEMPLATE.replace("<|end|>", "<|pad|>"))
+    assert ChatFormat(tokenizer).end == [1]
+    assert ChatFormat(make_tokenizer()).end == [0]
+    assert ChatFormat(make_tokenizer(None), "none").end == [0]
+
+
+def test_a_model_without_a_chat_template_is_refused_unless_plain_text_is_asked_for():
+    with pytest.raises(UserError, match=r"no chat template; set model\.chat_template=none"):
+        ChatFormat(make_tokenizer(None))
+    plain = ChatFormat(make_tokenizer(None), "none")
+    [ids] = plain.prompts([Conversation("Say it. ", system="Be brief.")])
+    assert plain.decode(ids + plain.answer("yes")) == "Be brief.\n\nSay it. yes"
+
+
+def test_a_template_that_refuses_a_system_message_gets_it_in_the_users_text():
+    refusing = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT_TEMPLATE
+    )
+    for template in (refusing, CHAT_TEMPLATE.replace("in messages", "in messages if m['role'] != 'system'")):
+        one = ChatFormat(make_tokenizer(template))
+        [ids] = one.prompts([Conversation("Why?", system="Be brief.")])
+        assert one.decode(ids) == "Be brief.\n\nWhy?"
+
+
+def test_the_chat_template_comes_from_a_file_when_one_is_named(tmp_path):
+    file = tmp_path / "template.jinja"
+    file.write_text("Q: {{ messages[-1]['content'] }} A:", encoding="utf-8")
+    one = ChatFormat(make_tokenizer(None), str(file))
+    assert one.decode(one.prompts([Conversation("Why?")])[0]) == "Q: Why? A:"
+    with pytest.raises(UserError, match="no such file"):
+        ChatFormat(make_tokenizer(), str(tmp_path / "none.jinja"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(IDS, IDS), min_size=1, max_size=5), st.integers(0, 2))
+def test_the_loss_is_over_the_answer_alone(rows, seed):
+    """Changing the logits anywhere but at the answer's positions changes nothing."""
+    torch.manual_seed(seed)
+    batch = [Row([5, *prompt, *answer], len(answer)) for prompt, answer in rows]
+    inputs = padded(batch, pad=1)
+    table = torch.randn(len(batch), inputs["input_ids"].shape[1], 8)
+    expected = [
+        -table[i, len(row.ids) - row.answer - 1 + k].log_softmax(-1)[row.ids[len(row.ids) - row.answer + k]]
+        for i, row in enumerate(batch)
+        for k in range(row.answer)
+    ]
+    found = answer_loss(table[:, inputs["logits_to_keep"]], inputs["labels"], None)
+    assert found.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)

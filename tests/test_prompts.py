@@ -1,0 +1,271 @@
+"""Prompts: slots, rendering, screening, files, banks."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import ROOT, write_rows
+from paft.config import BankSource, PromptsConfig, TaskConfig, UserPrompt
+from paft.errors import UserError
+from paft.prompts.files import load_prompts, read_prompts, spread, write_prompts
+from paft.prompts.prepare import prepare_prompts
+from paft.prompts.screen import defect, overlap, screen
+from paft.prompts.template import render
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+
+LABELS = ("description", "entity", "human")
+TREC = Task("trec", ("question",), LABELS, "text", 0.85, 3)
+PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
+ASKED = Example("0", {"question": "Who?"}, LABELS, 2)
+GOAL = Example("0", {"goal": "open a jar"}, ("twist the lid with a cloth", "eat it"), 0)
+
+
+def rule(text: str, task: Task = TREC, system: str | None = None) -> str | None:
+    found = defect(Prompt(text, system), task)
+    return found[0] if found else None
+
+
+def test_slots_are_filled_in_one_pass():
+    example = Example("0", {"question": "What is {choices} or {nothing}?"}, LABELS, 0)
+    text = render(Prompt('{"q": "{question}"} {} {{choices}}'), TREC, example).user
+    assert text == '{"q": "What is {choices} or {nothing}?"} {} {description, entity, human}'
+
+
+def test_aliases_and_single_options_are_filled():
+    assert (
+        render(Prompt("{goal}: {sol1} / {B}"), PIQA, GOAL).user
+        == "open a jar: twist the lid with a cloth / eat it"
+    )
+    assert render(Prompt("{goal}\n{choices}"), PIQA, GOAL).user.endswith(
+        "A. twist the lid with a cloth\nB. eat it"
+    )
+
+
+def test_system_and_user_text_are_both_filled():
+    conversation = render(Prompt("{question}", system="Say {choices}"), TREC, ASKED)
+    assert (conversation.system, conversation.user) == ("Say description, entity, human", "Who?")
+
+
+@given(st.text(), st.text())
+def test_whatever_an_example_holds_arrives_unchanged(question, around):
+    around = around.replace("{", "").replace("}", "")
+    example = Example("0", {"question": question}, LABELS, 0)
+    assert render(Prompt(f"{around}{{question}}{around}"), TREC, example).user == f"{around}{question}{around}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{question}", "{question} {choices}", "{question} human, entity or description?", "{question} ({A}, {B}, {C})",
+     "Humans, entities, descriptions: {question}", 'json: {"x": 1} {question}'],
+)  # fmt: skip
+def test_sound_prompts_for_fixed_labels_pass(text):
+    assert rule(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("What?", "missing-slot"),
+        ("{question} {answer}", "unknown-slot"),
+        ("Is it human? {question}", "answer-leak"),
+        ("{question} Human or entities?", "answer-leak"),
+        ("{question} {A} or {B}", "answer-leak"),
+        ("   ", "empty"),
+    ],
+)
+def test_defective_prompts_for_fixed_labels_are_screened(text, broken):
+    assert rule(text) == broken
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{goal} A. {A} B. {B} Answer:", "{goal} {choices}", "{goal}\nA) {sol1}\nB) {sol2}\nAnswer: A or B",
+     "{goal} {choices} Answer: A/B?", "{goal} {choices} The answer is a letter.", "Now answer: {goal}\nA {A}\nB {B}",
+     "{goal} {choices} Answer with A or B."],
+)  # fmt: skip
+def test_sound_prompts_for_own_options_pass(text):
+    assert rule(text, PIQA) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("{goal} A. {A}", "missing-slot"),
+        ("{goal}", "missing-slot"),
+        ("{choices}", "missing-slot"),
+        ("{goal} {choices} {C}", "unknown-slot"),
+        ("{goal} {choices}\nAnswer: B", "answer-leak"),
+        ("{goal} {choices}\nThe answer is (A).", "answer-leak"),
+    ],
+)
+def test_defective_prompts_for_own_options_are_screened(text, broken):
+    assert rule(text, PIQA) == broken
+
+
+def test_a_prompt_that_holds_an_examples_answer_is_screened():
+    prompts = [Prompt("Like: Twist the lid, with a cloth! {goal} {choices}"), Prompt("{goal} {choices}")]
+    kept, out = screen(prompts, PIQA, [GOAL])
+    assert kept == prompts[1:]
+    assert out[0].rule == "answer-leak"
+    assert "example 0" in out[0].reason
+
+
+def test_repeats_up_to_case_spacing_and_punctuation_are_screened():
+    first = Prompt("Say what: {question}")
+    kept, out = screen([first, Prompt("  say WHAT -- {question}!"), Prompt("Say which: {question}")], TREC)
+    assert [p.text for p in kept] == ["Say what: {question}", "Say which: {question}"]
+    assert out[0].rule == "repeat"
+    assert first.id in out[0].reason
+
+
+def test_the_same_text_under_another_system_is_another_prompt():
+    kept, _ = screen([Prompt("{question}"), Prompt("{question}", system="Be brief.")], TREC)
+    assert len(kept) == 2
+
+
+def test_the_id_is_a_hash_of_the_content():
+    assert Prompt("a").id == Prompt("a", source="x").id != Prompt("b").id
+    assert Prompt("ab", system="c").id != Prompt("a", system="bc").id
+    assert re.fullmatch("[0-9a-f]{12}", Prompt("a").id)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+@given(st.lists(st.builds(Prompt, text=TEXTS, system=st.none() | TEXTS, source=st.none() | TEXTS), min_size=1))
+def test_prompts_come_back_from_a_file_as_they_were(tmp_path_factory, prompts):
+    path = tmp_path_factory.mktemp("p") / "prompts.jsonl"
+    write_prompts(path, prompts)
+    assert read_prompts(path) == prompts
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"txt": "{question}"}, r":2: unknown key 'txt'; did you mean 'text'"),
+        ({"text": 3}, r":2: a prompt needs a 'text'"),
+        ({"text": "{question}", "sytem": "x"}, r":2: unknown key 'sytem'; did you mean 'system'"),
+        ({"text": "other {question}", "id": "one"}, r":2: the id 'one' belongs to another prompt"),
+    ],
+)
+def test_a_broken_prompt_is_named_with_file_and_line(tmp_path, row, message):
+    path = write_rows(tmp_path / "p.jsonl", [{"text": "{question}", "id": "one"}, row])
+    with pytest.raises(UserError, match=message):
+        read_prompts(path)
+
+
+def prepare(tmp_path, train, test, user="{question}?", methods=("user", "paft")):
+    config = PromptsConfig(
+        train=str(write_rows(tmp_path / "train.jsonl", train)),
+        test=str(write_rows(tmp_path / "test.jsonl", test)),
+        user=UserPrompt(text=user),
+    )
+    return prepare_prompts(config, TREC, [ASKED], list(methods), seed=0)
+
+
+def test_test_prompts_that_are_training_prompts_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"prompts\.test: 1 test prompt.s. repeat a training prompt"):
+        prepare(
+            tmp_path, [{"text": "Type of {question}"}], [{"text": "type of:  {question}."}, {"text": "{question}"}]
+        )
+
+
+def test_a_test_prompt_that_is_the_user_prompt_is_refused(tmp_path):
+    with pytest.raises(UserError, match="repeat a prompt of the method user"):
+        prepare(tmp_path, [{"text": "Type of {question}"}], [{"text": "{question}"}])
+
+
+def test_defective_test_prompts_are_reported_and_the_rest_is_used(tmp_path):
+    sets = prepare(tmp_path, [{"text": "Type of {question}"}], [{"text": "What?"}, {"text": "-> {question} now"}])
+    assert [p.text for p in sets.test] == ["-> {question} now"]
+    assert sets.notes() == [
+        f"1 test prompt(s) screened out (1 missing-slot); the first, {Prompt('What?').id}: the slot {{question}} is missing"
+    ]
+
+
+def test_a_pool_without_a_sound_prompt_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"prompts\.train: none of the 1 prompts fits"):
+        prepare(tmp_path, [{"text": "Hello"}], [{"text": "{question}"}])
+
+
+BANKS = sorted(path.name for path in (ROOT / "src/paft/prompts/bank").iterdir())
+BANK_TASKS = {
+    "hellaswag": Task("hellaswag", ("ctx",), None, "letter", 0.9, 4),
+    "piqa": PIQA,
+    "winogrande": Task("winogrande", ("sentence",), None, "letter", 0.8, 2),
+    "race": Task("race", ("article", "question"), None, "letter", 0.85, 4),
+    "trec": Task(
+        "trec",
+        ("question",),
+        ("description", "entity", "abbreviation", "human", "location", "number"),
+        "text",
+        0.85,
+        6,
+    ),
+    "sst2": Task("sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2),
+}
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_a_bank_holds_no_defective_prompt_and_its_splits_are_disjoint(name):
+    train, test = (load_prompts(BankSource(bank=name), split, 0) for split in ("train", "test"))
+    task = BANK_TASKS.get(name) or demo_task()
+    for prompts, least in ((train, 100), (test, 30)):
+        kept, out = screen(prompts, task)
+        assert out == []
+        assert len(kept) >= least
+        assert not [p.text for p in prompts if "\\n" in p.text]
+    assert overlap(train, test) == []
+
+
+def demo_task() -> Task:
+    from paft.config import load_config
+    from paft.tasks.load import load_task
+
+    return load_task(load_config(ROOT / "src/paft/tasks/demo/config.yaml").task)[0]
+
+
+def test_a_bank_gives_a_seeded_subset_that_lies_further_apart_than_a_random_one():
+    import random
+    from itertools import combinations
+
+    from paft.prompts.files import _triples
+
+    def likeness(prompts):
+        pairs = [(_triples(a), _triples(b)) for a, b in combinations(prompts, 2)]
+        return sum(len(a & b) / len(a | b) for a, b in pairs)
+
+    bank = load_prompts(BankSource(bank="demo"), "train", 0)
+    some = spread(bank, 30, seed=1)
+    assert some == spread(bank, 30, seed=1) != spread(bank, 30, seed=2)
+    assert len({p.id for p in some}) == 30
+    assert likeness(some) < likeness(random.Random(0).sample(bank, 30))
+
+
+def test_an_unknown_bank_and_a_size_beyond_it_are_refused():
+    with pytest.raises(UserError, match="no bank 'treck'; did you mean 'trec'"):
+        load_prompts(BankSource(bank="treck"), "train", 0)
+    with pytest.raises(UserError, match="size asks for 9999"):
+        load_prompts(BankSource(bank="trec", size=9999), "train", 0)
+
+
+def test_the_released_pools_are_read_and_their_repeats_found(shared):
+    pool = shared / "prompts/released/winogrande.train.jsonl"
+    from paft.tasks.load import load_task
+
+    task, _, _ = load_task(TaskConfig(name="winogrande", test=str(shared / "winogrande/test.jsonl")))
+    prompts = read_prompts(pool)
+    kept, out = screen(prompts, task)
+    assert len(kept) + len(out) == len(prompts) == len(pool.read_text(encoding="utf-8").splitlines())
+    assert {s.rule for s in out} == {"repeat"}
+
+
+def test_a_torn_prompt_file_is_named_with_its_line(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"text": "{question}"}) + '\n{"text": "{ques', encoding="utf-8")
+    with pytest.raises(UserError, match=r"p\.jsonl:2: not a whole JSON object"):
+        read_prompts(path)

@@ -1,0 +1,124 @@
+"""Tasks take the columns of public data sets as they are, and refuse rows that do not fit."""
+
+import json
+
+import pytest
+
+from conftest import write_rows
+from paft.config import HubSource, OptionColumns, TaskConfig
+from paft.errors import UserError
+from paft.tasks.load import load_task, subset
+
+ROWS = {
+    "hellaswag": {"ctx": "A man sits.", "endings": ["w", "x", "y", "z"], "label": "2"},
+    "piqa": {"goal": "open a jar", "sol1": "twist it", "sol2": "eat it", "label": 0},
+    "winogrande": {"sentence": "Ann saw _ .", "option1": "Bea", "option2": "Cleo", "answer": "2"},
+    "race-middle": {"article": "Text.", "question": "Why?", "options": ["p", "q", "r", "s"], "answer": "D"},
+    "race-high": {"article": "Text.", "question": "Why?", "options": ["p", "q", "r", "s"], "answer": "A"},
+}
+TARGETS = {"hellaswag": 2, "piqa": 0, "winogrande": 1, "race-middle": 3, "race-high": 0}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_built_in_task_needs_only_its_name_and_paths(name, tmp_path):
+    path = write_rows(tmp_path / "test.jsonl", [ROWS[name]])
+    task, train, test = load_task(TaskConfig(name=name, test=str(path)))
+    assert train == []
+    assert test[0].target == TARGETS[name]
+    assert task.target(test[0]) == "ABCD"[TARGETS[name]]
+    assert task.labels is None
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_built_in_task_reads_the_real_data(name, shared):
+    source = shared / name / "train.jsonl"
+    task, train, _ = load_task(TaskConfig(name=name, train=str(source)))
+    assert len(train) == len(source.read_text(encoding="utf-8").splitlines())
+    assert {example.target for example in train} == set(range(task.letters))
+
+
+def custom(path, **changes) -> TaskConfig:
+    values = {"name": "own", "test": str(path), "fields": ["q"], "choices": ["yes", "no"], "target": "a"}
+    return TaskConfig(**(values | changes))
+
+
+@pytest.mark.parametrize(("value", "index"), [("no", 1), ("yes", 0), (0, 0), (1, 1), ("1", 1), ("A", 0), ("B", 1)])
+def test_a_target_is_text_letter_or_zero_based_index(tmp_path, value, index):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": value}])
+    assert load_task(custom(path))[2][0].target == index
+
+
+def test_text_goes_before_index_where_labels_are_digits(tmp_path):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "1"}])
+    assert load_task(custom(path, choices=["1", "0"]))[2][0].target == 0
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, -1, None, "C", "YES", 1.5, True, ["yes"]])
+def test_a_target_outside_the_choices_is_refused_with_its_line(tmp_path, value):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "yes"}, {"q": "y", "a": value}])
+    with pytest.raises(UserError, match=r"d\.jsonl:2: a is .*none of the choices"):
+        load_task(custom(path))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_keep_every_cell_as_the_text_it_is(tmp_path, suffix):
+    comma = {"csv": ",", "tsv": "\t"}[suffix]
+    path = tmp_path / f"d.{suffix}"
+    path.write_text(f'q{comma}a\n"007, two\nlines"{comma}yes\nNULL{comma}no\n', encoding="utf-8")
+    examples = load_task(custom(path))[2]
+    assert [e.fields["q"] for e in examples] == ["007, two\nlines", "NULL"]
+
+
+def test_parquet_and_a_local_folder_of_the_hubs_layout_are_read(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    (tmp_path / "data").mkdir()
+    table = pa.Table.from_pylist([{"q": "x", "a": 1}])
+    parquet.write_table(table, tmp_path / "data" / "test-00000-of-00001.parquet")
+    from_file = load_task(custom(tmp_path / "data" / "test-00000-of-00001.parquet"))[2]
+    config = custom("unused").model_copy(update={"test": HubSource(hub=str(tmp_path / "data"), split="test")})
+    assert from_file == load_task(config)[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"q": "x", "a": "yes"}\n\n{"q": "y", "a": "no"}\n', r":2: empty line"),
+        ('{"q": "x", "a": "yes"}\n{"q": "x", "a"', r":2: not a whole JSON object"),
+        ('["q"]\n', r":1: expected a JSON object"),
+        ("", "is empty"),
+        ('{"a": "yes"}\n', r":1: no column 'q'"),
+        ('{"q": ["x"], "a": "yes"}\n', r":1: column 'q' holds list"),
+    ],
+)
+def test_a_broken_data_file_is_named_with_its_line(tmp_path, text, message):
+    path = tmp_path / "d.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        load_task(custom(path))
+
+
+def test_a_missing_file_and_a_missing_key_are_named(tmp_path):
+    with pytest.raises(UserError, match="no such data file"):
+        load_task(custom(tmp_path / "nowhere.jsonl"))
+    with pytest.raises(UserError, match=r"task\.fields is missing: 'helaswag'.*did you mean 'hellaswag'"):
+        load_task(TaskConfig(name="helaswag"))
+
+
+def test_options_in_columns_and_own_options_are_laid_out(tmp_path):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "one": "tea", "two": "ink", "a": "ink"}])
+    config = custom(path, choices=OptionColumns(columns=["one", "two"]), answer="letter")
+    task, _, [example] = load_task(config)
+    assert task.slot_values(example)["choices"] == "A. tea\nB. ink"
+    assert task.slot_values(example)["B"] == "ink"
+    assert task.target(example) == "B"
+
+
+def test_a_subset_is_seeded_and_keeps_the_order(tmp_path):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": json.dumps(i), "a": "yes"} for i in range(50)])
+    examples = load_task(custom(path))[2]
+    some = subset(examples, 10, seed=1)
+    assert some == subset(examples, 10, seed=1) != subset(examples, 10, seed=2)
+    assert [int(e.id) for e in some] == sorted(int(e.id) for e in some)
+    assert subset(examples, 99, seed=1) == examples

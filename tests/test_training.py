@@ -1,0 +1,240 @@
+"""Training by invariants: one prompt is plain fine-tuning, accumulation a larger batch, a resume no break."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import COLOURS, make_model, make_tokenizer
+from paft.console import Console
+from paft.engine.chat import ChatFormat
+from paft.engine.engine import Engine
+from paft.errors import UserError
+from paft.prompts.template import render
+from paft.schedule import Schedule, epoch_order
+from paft.tasks.task import Task
+from paft.training.data import Positions, fitting
+from paft.training.train import Lora, PromptTrainer, read_log, train
+from paft.types import Example, Prompt
+
+TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
+EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, tuple(COLOURS), i % 3) for i in range(11)]
+PROMPTS = [Prompt(f"form {i}: {{thing}} {'?' * i}") for i in range(7)]
+QUIET = Console(quiet=True)
+
+
+def engine(kind: str = "llama") -> Engine:
+    return Engine(make_model(kind), ChatFormat(make_tokenizer()))
+
+
+def fit(
+    folder: Path,
+    prompts=PROMPTS,
+    examples=EXAMPLES,
+    *,
+    one=None,
+    seed=0,
+    K=2,
+    batch_size=4,
+    lora=None,
+    **arguments,
+):
+    arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
+    one = one or engine()
+    train(
+        one, TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
+        lora=lora or Lora(), seed=seed, console=QUIET,
+    )  # fmt: skip
+    return read_log(folder / "train.jsonl")
+
+
+def adapter(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "adapter/adapter_model.safetensors")
+
+
+def losses(log: list[dict]) -> list[float]:
+    return [row["loss"] for row in log]
+
+
+def test_training_is_plain_fine_tuning_by_hand(tmp_path):
+    """Every step redone without Trainer, schedule or packing: same prompts, same losses."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import get_scheduler, set_seed
+
+    log = fit(tmp_path, lr_scheduler_type="constant", warmup_steps=0)
+    base = make_model()
+    set_seed(0)
+    model = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]))
+    form = ChatFormat(make_tokenizer())
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0)
+    get_scheduler("constant", optimiser)
+    schedule = Schedule(PROMPTS, 2, 3, 0)
+    step = 0
+    for epoch in range(3):
+        order = epoch_order(len(EXAMPLES), 0, epoch)
+        for start in range(0, len(EXAMPLES), 4):
+            assert log[step]["prompt_id"] == schedule(step).id
+            total, count = torch.zeros(()), 0
+            for index in order[start : start + 4]:
+                example = EXAMPLES[index]
+                [ids] = form.prompts([render(schedule(step), TASK, example)])
+                answer = form.answer(TASK.target(example)) + form.end
+                logits = model(torch.tensor([ids + answer])).logits[0].log_softmax(-1)
+                total = total - sum(logits[len(ids) + i - 1, token] for i, token in enumerate(answer))
+                count += len(answer)
+            (total / count).backward()
+            assert log[step]["loss"] == pytest.approx((total / count).item(), abs=1e-4)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            step += 1
+    assert step == len(log) == 9
+
+
+def test_a_pool_of_one_prompt_gives_the_fixed_prompts_losses_step_for_step(tmp_path):
+    pool = fit(tmp_path / "a", prompts=PROMPTS[:1], K=1)
+    fixed = fit(tmp_path / "b", prompts=PROMPTS[:1], K=1000)
+    assert losses(pool) == losses(fixed)
+    assert {row["prompt_id"] for row in pool} == {PROMPTS[0].id}
+
+
+def test_accumulation_is_a_larger_batch(tmp_path):
+    whole = fit(tmp_path / "a", batch_size=4)
+    parts = fit(tmp_path / "b", batch_size=2, gradient_accumulation_steps=2)
+    assert [row["prompt_id"] for row in parts] == [row["prompt_id"] for row in whole]
+    assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
+    for name, tensor in adapter(tmp_path / "a").items():
+        torch.testing.assert_close(tensor, adapter(tmp_path / "b")[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4])
+def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop):
+    """Stopped within and at the end of an epoch, after steps past the last checkpoint."""
+    whole = fit(tmp_path / "whole", save_steps=2)
+
+    class StoppedError(Exception):
+        pass
+
+    from paft.training.train import StepLog
+
+    on_log = StepLog.on_log
+
+    def dying(self, args, state, control, **kwargs):
+        on_log(self, args, state, control, **kwargs)
+        if state.global_step == stop + 1:
+            raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepLog, "on_log", dying)
+        with pytest.raises(StoppedError):
+            fit(tmp_path / "parts", save_steps=2)
+    with (tmp_path / "parts/train.jsonl").open("a") as file:
+        file.write('{"step": 99, "lo')
+    resumed = fit(tmp_path / "parts", save_steps=2)
+    assert [row["step"] for row in resumed] == list(range(1, 10))
+    keys = ("step", "prompt_id", "loss", "learning_rate", "examples", "tokens")
+    assert [[r[k] for k in keys] for r in resumed] == [[r[k] for k in keys] for r in whole]
+    for name, tensor in adapter(tmp_path / "whole").items():
+        assert torch.equal(tensor, adapter(tmp_path / "parts")[name])
+    assert not (tmp_path / "parts/checkpoints").exists()
+
+
+def test_packed_training_is_padded_training(tmp_path):
+    padded = engine()
+    padded.packs = False
+    one, other = fit(tmp_path / "a"), fit(tmp_path / "b", one=padded)
+    assert losses(one) == pytest.approx(losses(other), abs=1e-4)
+    assert sum(r["tokens"] for r in one) < sum(r["tokens"] for r in other)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "bloom"])
+def test_a_model_that_cannot_be_packed_is_trained_the_padded_way(tmp_path, kind):
+    targets = {"mamba": ["in_proj"], "bloom": ["query_key_value"]}[kind]
+    log = fit(tmp_path, one=engine(kind), lora=Lora(targets=targets), num_train_epochs=8)
+    assert losses(log)[-1] < losses(log)[0]
+
+
+def test_every_example_meets_k_steps_of_one_prompt_and_all_epochs_are_run(tmp_path):
+    log = fit(tmp_path, K=2, batch_size=2, num_train_epochs=2)
+    assert [row["examples"] for row in log] == [2, 2, 2, 2, 2, 1] * 2
+    ids = [row["prompt_id"] for row in log]
+    assert all(ids[i] == ids[i + 1] for i in (0, 2, 4, 6, 8, 10))
+    assert log[-1]["epoch"] == 2
+
+
+def test_the_model_is_left_as_it_was_found_and_every_lora_weight_moves(tmp_path):
+    one = engine()
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    fit(tmp_path, one=one)
+    assert one.model.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in one.model.state_dict().items())
+    weights = adapter(tmp_path)
+    assert len(weights) == 8
+    assert all(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
+
+
+def test_the_seed_decides_and_another_seed_differs(tmp_path):
+    one, same, other = (fit(tmp_path / str(i), seed=seed) for i, seed in enumerate((1, 1, 2)))
+    assert losses(one) == losses(same) != losses(other)
+
+
+def test_positions_of_an_epoch_hold_each_example_once_and_count_steps_over_epochs():
+    positions = Positions(EXAMPLES, step_size=4, seed=3)
+    for epoch in range(3):
+        items = [positions[epoch * len(EXAMPLES) + place] for place in range(len(EXAMPLES))]
+        assert sorted(int(item.example.id) for item in items) == list(range(len(EXAMPLES)))
+        assert [item.step for item in items] == [epoch * 3 + place // 4 for place in range(len(EXAMPLES))]
+
+
+def test_examples_too_long_are_counted_and_never_cut():
+    one = engine()
+    long = Example("long", {"thing": "x" * 300}, tuple(COLOURS), 0)
+    with pytest.raises(
+        UserError, match=r"1 of 12 training examples are longer than training\.max_length=200 .*example long"
+    ):
+        fitting(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=False)
+    said: list[str] = []
+    kept = fitting(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=True, say=said.append)
+    assert kept == EXAMPLES
+    assert "1 of 12" in said[0]
+    with pytest.raises(UserError, match="11 of 11"):
+        fitting(one, TASK, PROMPTS, EXAMPLES, max_length=10, drop=True)
+
+
+def test_lora_targets_that_the_model_lacks_are_named_with_those_it_has(tmp_path):
+    with pytest.raises(UserError, match=r"training\.lora\.targets: query .*q_proj"):
+        fit(tmp_path, lora=Lora(targets=["query"]))
+
+
+def test_the_adapter_loads_with_plain_peft_and_changes_the_model(tmp_path):
+    from peft import PeftModel
+
+    fit(tmp_path)
+    base = make_model()
+    ids = torch.tensor([[5, 6, 7]])
+    before = base(ids).logits
+    tuned = PeftModel.from_pretrained(base, tmp_path / "adapter")
+    assert not torch.allclose(tuned(ids).logits, before)
+    assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 8
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    from paft.training.train import newest_checkpoint
+
+    assert newest_checkpoint(tmp_path) is None
+    for step, whole in ((5, True), (10, True), (20, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if whole:
+            (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text("{}")
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    shutil.rmtree(tmp_path / "checkpoint-10")
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")
+
+
+def test_the_trainer_is_overridden_in_the_order_of_the_examples_only():
+    own = {name for name in vars(PromptTrainer) if not name.startswith("__")}
+    assert own == {"_get_train_sampler"}
