@@ -16,7 +16,7 @@ from paft.prompts.template import render
 from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
 from paft.training.data import Positions, fitting
-from paft.training.train import Lora, PromptTrainer, read_log, train
+from paft.training.train import Lora, PromptTrainer, check_targets, read_log, train
 from paft.types import Example, Prompt
 
 TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
@@ -205,9 +205,11 @@ def test_examples_too_long_are_counted_and_never_cut():
         fitting(one, TASK, PROMPTS, EXAMPLES, max_length=10, drop=True)
 
 
-def test_lora_targets_that_the_model_lacks_are_named_with_those_it_has(tmp_path):
-    with pytest.raises(UserError, match=r"training\.lora\.targets: query .*q_proj"):
-        fit(tmp_path, lora=Lora(targets=["query"]))
+@pytest.mark.parametrize(("kind", "there"), [("llama", "q_proj"), ("gpt2", "c_attn")])
+def test_lora_targets_that_the_model_lacks_are_named_with_those_it_has(kind, there):
+    check_targets(make_model(kind), [there])
+    with pytest.raises(UserError, match=rf"training\.lora\.targets: the model has no module 'query'.*{there}"):
+        check_targets(make_model(kind), [there, "query"])
 
 
 def test_the_adapter_loads_with_plain_peft_and_changes_the_model(tmp_path):

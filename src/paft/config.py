@@ -237,10 +237,16 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         node = node.setdefault(name, {})
         if not isinstance(node, dict):
             raise UserError(f"override {override!r}: {name!r} is a single value, it has no keys below it")
+    node[last] = _override_value(value)
+
+
+def _override_value(text: str) -> Any:
+    """Return a YAML value; what is no YAML, or a mapping only by a colon in running text, is the text itself."""
     try:
-        node[last] = yaml.safe_load(value)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise UserError(f"override {override!r}: {value!r} is not a YAML value") from None
+        return text
+    return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
 
 
 def _first_problem(error: ValidationError) -> str:

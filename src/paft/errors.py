@@ -12,5 +12,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     from rapidfuzz import process
 
     names = [str(k) for k in known]
-    best = process.extractOne(name, names, score_cutoff=60)
+    best = process.extractOne(name, names, processor=str.lower, score_cutoff=60)
     return f"; did you mean {best[0]!r}?" if best else f"; known: {', '.join(names)}"

@@ -71,12 +71,14 @@ def _engine(config: Config, console: Console) -> Any:
 def _fitting(
     config: Config, engine: Any, task: Any, prompts: PromptSets, examples: list, console: Console
 ) -> list:
-    """Leave out, or refuse, the examples that are too long under any prompt that a method trains on."""
+    """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
     trained_on = [*prompts.train, *([prompts.user] if prompts.user else [])]
     if not trained_on:
         return examples
     from paft.training.data import fitting
+    from paft.training.train import check_targets
 
+    check_targets(engine.model, config.training.lora.targets)
     drop = config.training.too_long == "drop"
     return fitting(
         engine, task, trained_on, examples, max_length=config.training.max_length, drop=drop, say=console.say

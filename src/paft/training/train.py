@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.pytorch_utils import Conv1D
 
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
@@ -20,6 +22,9 @@ from paft.schedule import Schedule
 from paft.tasks.task import Task
 from paft.training.data import Collator, EpochSampler, Positions, rows
 from paft.types import Example, Prompt
+
+# transformers warns of its own attribute when PEFT asks for it; nothing that a user could mend
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,6 @@ def train(
     Args:
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
         seed: of the adapter's first weights, the order of the examples and the schedule.
-
-    Raises:
-        UserError: the model has no modules of the names in ``lora.targets``.
     """
     base = engine.model
     set_seed(seed)
@@ -156,14 +158,21 @@ def _with_adapter(base: Any, lora: Lora) -> Any:
         target_modules=list(lora.targets),
         task_type="CAUSAL_LM",
     )
-    try:
-        return get_peft_model(base, config)
-    except ValueError as error:
-        linear = {name.split(".")[-1] for name, m in base.named_modules() if isinstance(m, torch.nn.Linear)}
-        raise UserError(
-            f"config key training.lora.targets: {', '.join(lora.targets)} do not fit this model, whose linear "
-            f"layers are {', '.join(sorted(linear))} ({str(error).splitlines()[0]})"
-        ) from None
+    return get_peft_model(base, config)
+
+
+def check_targets(model: Any, targets: Sequence[str]) -> None:
+    """Refuse LoRA targets that name no module of the model."""
+    names = [name for name, _ in model.named_modules()]
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            linear = {
+                n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D)
+            }
+            raise UserError(
+                f"config key training.lora.targets: the model has no module {target!r}; "
+                f"its linear layers are {', '.join(sorted(linear))}"
+            )
 
 
 def _save(model: Any, folder: Path) -> None:

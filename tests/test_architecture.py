@@ -1,0 +1,64 @@
+"""The rooms of the package and who may enter whom, read from the source."""
+
+import ast
+
+import pytest
+
+from conftest import ROOT
+
+SOURCE = ROOT / "src/paft"
+LEVELS = {
+    "types": 0, "errors": 0, "config": 0, "files": 0, "console": 0, "rundir": 0,
+    "tasks": 1, "prompts": 1, "llm": 1, "schedule": 1,
+    "engine": 2, "training": 3, "evaluation": 3, "baselines": 4, "experiments": 5,
+    "reporting": 4, "runner": 6, "cli": 7,
+}  # fmt: skip
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room(path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("paft."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("paft.")}
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if room(p) != "__init__"], ids=lambda p: str(p.relative_to(SOURCE))
+)
+def test_imports_go_down_the_levels_only(path):
+    here = room(path)
+    for other in imports(path):
+        assert other == here or LEVELS[other] < LEVELS[here] or LEVELS[here] == LEVELS[other] <= 1, (
+            f"{here} -> {other}"
+        )
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "reporting"], ids=lambda p: p.name)
+def test_the_report_reads_files_and_knows_no_model(path):
+    assert not imports(path) & {"engine", "training", "tasks", "prompts", "llm", "schedule"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "evaluation"], ids=lambda p: p.name)
+def test_evaluation_never_trains(path):
+    assert "training" not in imports(path)
+
+
+def test_only_cli_and_runner_touch_the_config_tree():
+    """The rooms take plain arguments, or the one section that is theirs."""
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
+        if "Config" in names:
+            assert room(path) in {"cli", "runner", "rundir"}, path
+
+
+def test_files_are_short_enough_to_read():
+    assert [p.name for p in FILES if len(p.read_text(encoding="utf-8").splitlines()) > 400] == []

@@ -1,0 +1,118 @@
+"""One typed config: the paper's values by default, and every mistake a line that names its key."""
+
+import pytest
+
+from conftest import ROOT
+from paft.config import Config, TaskConfig, load_config
+from paft.errors import UserError
+from paft.runner import trainer_arguments
+
+EXAMPLES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/paft/tasks/demo/config.yaml"]
+
+
+def write(tmp_path, text: str):
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_every_shipped_config_is_valid(path):
+    config = load_config(path)
+    assert config.task.test
+    assert "paft" in config.methods
+
+
+def test_left_out_keys_have_the_papers_values():
+    config = Config(task=TaskConfig(name="hellaswag"))
+    training = config.training
+    assert (training.examples, training.epochs, training.K) == (20_000, 3, 4)
+    assert (training.learning_rate, training.max_length, training.batch_size) == (1e-4, 1024, 8)
+    assert (training.lora.r, training.lora.alpha, training.lora.dropout) == (8, 16, 0)
+    assert training.lora.targets == ["q_proj", "v_proj"]
+    assert (training.lr_scheduler_type, training.warmup_steps) == ("cosine", 0.1)
+    assert (config.evaluation.answers, config.evaluation.max_new_tokens) == ("generate", 256)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: {name: piqa}\nmethod: [base]", "config key method is unknown; did you mean 'methods'?"),
+        ("task: {name: piqa, choice: x}", "config key task.choice is unknown; did you mean 'choices'?"),
+        (
+            "task: {name: piqa}\ntraining: {epoch: 3}",
+            "config key training.epoch is unknown; did you mean 'epochs'?",
+        ),
+        ("task: {name: piqa}\ntraining: {lora: {rank: 3}}", "config key training.lora.rank is unknown"),
+        (
+            "task: {name: piqa}\nprompts: {train: {bank: piqa, sise: 3}}",
+            "config key prompts.train.sise is unknown; did",
+        ),
+        (
+            "task: {name: piqa}\ntraining: {K: 0}",
+            "config key training.K: Input should be greater than or equal to 1",
+        ),
+        ("task: {name: piqa}\ntraining: {seed: 1}", "config key training.seed: this is set by seed"),
+        ("task: {name: piqa}\nmethods: [base, paf]", "config key methods"),
+        ("task: {name: piqa}\nmethods: [base, base]", "a method is listed twice"),
+        ("task: {}", "config key task.name is missing"),
+        ("seed: 1", "config key task is missing"),
+        ("task: {name: piqa}\nevaluation: {answers: guess}", "config key evaluation.answers"),
+        ("- a", "a config is a mapping"),
+        ("task: {name: piqa", ":1: not YAML"),
+        ("task: {name: piqa}\ntask: [", "not YAML"),
+    ],
+)
+def test_a_mistake_in_the_config_names_its_key(tmp_path, text, message):
+    with pytest.raises(UserError) as error:
+        load_config(write(tmp_path, text))
+    assert message in str(error.value)
+    assert "c.yaml" in str(error.value) or "config key" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_overrides_replace_values_by_their_keys(tmp_path):
+    path = write(tmp_path, "task: {name: piqa}\ntraining: {K: 2}")
+    overrides = [
+        "training.K=7",
+        "training.lora.targets=[c_attn]",
+        "methods=[paft]",
+        "prompts.user=Do {goal}: {choices}",
+    ]
+    config = load_config(path, overrides)
+    assert (config.training.K, config.training.lora.targets, config.methods) == (7, ["c_attn"], ["paft"])
+    assert config.prompts.user is not None
+    assert config.prompts.user.text == "Do {goal}: {choices}"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("training.K", "write it as key.sub=value"), ("task.name.x=1", "single value"), ("training.k=3", "mean 'K'")],
+)
+def test_a_mistake_in_an_override_is_named(tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        load_config(write(tmp_path, "task: {name: piqa}"), [override])
+
+
+def test_paths_are_relative_to_the_config_file(tmp_path):
+    (tmp_path / "model").mkdir()
+    config = load_config(
+        write(
+            tmp_path,
+            "model: {path: model}\ntask: {name: piqa, train: a.jsonl, test: {hub: ybisk/piqa, split: test}}",
+        )
+    )
+    assert config.task.train == str(tmp_path / "a.jsonl")
+    assert config.model.path == str(tmp_path / "model")
+    assert load_config(write(tmp_path, "model: {path: org/name}\ntask: {name: piqa}")).model.path == "org/name"
+
+
+def test_trainer_arguments_go_by_their_usual_names(tmp_path):
+    path = write(
+        tmp_path, "task: {name: piqa}\ntraining: {weight_decay: 0.1, epochs: 2, gradient_accumulation_steps: 4}"
+    )
+    arguments = trainer_arguments(load_config(path).training)
+    assert arguments["weight_decay"] == 0.1
+    assert arguments["gradient_accumulation_steps"] == 4
+    assert arguments["num_train_epochs"] == 2
+    assert not {"K", "examples", "lora"} & arguments.keys()

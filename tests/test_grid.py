@@ -1,0 +1,122 @@
+"""The grid: every cell once, unparsed apart from wrong, finished prompts kept; the figures made of it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from paft.console import Console
+from paft.evaluation.grid import evaluate, seconds_of
+from paft.evaluation.metrics import summarise
+from paft.llm.fake import FakeModel
+from paft.reporting.read import correctness
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+
+LABELS = ("red", "green", "blue")
+TASK = Task("colours", ("thing",), LABELS, "text", 0.85, 3)
+EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, LABELS, i % 3) for i in range(6)]
+PROMPTS = [Prompt("one {thing}"), Prompt("two {thing}"), Prompt("three {thing}")]
+QUIET = Console(quiet=True)
+
+
+def right(conversation) -> str:
+    return LABELS[int(conversation.user.split()[-1]) % 3]
+
+
+def fill(model, folder, prompts=PROMPTS, answers="likelihood", task=TASK, max_new_tokens=9):
+    evaluate(
+        model, task, prompts, EXAMPLES, folder, answers=answers, max_new_tokens=max_new_tokens, console=QUIET
+    )  # fmt: skip
+    return parquet.read_table(folder / "predictions.parquet").to_pylist()
+
+
+@pytest.mark.parametrize("answers", ["likelihood", "generate"])
+def test_every_prompt_meets_every_example_once_in_order(tmp_path, answers):
+    rows = fill(FakeModel(right), tmp_path, answers=answers)
+    assert [(r["prompt_id"], r["example_id"]) for r in rows] == [(p.id, e.id) for p in PROMPTS for e in EXAMPLES]
+    assert all(r["correct"] and r["prediction"] == r["target"] for r in rows)
+    assert all((r["scores"] is None) == (answers == "generate") for r in rows)
+    assert {r["generated_tokens"] for r in rows} == ({2} if answers == "generate" else {0})
+
+
+def test_an_answer_that_cannot_be_read_is_null_and_not_wrong(tmp_path):
+    rows = fill(FakeModel(lambda c: "perhaps" if "two" in c.user else right(c)), tmp_path, answers="generate")
+    unread = [r for r in rows if r["prompt_id"] == PROMPTS[1].id]
+    assert all(r["correct"] is None and r["prediction"] is None and r["output"] == "perhaps" for r in unread)
+    correct, ids, unparsed = correctness(tmp_path / "predictions.parquet")
+    assert unparsed == 6
+    assert ids == [p.id for p in PROMPTS]
+    assert correct.mean(axis=1).tolist() == [1, 0, 1]
+
+
+def test_a_letter_task_is_answered_by_letter(tmp_path):
+    task = Task("colours", ("thing",), LABELS, "letter", 0.85, 3)
+    rows = fill(FakeModel(lambda c: "The answer is B."), tmp_path, answers="generate", task=task)
+    assert {r["prediction"] for r in rows} == {"B"}
+    assert {r["target"] for r in rows} == {"A", "B", "C"}
+
+
+def test_finished_prompts_are_kept_when_the_work_is_broken_off(tmp_path):
+    class KilledError(Exception):
+        pass
+
+    def dying(conversation):
+        if conversation.user == "three thing 4":
+            raise KilledError
+        return right(conversation)
+
+    with pytest.raises(KilledError):
+        fill(FakeModel(dying), tmp_path)
+    assert len(list((tmp_path / "predictions").glob("*.parquet"))) == 2
+    (tmp_path / "predictions" / "0001.parquet").write_bytes(b"PAR1 torn")
+    model = FakeModel(right)
+    rows = fill(model, tmp_path)
+    assert len(rows) == 18
+    assert {c.user.split()[0] for c in model.asked} == {"two", "three"}
+    assert not (tmp_path / "predictions").exists()
+    assert seconds_of(tmp_path / "predictions.parquet") > 0
+
+
+def test_a_finished_grid_is_not_filled_again(tmp_path):
+    fill(FakeModel(right), tmp_path)
+    model = FakeModel(right)
+    fill(model, tmp_path)
+    assert model.asked == []
+
+
+GRIDS = st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(0, 999)).map(
+    lambda size: (np.random.default_rng(size[2]).random(size[:2]) < 0.7).astype(np.int8)
+)
+
+
+@given(GRIDS, st.floats(0, 1))
+def test_figures_are_those_of_the_definition(grid, top):
+    found = summarise(grid, unparsed=0, top=top)
+    accuracy = [sum(row) / len(row) for row in grid.tolist()]
+    assert found.per_prompt == pytest.approx(accuracy)
+    assert found.mean == pytest.approx(sum(accuracy) / len(accuracy))
+    if len(accuracy) > 1:
+        spread = sum((a - found.mean) ** 2 for a in accuracy) / (len(accuracy) - 1)
+        assert found.std == pytest.approx(spread**0.5, abs=1e-9)
+    assert (found.worst, found.best) == (min(accuracy), max(accuracy))
+    assert found.top == pytest.approx(sum(a >= top - 1e-12 for a in accuracy) / len(accuracy))
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    """Grids drawn from prompts and examples of known difficulty; 95 % intervals, 120 of them."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(120):
+        prompt, example = rng.normal(0, 0.7, 25)[:, None], rng.normal(0, 1.0, 80)[None]
+        grid = (rng.random((25, 80)) < 1 / (1 + np.exp(-(1 + prompt + example)))).astype(np.int8)
+        interval = summarise(grid, 0, 0.85).mean_interval
+        covered += interval.low <= 0.6960 <= interval.high
+    assert covered / 120 > 0.9  # two-way resampling is a little wide, never narrow
+
+
+def test_intervals_do_not_change_from_one_report_to_the_next():
+    grid = np.random.default_rng(0).integers(0, 2, (7, 30))
+    assert summarise(grid, 0, 0.5) == summarise(grid, 0, 0.5)
+    assert summarise(grid, 0, 0.5).mean_interval.low < grid.mean() < summarise(grid, 0, 0.5).mean_interval.high

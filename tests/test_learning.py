@@ -1,0 +1,76 @@
+"""Real learning: the embedded model, real text, a few dozen steps."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from paft.config import load_config
+from paft.console import Console
+from paft.runner import run
+
+DEMO = Path(str(resources.files("paft.tasks"))) / "demo/config.yaml"
+pytestmark = pytest.mark.embedded
+
+
+def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weight(embedded, tmp_path):
+    from safetensors.torch import load_file
+
+    config = load_config(
+        DEMO,
+        ["methods=[base,paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
+         "prompts.train={bank: demo, size: 12}", "prompts.test={bank: demo, size: 4}", "evaluation.examples=20"],
+    )  # fmt: skip
+    run(config, tmp_path / "run", Console(quiet=True))
+    log = [json.loads(line) for line in (tmp_path / "run/methods/paft/train.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in log]
+    assert len(losses) == 24
+    assert sum(losses[-6:]) / 6 < 0.6 * sum(losses[:3]) / 3
+    weights = load_file(tmp_path / "run/methods/paft/adapter/adapter_model.safetensors")
+    assert len(weights) == 30 * 2 * 2
+    assert all(tensor.abs().max() > 0 for tensor in weights.values())
+    share = sum(row["prepare_seconds"] for row in log) / sum(row["seconds"] for row in log)
+    assert share < 0.02
+    report = json.loads((tmp_path / "run/report.json").read_text())["methods"]
+    assert report["paft"]["mean"] > report["base"]["mean"]
+
+
+def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
+    """In bfloat16 the two ways round differently; the answer they pick must agree."""
+    from paft.config import ModelConfig
+    from paft.engine.chat import ChatFormat
+    from paft.engine.engine import Engine
+    from paft.engine.load import load_model
+    from paft.prompts.files import load_prompts
+    from paft.prompts.template import render
+    from paft.tasks.load import load_task
+
+    config = load_config(DEMO)
+    task, _, test = load_task(config.task)
+    model, tokenizer = load_model(ModelConfig())
+    packed, padded = (Engine(model, ChatFormat(tokenizer)) for _ in range(2))
+    padded.packs = False
+    prompt = load_prompts(config.prompts.test, "test", 0)[0]
+    conversations = [render(prompt, task, example) for example in test[:24]]
+    options = [task.answers(example) for example in test[:24]]
+    one, other = ([s for batch in e.score(conversations, options) for s in batch] for e in (packed, padded))
+    assert packed.packs is True
+    agree = sum(
+        max(range(10), key=a.__getitem__) == max(range(10), key=b.__getitem__)
+        for a, b in zip(one, other, strict=True)
+    )
+    assert agree >= 23
+
+
+@pytest.mark.slow
+def test_on_trec_paft_beats_the_fixed_prompt_on_unseen_prompts(embedded, shared, tmp_path):
+    config = load_config(
+        Path(__file__).parent.parent / "examples/trec.yaml", ["prompts.test={bank: trec, size: 12}"]
+    )
+    config.evaluation.examples = 80
+    run(config, tmp_path / "run", Console(quiet=True))
+    report = json.loads((tmp_path / "run/report.json").read_text())["methods"]
+    assert report["base"]["mean"] < 0.4 < report["user"]["mean"] < report["paft"]["mean"]
+    assert report["paft"]["std"] < report["user"]["std"]
+    assert report["paft"]["worst"] > report["user"]["worst"]
