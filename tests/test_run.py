@@ -152,7 +152,7 @@ def test_defective_test_prompts_are_reported_and_the_grid_runs_without_them(proj
 def test_evaluate_measures_a_model_with_an_adapter(project):
     folder = start(project)
     config = load_config(
-        project / "config.yaml", [f"model.adapter={folder}/methods/paft/adapter", "task.train=null"]
+        project / "config.yaml", [f"model.adapter={folder}/methods/paft/adapter", "task.train=gone.jsonl"]
     )
     evaluate(config, project / "measured", Console(quiet=True))
     one = report(project / "measured")["methods"]["base"]["per_prompt"]

@@ -106,6 +106,7 @@ def _show(output: Path) -> None:
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress is paft's own, one bar at a time
     try:
         app()
     except UserError as error:

