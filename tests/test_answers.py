@@ -15,7 +15,8 @@ LABELS = ("description", "entity", "abbreviation", "human", "location", "number"
     ["B", "b".upper() + ".", "(B)", "[B]", "B)", " B\n", "**B**", "`B`", '"B"', "B\nbecause it is blue", "B. a blue hat",
      "(B) a blue hat", "B: it is blue", "The answer is B", "The answer is (B).", "Answer: B", "answer: **B**",
      "The correct answer is option B.", "I looked at all of them. The best choice is B, I think.", "a blue hat",
-     "A blue hat.", "The correct option is: B"],
+     "A blue hat.", "The correct option is: B", "Option B", "The answer is Option B", "the answer is 'B'", "b", "(b)",
+     "B is the correct answer.", r"\\boxed{B}", "B. A teacher", "(B) A teacher", "The answer is B. A teacher"],
 )  # fmt: skip
 def test_a_letter_that_is_given_is_read(text):
     assert read_letter(text, OPTIONS) == 1
@@ -26,7 +27,9 @@ def test_a_letter_that_is_given_is_read(text):
     ["", "   ", "I don't know.", "A or B", "A/B", "B and C", "A, B", "The answer is A or B.", "Answer: A, B or C", "E",
      "The answer is E", "Both are right", "A man walks in and B is taller", "Answer: A\nAnswer: B", "a red ball or a dog",
      "Because of the context, option texts differ.", "A good question!", "I would say so", "The answer is A dog",
-     "Plan B would be nice", "None of A, B, C, D", "vitamin C"],
+     "The wrong answer is B.", "The incorrect option is B.", "If the answer is B, then no", "Answer: B is incorrect, so D",
+     "The answer is B. No wait, the answer is C.", "A. a red ball\nB. a blue hat\nC. a dog", "A) foo B) bar",
+     "B\n\nAnswer: C", "Plan B would be nice", "None of A, B, C, D", "vitamin C"],
 )  # fmt: skip
 def test_a_letter_that_is_not_given_is_unparsed(text):
     assert read_letter(text, OPTIONS) is None
@@ -36,7 +39,7 @@ def test_a_letter_that_is_not_given_is_unparsed(text):
     "text",
     ["location", "Location", "location.", " location\n", "**location**", '"location"', "location\n\nThe question asks",
      "Location: it asks where", "location (a place)", "Answer: location", "The answer is location.",
-     "The category is: location", "location - a place"],
+     "The category is: location", "location - a place", "The answer is a location.", "1. location", "- location"],
 )  # fmt: skip
 def test_a_label_that_is_given_is_read(text):
     assert read_label(text, LABELS) == 4
@@ -46,7 +49,9 @@ def test_a_label_that_is_given_is_read(text):
     "text",
     ["", "It is not a location", "locations", "This question is about the number of people in a location", "place",
      "location or human", "human, location", "description, entity, abbreviation, human, location, number",
-     "Answer: human\nAnswer: location", "The answer is human or location", "relocation", "human location"],
+     "Answer: human\nAnswer: location", "The answer is human or location", "relocation", "human location",
+     "human\nlocation\nnumber", "- human\n- location", "human, or a location", "The answer is not location",
+     "The answer is human. Actually, the answer is location.", "human is wrong"],
 )  # fmt: skip
 def test_a_label_that_is_not_given_is_unparsed(text):
     assert read_label(text, LABELS) is None
@@ -55,6 +60,17 @@ def test_a_label_that_is_not_given_is_unparsed(text):
 def test_the_longer_of_two_labels_that_begin_alike_is_read():
     assert read_label("very positive.", ("very", "very positive")) == 1
     assert read_label("very", ("very", "very positive")) == 0
+
+
+def test_signs_that_tell_options_apart_are_read():
+    assert [read_label(text, ("C", "C++", "C#")) for text in ("C", "C++", "C#.")] == [0, 1, 2]
+    assert read_label("-5", ("5", "-5")) == 1
+    assert read_label("1.2", ("1/2", "2")) is None
+    assert [read_label(text, ("yes", "no")) for text in ("Yes, normally", "Yes, not only that", "No.")] == [
+        0,
+        None,
+        1,
+    ]
 
 
 @given(st.text(max_size=60))

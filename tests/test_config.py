@@ -58,6 +58,24 @@ def test_left_out_keys_have_the_papers_values():
         ("task: {}", "config key task.name is missing"),
         ("seed: 1", "config key task is missing"),
         ("task: {name: piqa}\nevaluation: {answers: guess}", "config key evaluation.answers"),
+        ("Task: {name: piqa}\ntask: {name: piqa}", "config key Task is unknown; did you mean 'task'?"),
+        ("task: {name: piqa}\nmodel: {Path: x}", "config key model.Path is unknown; did you mean 'path'?"),
+        ("task: {name: piqa, train: {hub: x}}", "config key task.train.split is missing"),
+        (
+            "task: {name: piqa, train: 3}",
+            "config key task.train takes a path, or {hub: ID, config: C, split: S}; found 3",
+        ),
+        ("task: {name: piqa, choices: [yes, no]}", "config key task.choices takes a list of labels (quote yes"),
+        (
+            "task: {name: piqa, choices: {columns: [a]}}",
+            "config key task.choices.columns: List should have at least 2",
+        ),
+        (
+            "task: {name: piqa}\nprompts: {train: {bank: trec, size: 0}}",
+            "config key prompts.train.size: Input should be",
+        ),
+        ("task: {name: piqa}\nseed: -1", "config key seed: Input should be greater"),
+        ("task: {name: 2020-13-45}", "put it in quotes"),
         ("- a", "a config is a mapping"),
         ("task: {name: piqa", ":1: not YAML"),
         ("task: {name: piqa}\ntask: [", "not YAML"),
@@ -67,8 +85,12 @@ def test_a_mistake_in_the_config_names_its_key(tmp_path, text, message):
     with pytest.raises(UserError) as error:
         load_config(write(tmp_path, text))
     assert message in str(error.value)
-    assert "c.yaml" in str(error.value) or "config key" in str(error.value)
+    assert "c.yaml" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_section_left_empty_is_a_section_left_out(tmp_path):
+    assert load_config(write(tmp_path, "task: {name: piqa}\ntraining:\nprompts:")).training.K == 4
 
 
 def test_overrides_replace_values_by_their_keys(tmp_path):

@@ -108,9 +108,11 @@ def test_an_option_that_begins_another_is_scored_with_the_end_of_the_answer():
     ],
 )
 def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, changes, reason):
-    one, said = engine(kind, **changes), []
+    said: list[str] = []
+    one = engine(kind, **changes)
+    one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows, said.append)
+    one.choose_layout(rows)
     assert one.packs is False
     assert reason in said[0]
     [prompt] = one.format.prompts(QUESTIONS[:1])
@@ -122,7 +124,9 @@ def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, 
 
 
 def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
-    one, said = engine(), []
+    said: list[str] = []
+    one = engine()
+    one.say = said.append
     forward = one.model.forward
 
     def deaf(input_ids=None, position_ids=None, attention_mask=None, logits_to_keep=0, **kwargs):
@@ -130,7 +134,7 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
 
     one.model.forward = deaf
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows, said.append)
+    one.choose_layout(rows)
     assert one.packs is False
     assert "differ by" in said[0]
 

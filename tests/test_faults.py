@@ -89,7 +89,7 @@ def test_7_leakage_between_training_and_test_prompts_is_refused():
     from paft.prompts.screen import overlap
 
     train = [Prompt("Read {article}; {question} {choices}")]
-    assert overlap(train, [Prompt("READ  {article}: {question}\n{choices}!")])
+    assert overlap(train, [Prompt("READ  {article}: {question}\n{choices}!")], RACE)
 
 
 def test_8_nothing_that_trains_or_chooses_is_handed_a_test_prompt():

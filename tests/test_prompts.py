@@ -21,7 +21,7 @@ LABELS = ("description", "entity", "human")
 TREC = Task("trec", ("question",), LABELS, "text", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
 ASKED = Example("0", {"question": "Who?"}, LABELS, 2)
-GOAL = Example("0", {"goal": "open a jar"}, ("twist the lid with a cloth", "eat it"), 0)
+GOAL = Example("0", {"goal": "open a jar"}, ("twist the lid with a damp cloth", "eat it"), 0)
 
 
 def rule(text: str, task: Task = TREC, system: str | None = None) -> str | None:
@@ -38,10 +38,10 @@ def test_slots_are_filled_in_one_pass():
 def test_aliases_and_single_options_are_filled():
     assert (
         render(Prompt("{goal}: {sol1} / {B}"), PIQA, GOAL).user
-        == "open a jar: twist the lid with a cloth / eat it"
+        == "open a jar: twist the lid with a damp cloth / eat it"
     )
     assert render(Prompt("{goal}\n{choices}"), PIQA, GOAL).user.endswith(
-        "A. twist the lid with a cloth\nB. eat it"
+        "A. twist the lid with a damp cloth\nB. eat it"
     )
 
 
@@ -107,7 +107,7 @@ def test_defective_prompts_for_own_options_are_screened(text, broken):
 
 
 def test_a_prompt_that_holds_an_examples_answer_is_screened():
-    prompts = [Prompt("Like: Twist the lid, with a cloth! {goal} {choices}"), Prompt("{goal} {choices}")]
+    prompts = [Prompt("Like: Twist the lid, with a damp cloth! {goal} {choices}"), Prompt("{goal} {choices}")]
     kept, out = screen(prompts, PIQA, [GOAL])
     assert kept == prompts[1:]
     assert out[0].rule == "answer-leak"
@@ -120,6 +120,12 @@ def test_repeats_up_to_case_spacing_and_punctuation_are_screened():
     assert [p.text for p in kept] == ["Say what: {question}", "Say which: {question}"]
     assert out[0].rule == "repeat"
     assert first.id in out[0].reason
+
+
+def test_a_repeat_under_other_names_of_the_slots_is_found():
+    first, second = Prompt("Do {goal}\n{A} or {B}"), Prompt(r"Do {goal}\n{sol1} or {sol2}")
+    assert overlap([first], [second], PIQA) == [(first, second)]
+    assert screen([first, second], PIQA)[1][0].rule == "repeat"
 
 
 def test_the_same_text_under_another_system_is_another_prompt():
@@ -219,7 +225,7 @@ def test_a_bank_holds_no_defective_prompt_and_its_splits_are_disjoint(name):
         assert out == []
         assert len(kept) >= least
         assert not [p.text for p in prompts if "\\n" in p.text]
-    assert overlap(train, test) == []
+    assert overlap(train, test, task) == []
 
 
 def demo_task() -> Task:

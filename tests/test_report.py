@@ -103,3 +103,12 @@ def test_several_seeds_are_summed_up(tmp_path):
     assert "Over 2 seeds" in text
     assert "| paft | 62.5 ± 8.8 |" in text
     assert "Over" not in compare(runs[:1])
+    half = read_run(make_run(tmp_path / "half", finished=("base",), seed=2))
+    assert "| paft | 62.5" not in compare([*runs, half])
+
+
+def test_line_ends_within_a_prompt_do_not_break_the_report(tmp_path):
+    folder = make_run(tmp_path)
+    odd = [{"id": p.id, "text": "a\u2028b\u0085c"} for p in PROMPTS]
+    (folder / "prompts/test.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in odd))
+    write_report(folder)

@@ -29,6 +29,7 @@ def test_one_command_leaves_the_run_directory_of_the_contract(project):
     for name in ("config.yaml", "report.json", "report.md", "figures/accuracy.svg", "figures/accuracy.png",
                  "prompts/train.jsonl", "prompts/test.jsonl", "prompts/screened.jsonl"):  # fmt: skip
         assert (folder / name).stat().st_size >= 0, name
+    assert not (folder / "methods/paft/checkpoints").exists()
     for method in ("base", "user", "paft"):
         rows = parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
         assert len(rows) == len({(r["prompt_id"], r["example_id"]) for r in rows}) == 12
@@ -102,6 +103,10 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("model.path=embedded/smollm3", "no embedded model 'embedded/smollm3'; did you mean"),
         ("model.adapter=./nowhere", "model.adapter: no PEFT adapter"),
         ("training.max_length=30", "20 of 20 training examples are longer"),
+        ("training.lr_scheduler_type=cosin", "config section training:"),
+        ("training.report_to=wandbb", "config section training:"),
+        ("training.dataloader_drop_last=true", "training.dataloader_drop_last: this is set by nothing"),
+        ("task.test=train.jsonl", "the test examples are the training examples"),
         ("prompts.user=null", "prompts.user is missing"),
         ("prompts.user=Tell me", "prompts.user: the slot {thing} is missing"),
         ("prompts.user=Is {thing} red?", "prompts.user: names only some of the labels: red"),
@@ -155,6 +160,9 @@ def test_evaluate_measures_a_model_with_an_adapter(project):
         project / "config.yaml", [f"model.adapter={folder}/methods/paft/adapter", "task.train=gone.jsonl"]
     )
     evaluate(config, project / "measured", Console(quiet=True))
+    clash = [f"model.adapter={folder}/methods/paft/adapter", "prompts.test=prompts/train.jsonl"]
+    with pytest.raises(UserError, match="repeat a training prompt"):
+        evaluate(load_config(project / "config.yaml", clash), project / "clash", Console(quiet=True))
     one = report(project / "measured")["methods"]["base"]["per_prompt"]
     assert one == report(folder)["methods"]["paft"]["per_prompt"]
 
@@ -189,8 +197,9 @@ def test_a_bank_and_trainer_arguments_by_their_usual_names_work(project):
     write_rows(project / "prompts/train.jsonl", TRAIN_PROMPTS)
     folder = start(
         project, "methods=[paft]", "training.gradient_accumulation_steps=2", "training.weight_decay=0.1",
-        "training.lr_scheduler_type=linear", "training.logging_steps=2", "training.max_grad_norm=0.5",
+        "training.lr_scheduler_type=linear", "training.logging_steps=4", "training.max_grad_norm=0.5",
     )  # fmt: skip
     log = [json.loads(line) for line in (folder / "methods/paft/train.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in log] == [2, 4, 6]
+    assert [row["step"] for row in log] == [4, 6]
+    assert sum(row["examples"] for row in log) == 40
     assert log[-1]["learning_rate"] < log[0]["learning_rate"]

@@ -53,6 +53,31 @@ def test_text_goes_before_index_where_labels_are_digits(tmp_path):
     assert load_task(custom(path, choices=["1", "0"]))[2][0].target == 0
 
 
+def test_all_rows_are_read_in_one_way_and_an_ambiguous_file_is_refused(tmp_path):
+    rows = [{"q": "x", "o": ["2", "3", "1"], "a": 1}, {"q": "x", "o": ["7", "3", "9"], "a": 1}]
+    by_index = load_task(custom(write_rows(tmp_path / "d.jsonl", rows), choices="o"))[2]
+    assert [e.target for e in by_index] == [1, 1]
+    path = write_rows(tmp_path / "e.jsonl", rows[:1])
+    with pytest.raises(UserError, match=r"read as text and as zero-based.*set task\.targets"):
+        load_task(custom(path, choices="o"))
+    assert load_task(custom(path, choices="o", targets="text"))[2][0].target == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fields": ["q", "a"]}, "'a' is the target"),
+        ({"fields": ["the question"]}, "cannot be a slot"),
+        ({"choices": [str(i) for i in range(30)], "answer": "letter"}, "30 labels, but only 26 letters"),
+        ({"choices": ["yes", "yes"]}, "none twice"),
+        ({"train": "d.jsonl", "test": "d.jsonl"}, "the test examples are the training examples"),
+    ],
+)
+def test_a_task_that_cannot_be_asked_is_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        load_task(custom("d.jsonl", **changes))
+
+
 @pytest.mark.parametrize("value", ["maybe", 2, -1, None, "C", "YES", 1.5, True, ["yes"]])
 def test_a_target_outside_the_choices_is_refused_with_its_line(tmp_path, value):
     path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "yes"}, {"q": "y", "a": value}])
@@ -90,6 +115,7 @@ def test_parquet_and_a_local_folder_of_the_hubs_layout_are_read(tmp_path):
         ("", "is empty"),
         ('{"a": "yes"}\n', r":1: no column 'q'"),
         ('{"q": ["x"], "a": "yes"}\n', r":1: column 'q' holds list"),
+        ('{"q": "\\ud83d", "a": "yes"}\n', r":1: holds half of a surrogate pair"),
     ],
 )
 def test_a_broken_data_file_is_named_with_its_line(tmp_path, text, message):

@@ -232,6 +232,7 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if whole:
             (tmp_path / f"checkpoint-{step}/trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-20/trainer_state.json").write_text('{"global_st')
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     shutil.rmtree(tmp_path / "checkpoint-10")
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +50,8 @@ def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, 
     """Fine-tune with each method of a config and measure each on unseen prompts; resumable."""
     from paft.runner import run as work
 
-    work(*_prepared(config, overrides, output, quiet))
+    with _interruptible():
+        work(*_prepared(config, overrides, output, quiet))
     _show(output or _default_output(config))
 
 
@@ -57,7 +60,8 @@ def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = N
     """Measure how much a model, or a model with an adapter, depends on the wording of the prompt."""
     from paft.runner import evaluate as work
 
-    work(*_prepared(config, overrides, output or _default_output(config, "-evaluate"), quiet))
+    with _interruptible():
+        work(*_prepared(config, overrides, output or _default_output(config, "-evaluate"), quiet))
     _show(output or _default_output(config, "-evaluate"))
 
 
@@ -70,7 +74,8 @@ def demo(
     from paft.runner import run as work
 
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
-    work(*_prepared(config, None, output, quiet))
+    with _interruptible():
+        work(*_prepared(config, None, output, quiet))
     _show(output)
 
 
@@ -111,14 +116,21 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error))
-    except OSError as error:
+    except Exception as error:
         problem = storage_problem(error)
         if problem is None:
             raise
         _fail(problem)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Say on Ctrl-C that nothing finished is lost."""
+    try:
+        yield
     except KeyboardInterrupt:
         print("\npaft: stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise typer.Exit(130) from None
 
 
 def _fail(line: str) -> None:

@@ -107,7 +107,7 @@ class TrainingConfig(BaseModel):
     """Optimiser steps that one drawn prompt is kept for."""
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     max_length: Annotated[int, Field(ge=8)] = 1024
     too_long: Literal["error", "drop"] = "error"
     """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
@@ -140,7 +140,19 @@ OWNED_ARGUMENTS = {
     "resume_from_checkpoint": "--output (the same command resumes)",
     "remove_unused_columns": "nothing: paft owns it",
     "label_smoothing_factor": "nothing: the loss is ordinary fine-tuning on the answer",
+    "dataloader_drop_last": "nothing: each epoch visits every example",
+    "dataloader_num_workers": "nothing: batches are made in the training process",
+    "dataloader_pin_memory": "nothing: it follows the device",
+    "auto_find_batch_size": "training.batch_size",
+    "ignore_data_skip": "nothing: a resumed run is the uninterrupted run",
+    "save_only_model": "nothing: a resumed run is the uninterrupted run",
+    "use_cpu": "nothing: the GPU is used where there is one",
+    "disable_tqdm": "--quiet",
+    "logging_strategy": "training.logging_steps",
+    "logging_first_step": "training.logging_steps",
     "do_eval": "the evaluation section",
+    "eval_on_start": "the evaluation section",
+    "load_best_model_at_end": "nothing: training never sees the test prompts",
     "eval_strategy": "the evaluation section (training never sees the test prompts)",
 }
 
@@ -182,7 +194,7 @@ class Config(Section):
     methods: list[Method] = Field(default=list(METHODS), min_length=1)  # type: ignore[arg-type]
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     run: dict[str, Any] | None = None
     """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Not read."""
 
@@ -203,10 +215,12 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     for override in overrides or []:
         _apply_override(tree, override)
     try:
-        config = Config.model_validate(tree)
+        config = Config.model_validate({key: value for key, value in tree.items() if value is not None})
+        return _resolve_paths(config, path.resolve().parent)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_problem(error)}") from None
-    return _resolve_paths(config, path.resolve().parent)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -222,6 +236,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except ValueError as error:  # a date or number that YAML recognises and Python does not
+        raise UserError(f"{path}: a value is no {error}; put it in quotes") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
     return tree
@@ -249,16 +265,35 @@ def _override_value(text: str) -> Any:
     return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
 
 
+ACCEPTED = {
+    "task.train": "a path, or {hub: ID, config: C, split: S}",
+    "task.test": "a path, or {hub: ID, config: C, split: S}",
+    "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
+    "prompts.train": "a path, or {bank: NAME, size: N}",
+    "prompts.test": "a path, or {bank: NAME, size: N}",
+    "prompts.user": "a text, or {text: T, system: S}",
+    "training.report_to": "a name or a list of names",
+}
+"""What keys that take several forms take, for error messages."""
+
+_FORMS = ("str", "list[str]", "HubSource", "BankSource", "OptionColumns", "UserPrompt")
+"""How pydantic marks in a location which of several forms it tried."""
+
+
 def _first_problem(error: ValidationError) -> str:
-    problem = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    location = [str(part) for part in problem["loc"] if not str(part)[:1].isupper() or str(part) == "K"]
-    location = [part for part in location if part not in ("list[str]", "str") and not part.startswith("function")]
+    """Return one line for the deepest problem: it belongs to the form that fits best."""
+    problem = max(error.errors(), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
+    location = [
+        str(part) for part in problem["loc"] if part not in _FORMS and not str(part).startswith("function")
+    ]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        known = _keys_beside(location)
-        return f"config key {key} is unknown{nearest(location[-1], known)}"
+        return f"config key {key} is unknown{nearest(location[-1], _keys_beside(location))}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
+    for form in (key, ".".join(location[:-1])):
+        if form in ACCEPTED and "type" in problem["type"]:
+            return f"config key {form} takes {ACCEPTED[form]}; found {problem['input']!r}"
     return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
 
 
@@ -285,14 +320,22 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     """Make every relative path of the config absolute, seen from the config file's folder."""
 
     def absolute(value: Any) -> Any:
-        return str((folder / value).resolve()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return str((folder / Path(value).expanduser()).resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"{value!r} is no path: {error}") from None
 
     task, prompts, model = config.task, config.prompts, config.model
     task.train, task.test = absolute(task.train), absolute(task.test)
+    for source in (task.train, task.test):
+        if isinstance(source, HubSource) and source.hub.startswith((".", "~", "/")):
+            source.hub = absolute(source.hub)
     prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
     model.adapter = absolute(model.adapter)
     if model.chat_template not in ("auto", "none"):
         model.chat_template = absolute(model.chat_template)
-    if model.path.startswith(("./", "../", "~")) or (folder / model.path).exists():
-        model.path = str((folder / Path(model.path).expanduser()).resolve())
+    if model.path.startswith((".", "~", "/")) or Path(absolute(model.path)).exists():
+        model.path = absolute(model.path)
     return config

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +34,19 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
             raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); mend the line") from None
+        if b"\\ud" in raw.lower() and not _encodable(row):
+            raise UserError(f"{path}:{number}: holds half of a surrogate pair (\\ud...); mend the text")
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
         yield number, row
+
+
+def _encodable(row: Any) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -74,10 +85,18 @@ STORAGE_ERRORS = {
 }
 
 
-def storage_problem(error: OSError) -> str | None:
-    """Return one line for an error of the disk that the user can mend, None for any other."""
-    mend = STORAGE_ERRORS.get(error.errno or 0)
+def storage_problem(error: BaseException) -> str | None:
+    """Return one line for an error of the disk that the user can mend, None for any other.
+
+    safetensors and torch report a full disk with errors of their own, known by their text.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and re.search(
+        r"os error 28\b|No space left on device|PytorchStreamWriter failed", str(error)
+    ):
+        number = errno.ENOSPC
+    mend = STORAGE_ERRORS.get(number or 0)
     if mend is None:
         return None
-    place = f"{error.filename}: " if error.filename else ""
+    place = f"{name}: " if (name := getattr(error, "filename", None)) else ""
     return f"{place}cannot write: {mend} and run the same command again; finished work is kept"

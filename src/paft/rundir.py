@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for this process; the lock goes with the process, however it ends."""
+        made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -105,7 +106,7 @@ class RunDirectory:
             finally:
                 if not self.config_file.exists():  # refused before anything was written
                     (self.path / ".lock").unlink(missing_ok=True)
-                    with suppress(OSError):
+                    if made:
                         self.path.rmdir()
 
 
@@ -127,6 +128,9 @@ def _inputs(config: Config) -> dict[str, str]:
         "prompts.test": config.prompts.test,
     }
     files = {key: Path(value) for key, value in sources.items() if isinstance(value, str)}
+    files["model.chat_template"] = Path(config.model.chat_template)
+    if config.model.adapter:
+        files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
     return {k: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for k, f in files.items() if f.is_file()}
 
 

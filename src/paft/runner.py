@@ -1,12 +1,13 @@
 """``paft run`` and ``paft evaluate``: the paper's two stages and the comparison, on one page."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from paft.config import Config, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
-from paft.prompts.files import write_prompts, write_screened
+from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
@@ -18,13 +19,15 @@ def run(config: Config, output: Path, console: Console) -> None:
 
     The same call on the same directory goes on where it stopped.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("paft runs in one process so far; start it without accelerate launch or torchrun")
     if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
     task, train_examples, test_examples = load_task(config.task)
-    train_examples = subset(train_examples, config.training.examples, config.seed)
-    test_examples = subset(test_examples, config.evaluation.examples, config.seed)
     examples = train_examples + test_examples
     prompts = prepare_prompts(config.prompts, task, examples, list(config.methods), config.seed)
+    train_examples = subset(train_examples, config.training.examples, config.seed)
+    test_examples = subset(test_examples, config.evaluation.examples, config.seed)
     directory = RunDirectory(output)
     with directory.locked():
         engine: Any = None
@@ -66,25 +69,27 @@ def _engine(config: Config, console: Console) -> Any:
     from paft.engine.engine import Engine
     from paft.engine.load import load_model
 
-    model, tokenizer = load_model(config.model, console.say)
-    return Engine(model, ChatFormat(tokenizer, config.model.chat_template), config.evaluation.batch_tokens)
+    model, tokenizer = load_model(config.model, console.say, merge=config.methods != ["base"])
+    chat = ChatFormat(tokenizer, config.model.chat_template)
+    return Engine(model, chat, config.evaluation.batch_tokens, console.say)
 
 
 def _fitting(
     config: Config, engine: Any, task: Any, prompts: PromptSets, examples: list, console: Console
 ) -> list:
     """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
-    trained_on = [*prompts.train, *([prompts.user] if prompts.user else [])]
+    trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
     if not trained_on:
         return examples
     from paft.training.data import fitting
-    from paft.training.train import check_targets
+    from paft.training.train import check_targets, trainer_settings
 
-    check_targets(engine.model, config.training.lora.targets)
-    drop = config.training.too_long == "drop"
-    return fitting(
-        engine, task, trained_on, examples, max_length=config.training.max_length, drop=drop, say=console.say
-    )
+    training = config.training
+    check_targets(engine.model, training.lora.targets)
+    trainer_settings("cpu", Path("unused"), training.batch_size, config.seed, trainer_arguments(training))
+    longest = min(training.max_length, engine.positions)
+    drop = training.too_long == "drop"
+    return fitting(engine, task, trained_on, examples, max_length=longest, drop=drop, say=console.say)
 
 
 def _introduce(
@@ -97,7 +102,13 @@ def _introduce(
     console: Console,
 ) -> None:
     """Write the prompts that are used, and say what is about to happen."""
-    if not resumed or not directory.prompts("screened").is_file():
+    if resumed and directory.prompts("screened").is_file():
+        for name, now in (("train", prompts.train), ("test", prompts.test)):
+            if [p.id for p in _written(directory.prompts(name))] != [p.id for p in now]:
+                raise UserError(
+                    f"{directory.prompts(name)}: the {name} prompts are others now; choose another --output"
+                )
+    else:
         write_prompts(directory.prompts("train"), prompts.train)
         write_prompts(directory.prompts("test"), prompts.test)
         write_screened(directory.prompts("screened"), prompts.screened)
@@ -109,6 +120,10 @@ def _introduce(
         f"{training if config.methods != ['base'] else ''}"
         f"{len(prompts.test)} test prompts x {test_examples} test examples"
     )
+
+
+def _written(path: Path) -> list[Prompt]:
+    return read_prompts(path) if path.stat().st_size else []
 
 
 def _train(

@@ -29,11 +29,15 @@ class Engine:
         model: a causal language model of transformers, or one wrapped by PEFT.
         format: how conversations become tokens.
         batch_tokens: tokens of one forward; by default 512 on a CPU and 16,384 on a GPU.
+        say: takes a line on how the model is run.
     """
 
-    def __init__(self, model: Any, format: ChatFormat, batch_tokens: int | None = None):
+    def __init__(
+        self, model: Any, format: ChatFormat, batch_tokens: int | None = None, say: Callable[[str], None] = print
+    ):
         self.model = model
         self.format = format
+        self.say = say
         self.batch_tokens = batch_tokens or (16_384 if model.device.type == "cuda" else 512)
         self.packs: bool | None = None
         """Whether rows are packed; None until :meth:`choose_layout` has seen a real batch."""
@@ -50,7 +54,7 @@ class Engine:
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
 
-    def choose_layout(self, rows: Sequence[Row], say: Callable[[str], None] = print) -> None:
+    def choose_layout(self, rows: Sequence[Row]) -> None:
         """Decide once between packed and padded by computing these rows both ways."""
         if self.packs is not None:
             return
@@ -66,7 +70,7 @@ class Engine:
                 reason = f"packed and padded log-probabilities differ by {difference:.3g}"
         self.packs = reason is None
         if reason:
-            say(f"this model is run the padded way, which is slower: {reason}")
+            self.say(f"this model is run the padded way, which is slower: {reason}")
 
     def _cannot_pack(self) -> str | None:
         config = self.model.config.get_text_config()
@@ -130,8 +134,8 @@ class Engine:
         The score of an option is the sum over its tokens; where one option's tokens begin another's, the end of
         the answer counts as a token of each, or the shorter one would always win.
         """
-        prompts = self._fitting(conversations, longest=max(len(o) for opts in options for o in opts))
         encoded = {text: self.format.answer(text) for opts in options for text in opts}
+        prompts = self._fitting(conversations, longest=max(map(len, encoded.values())) + len(self.format.end))
         questions = [
             [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
             for prompt, opts in zip(prompts, options, strict=True)
@@ -185,6 +189,7 @@ class Engine:
             input_ids=ids,
             attention_mask=mask,
             do_sample=False,
+            repetition_penalty=1.0,
             temperature=None,
             top_p=None,
             top_k=None,
@@ -201,15 +206,18 @@ class Engine:
     def _fitting(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
         """Return the prompts' ids; refuse those that the model's positions cannot hold."""
         prompts = self.format.prompts(conversations)
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None:
-            too_long = [len(p) for p in prompts if len(p) + longest > limit]
-            if too_long:
-                raise UserError(
-                    f"{len(too_long)} of {len(prompts)} test questions do not fit the model's {limit} positions "
-                    f"(longest {max(too_long)} tokens and up to {longest} for the answer); leave them out"
-                )
+        too_long = [len(p) for p in prompts if len(p) + longest > self.positions]
+        if too_long:
+            raise UserError(
+                f"{len(too_long)} of {len(prompts)} test questions do not fit the model's {self.positions} "
+                f"positions (longest {max(too_long)} tokens and up to {longest} for the answer); leave them out"
+            )
         return prompts
+
+    @property
+    def positions(self) -> int:
+        """How many tokens the model can take."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

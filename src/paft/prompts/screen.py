@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from paft.errors import nearest
-from paft.prompts.template import literal, slots
+from paft.prompts.template import SLOT, literal, slots
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example, Prompt
 
@@ -33,7 +33,7 @@ def screen(
     out: list[Screened] = []
     seen: dict[str, Prompt] = {}
     for prompt in prompts:
-        key = normalised(prompt)
+        key = normalised(prompt, task.aliases)
         fault = defect(prompt, task) or _leaked_example(prompt, answers)
         if fault is None and key in seen:
             fault = ("repeat", f"repeats prompt {seen[key].id} up to case, spacing and punctuation")
@@ -45,10 +45,10 @@ def screen(
     return kept, out
 
 
-def overlap(train: Iterable[Prompt], test: Iterable[Prompt]) -> list[tuple[Prompt, Prompt]]:
+def overlap(train: Iterable[Prompt], test: Iterable[Prompt], task: Task) -> list[tuple[Prompt, Prompt]]:
     """Return the pairs ``(training prompt, test prompt)`` equal up to case, spacing and punctuation."""
-    known = {normalised(prompt): prompt for prompt in train}
-    return [(known[key], prompt) for prompt in test if (key := normalised(prompt)) in known]
+    known = {normalised(prompt, task.aliases): prompt for prompt in train}
+    return [(known[key], prompt) for prompt in test if (key := normalised(prompt, task.aliases)) in known]
 
 
 def defect(prompt: Prompt, task: Task) -> tuple[str, str] | None:
@@ -76,10 +76,11 @@ def defect(prompt: Prompt, task: Task) -> tuple[str, str] | None:
     return _leaked_label(prompt, task) or _leaked_letter(prompt, task)
 
 
-def normalised(prompt: Prompt) -> str:
-    """Return the prompt's words: lower case, without spacing and punctuation, slots kept."""
-    system, text = (re.sub(r"[\W_]+", " ", part.casefold()).strip() for part in (prompt.system or "", prompt.text))
-    return f"{system} | {text}"
+def normalised(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> str:
+    """Return the prompt's words: lower case, without spacing and punctuation, slots by their own names."""
+    text = f"{prompt.system or ''}\n{prompt.text}".replace("\\n", "\n")
+    text = SLOT.sub(lambda m: f" {(aliases or {}).get(m[1], m[1])} ", text)
+    return _words(text)
 
 
 def _leaked_label(prompt: Prompt, task: Task) -> tuple[str, str] | None:
@@ -120,7 +121,7 @@ def _leaked_letter(prompt: Prompt, task: Task) -> tuple[str, str] | None:
 def _long_answers(examples: Iterable[Example]) -> dict[str, str]:
     """Return the right options that are long enough to be no coincidence, normalised, with their example."""
     found = ((_words(e.options[e.target]), e.id) for e in examples)
-    return {words: example for words, example in found if words.count(" ") >= 2}
+    return {words: example for words, example in found if words.count(" ") >= 5}
 
 
 def _leaked_example(prompt: Prompt, answers: dict[str, str]) -> tuple[str, str] | None:

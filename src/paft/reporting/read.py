@@ -99,7 +99,8 @@ def _method(name: str, folder: Path, top: float) -> MethodResult | None:
 def _log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: a text may hold other line ends
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -135,7 +135,8 @@ def compare(results: Sequence[RunResult]) -> str:
     lines = markdown_table(("Run", *HEADER), [(r.path.name, *cells(m)) for r in results for m in r.methods])
     if len(results) > 1 and len({_without_seed(r) for r in results}) == 1:
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
-        names = [m.name for m in results[0].methods]
+        everywhere = set.intersection(*({m.name for m in r.methods} for r in results))
+        names = [m.name for m in results[0].methods if m.name in everywhere]
         rows = []
         for name in names:
             runs = [m.summary for r in results for m in r.methods if m.name == name]

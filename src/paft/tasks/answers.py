@@ -1,110 +1,165 @@
-"""Read the answer out of generated text. What cannot be read is unparsed, never right by accident."""
+"""Read the answer out of generated text. What cannot be read is unparsed, never right by accident.
+
+An answer counts where a person would take it for one: alone, at the head of the text, or in a statement such as
+"the answer is". Whatever else the text holds, two different answers, a doubt, or a list of options make it
+unparsed.
+"""
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from paft.tasks.task import LETTERS
 
-_STATED = re.compile(
-    r"\b(?:answer|choice|option|label|category|class|type|department|ending|solution)"
-    r"(?:\s+(?:here|to this|for this))?\s*(?:is|are|:|=|->|would be|should be)\s*:?\s*(?P<rest>[^\n]+)",
+_STATEMENT = re.compile(
+    r"\b(?:answer|choice|option|label|category|class|type|department|ending|solution|letter)"
+    r"(?:\s+(?:here|to this|for this))?\s*(?::|=|->|\bis\b|\bare\b|\bwould be\b|\bshould be\b)\s*:?\s*"
+    r"(?=(?P<rest>[^\n]*))",
     re.IGNORECASE,
 )
-_LETTER_ALONE = re.compile(r"[(\[]?(?P<letter>[A-Z])[)\].:,;!]*")
-_LETTER_LEADS = re.compile(r"(?:[(\[](?P<inside>[A-Z])[)\]]|(?P<letter>[A-Z])[).:])(?:\s|$)")
-_STATED_LETTER = re.compile(r"(?:option|choice|letter)?\s*[(\[]?(?P<letter>[A-Z])[)\]]?(?=$|[\s.,;:!])")
-_GOES_ON = re.compile(r"\s*[)\].,:;]*\s*(?:or\b|and\b|nor\b|/|&|,?\s*[(\[]?(?P<next>[A-Z])\b)")
+_DOUBT = re.compile(r"\b(?:wrong|incorrect|false|if|not|isn't|unless|whether|no)\b", re.IGNORECASE)
+_DENIED = re.compile(r"[^\n.]*?\b(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:\d+[.)]|[-*\u2022])\s+")
+_BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([^{}]*?)\s*\}*\}")
+_LETTER = (
+    r"(?:(?i:option|choice|letter|answer)\s+)?(?P<mark>[(\[\"'])?(?P<letter>[A-Z])\b(?P<close>[)\]\"'.:,;!]*)"
+)
 
 
 def read_letter(text: str, options: tuple[str, ...]) -> int | None:
     """Return the index of the option that a generated text picks by letter, or None.
 
-    Accepted: the letter alone (``B``, ``(B)``, ``B.``), a letter that leads its line (``B. because ...``), a
-    statement (``The answer is B``), or the whole text of exactly one option. Two different letters stated, a
-    letter anywhere else, or none at all, cannot be read.
+    Accepted: the letter alone (``B``, ``(b)``, ``Option B.``), a letter that leads the text as a mark
+    (``B. because ...``), ``B is the answer``, a statement (``The answer is B``), or the whole text of exactly
+    one option. Different letters, or a letter anywhere else, cannot be read.
     """
     text = _plain(text)
     letters = LETTERS[: len(options)]
-    first = text.split("\n", 1)[0].strip()
-    for line in (text, first):
-        if (match := _LETTER_ALONE.fullmatch(line)) and match["letter"] in letters:
-            return letters.index(match["letter"])
-    stated = _stated_letters(text, letters)
-    if stated:
-        return letters.index(stated.pop()) if len(stated) == 1 else None
-    if (match := _LETTER_LEADS.match(first)) and not _goes_on(first[match.end() :], letters):
-        letter = match["inside"] or match["letter"]
-        return letters.index(letter) if letter in letters else None
-    return _only(i for i, option in enumerate(options) if _same(option, text) or _same(option, first))
+    stated = [letter for rest in _statements(text) if (letter := _stated_letter(rest, letters))]
+    found = set(stated)
+    if leading := _leading_letter(text, letters):
+        found.add(leading)
+    if not found:
+        first = text.split("\n", 1)[0]
+        return _only(i for i, option in enumerate(options) if _same(option, text) or _same(option, first))
+    if len(found) > 1 or _lists_letters(text, letters, *found) or len(*found) > 1:
+        return None
+    return letters.index(found.pop())
 
 
 def read_label(text: str, options: tuple[str, ...]) -> int | None:
     """Return the index of the option that a generated text names, or None.
 
-    Accepted: the option alone, the option leading its first line before punctuation, or a statement (``The
-    label is X``). An option that merely occurs somewhere cannot be read.
+    Accepted: the option alone on the first line or leading it before punctuation, and a statement (``The label is
+    X``). A second option stated, or at the head of another line, makes it unparsed; so does an option that merely
+    occurs somewhere.
     """
     text = _plain(text)
+    found: set[int] = set()
+    for rest in _statements(text):
+        found |= _leading_options(re.sub(r"^(?:an?|the)\s+", "", rest, flags=re.IGNORECASE), options)
+    head, *others = [line for line in text.split("\n") if line.strip()] or [""]
+    leading = _leading_options(head, options)
+    if leading and ":" in head and not _same(head.split(":")[0], _bare_of(options, leading)):
+        leading = set()
+    found |= leading
+    if leading:
+        for line in others:
+            found |= {i for i, option in enumerate(options) if _same(option, _BULLET.sub("", line.strip()))}
+    return _only(found)
+
+
+def _statements(text: str) -> list[str]:
+    """Return what follows each statement of an answer; one that is in doubt or denied stands for nothing."""
+    boxed = [match[1] for match in _BOXED.finditer(text)]
+    rests = []
+    for match in _STATEMENT.finditer(text):
+        before = re.split(r"[.:\n]", text[: match.start()])[-1]
+        if _DOUBT.search(" ".join(before.split()[-3:])) or _DOUBT.match(match["rest"].strip()):
+            continue
+        rests.append(match["rest"].strip())
+    return boxed + rests
+
+
+def _stated_letter(rest: str, letters: str) -> str | None:
+    """Return the letter that a statement goes on with; several letters where it goes on as a list."""
+    match = re.match(_LETTER, rest)
+    if match is None or match["letter"] not in letters:
+        return None
+    tail = rest[match.end() :]
+    closed = bool(match["close"] or match["mark"])
+    if not closed and match["letter"] in "AI" and re.match(r"\s+[a-z]", tail):
+        return None  # "the answer is A dog": the English word, not the letter
+    if _DENIED.match(tail):
+        return letters  # "the answer B is wrong": a doubt, so nothing can be read
+    return letters if _goes_on(match["close"] + tail, letters, closed) else match["letter"]
+
+
+def _leading_letter(text: str, letters: str) -> str | None:
+    """Return the letter that the text begins with as an answer, several where it begins with a list of them."""
     first = text.split("\n", 1)[0].strip()
-    exact = [i for i, o in enumerate(options) if _same(o, text) or _same(o, first)]
-    if exact:
-        return _only(exact)
-    stated = {i for match in _STATED.finditer(text) for i in _leading(match["rest"], options)}
-    if stated:
-        return _only(stated)
-    return _only(_leading(first, options))
+    alone = re.fullmatch(rf"(?:option|choice|letter)?\s*{_LETTER}", first, re.IGNORECASE)
+    if alone and alone["letter"].upper() in letters:
+        return alone["letter"].upper()
+    match = re.match(_LETTER, first)
+    if match is None or match["letter"] not in letters:
+        return None
+    tail = first[match.end() :]
+    marked = re.search(r"[)\].:]", match["close"]) is not None
+    if _goes_on(match["close"] + tail, letters, marked):
+        return letters
+    if re.match(r"\s+is\s+(?:the\s+)?(?:correct|right|best|answer)", tail):
+        return match["letter"]
+    return match["letter"] if marked and not _DENIED.match(tail) else None
 
 
-def _stated_letters(text: str, letters: str) -> set[str]:
-    found: set[str] = set()
-    for match in _STATED.finditer(text):
-        rest = match["rest"].strip()
-        if (letter := _STATED_LETTER.match(rest)) and letter["letter"] in letters:
-            tail = rest[letter.end() :]
-            if letter["letter"] in "AI" and re.match(r"\s+[a-z]", tail):
-                continue  # "the answer is A dog": the English word, not the letter
-            if _goes_on(tail, letters):
-                return set(letters)
-            found.add(letter["letter"])
-    return found
+def _goes_on(tail: str, letters: str, marked: bool) -> bool:
+    """Say whether a list of letters goes on: ``or B``, ``/ B``, ``, B``; behind a mark, ``B) ...`` further on."""
+    following = re.match(r"\s*[)\].:;,\"']*\s*(?:or\b|and\b|nor\b|/|&)\s*[(\[\"']?([A-Z])?", tail)
+    if following and (following[1] is None or following[1] in letters):
+        return not (marked and following[1] is None)
+    comma = re.match(r"\s*,\s*[(\[\"']?([A-Z])\b", tail)
+    return comma is not None and comma[1] in letters
 
 
-def _goes_on(tail: str, letters: str) -> bool:
-    """Say whether a list of letters goes on: ``or B``, ``/ B``, ``, B``."""
-    match = _GOES_ON.match(tail)
-    return match is not None and (match["next"] is None or match["next"] in letters)
+def _lists_letters(text: str, letters: str, chosen: str = "") -> bool:
+    """Say whether the text lays out options again: another letter as a mark, ``B. ...`` or ``(B) ...``."""
+    marks = re.findall(r"(?:^|[\s(\[])([A-Z])[)\].:](?=\s|$)", text)
+    return any(mark in letters and mark != chosen for mark in marks)
 
 
-def _leading(text: str, options: tuple[str, ...]) -> set[int]:
-    """Return the options that the text starts with, up to punctuation or its end; the longest one wins."""
-    text = text.strip().lstrip("\"'([*")
+def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
+    """Return the option that the text starts with, up to punctuation or its end; the longest one wins."""
+    text = _BULLET.sub("", text.strip()).lstrip("\"'([*")
     hits = {
         i: len(option)
         for i, option in enumerate(options)
         if re.match(
-            rf"{re.escape(option.strip())}(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014]|\())",
-            text,
-            re.IGNORECASE,
+            rf"{re.escape(option.strip())}(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014]|\())", text, re.IGNORECASE
         )
     }
     longest = max(hits.values(), default=0)
     chosen = {i for i, length in hits.items() if length == longest}
-    if any(_names_another(text[longest:], options, i) for i in chosen):
+    if chosen and (_names_another(text[longest:], options, chosen) or _DENIED.match(text[longest:])):
         return set(range(len(options)))
     return chosen
 
 
-def _names_another(tail: str, options: tuple[str, ...], chosen: int) -> bool:
-    """Say whether the text goes on as a list of options: ``location, human``, ``location or human``."""
-    following = re.match(r"\s*(?:[,/&]|or\b|and\b)\s*(?:or\b|and\b)?\s*(?P<next>.*)", tail, re.IGNORECASE)
+def _names_another(tail: str, options: tuple[str, ...], chosen: set[int]) -> bool:
+    """Say whether the text goes on as a list of options: ``location, human``, ``location or a human``."""
+    following = re.match(r"\s*(?:[,/&]|or\b|and\b)\s*(?:or\b|and\b)?\s*(?:an?\s+|the\s+)?(?P<next>.*)", tail, re.I)
     if following is None:
         return False
-    rest = following["next"].lower()
-    return any(i != chosen and rest.startswith(option.lower()) for i, option in enumerate(options))
+    others = (option for i, option in enumerate(options) if i not in chosen)
+    return any(re.match(rf"{re.escape(option)}(?!\w)", following["next"], re.IGNORECASE) for option in others)
 
 
-def _only(indices: object) -> int | None:
-    found = set(indices)  # type: ignore[call-overload]
+def _bare_of(options: tuple[str, ...], indices: set[int]) -> str:
+    return options[next(iter(indices))] if len(indices) == 1 else ""
+
+
+def _only(indices: Iterable[int]) -> int | None:
+    found = set(indices)
     return found.pop() if len(found) == 1 else None
 
 
@@ -118,4 +173,5 @@ def _same(option: str, text: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+    """Return the text without case, outer punctuation and odd spacing; signs within it stay (C++, -5, 1/2)."""
+    return re.sub(r"\s+", " ", text.casefold()).strip().strip("\"'()[]!?:;,").rstrip(".").strip()

@@ -26,6 +26,11 @@ class Spec:
     answer: Literal["text", "letter"]
     top: float
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The options where all examples share them."""
+        return tuple(self.choices) if isinstance(self.choices, list) else None
+
 
 def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
     """Return the task with all its training and all its test examples.
@@ -52,9 +57,20 @@ def complete(config: TaskConfig) -> Spec:
         if not pick(key):
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
-    if "choices" in pick("fields"):
-        raise UserError("config key task.fields: 'choices' is the slot of the options; rename the column")
+    for name in pick("fields"):
+        if name == "choices" or not name.isidentifier():
+            raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
+        if name == pick("target"):
+            raise UserError(f"config key task.fields: {name!r} is the target; the model would be told the answer")
+    if config.train is not None and config.train == config.test:
+        raise UserError(
+            "config key task.test: the test examples are the training examples; name another file or split"
+        )
     choices = pick("choices")
+    if isinstance(choices, list) and len(choices) > len(LETTERS) and pick("answer") == "letter":
+        raise UserError(
+            f"config key task.answer: {len(choices)} labels, but only {len(LETTERS)} letters; use text"
+        )
     if isinstance(choices, list) and len(set(choices)) < max(len(choices), 2):
         raise UserError("config key task.choices: at least two labels are needed, and none twice")
     return Spec(
@@ -78,26 +94,59 @@ def subset(examples: list[Example], size: int | None, seed: int) -> list[Example
 
 def _task(spec: Spec, examples: list[Example]) -> Task:
     counts = {len(example.options) for example in examples}
-    labels = tuple(spec.choices) if isinstance(spec.choices, list) else None
     letters = counts.pop() if len(counts) == 1 else 0
     aliases = dict(ALIASES.get(spec.name, {}))
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
-    return Task(spec.name, spec.fields, labels, spec.answer, spec.top, letters, aliases)
+    return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases)
 
 
 def _examples(spec: Spec, source: Source, split: str) -> list[Example]:
-    examples = [_example(spec, place, number, row) for place, number, row in _rows(source)]
-    if not examples:
+    rows = list(_rows(source))
+    if not rows:
         raise UserError(f"config key task.{split}: no examples in {source}")
-    return examples
+    options = [_options(spec, row, place) for place, _, row in rows]
+    values = [_cell(row, spec.target, place) for place, _, row in rows]
+    targets = _targets(spec, values, options, [place for place, _, _ in rows])
+    return [
+        Example(str(number), {name: _text(row, name, place) for name in spec.fields}, opts, target)
+        for (place, number, row), opts, target in zip(rows, options, targets, strict=True)
+    ]
 
 
-def _example(spec: Spec, place: str, number: int, row: dict[str, Any]) -> Example:
-    fields = {name: _text(row, name, place) for name in spec.fields}
-    options = _options(spec, row, place)
-    target = _target_index(_cell(row, spec.target, place), options, spec.targets, f"{place}: {spec.target}")
-    return Example(str(number), fields, options, target)
+def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
+    """Return the index of each row's right option; all rows of a source are read in one way."""
+    order = ("text", "letter", "zero-based") if spec.targets == "auto" else (spec.targets,)
+    found = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
+    whole = [name for name in order if None not in found[name]]
+    if not whole:
+        best = max(order, key=lambda name: sum(index is not None for index in found[name]))
+        row = found[best].index(None)
+        shown = ", ".join(options[row]) if sum(map(len, options[row])) < 200 else f"{len(options[row])} options"
+        raise UserError(
+            f"{places[row]}: {spec.target} is {values[row]!r}, which is none of the choices ({shown}) "
+            f"read as {' or '.join(order)}"
+        )
+    if spec.labels is None and any(found[name] != found[whole[0]] for name in whole):
+        raise UserError(
+            f"{places[0]}: {spec.target} can be read as {' and as '.join(whole)}, "
+            "with different answers; set task.targets"
+        )
+    return [index for index in found[whole[0]] if index is not None]
+
+
+def _index(value: Any, options: tuple[str, ...], reading: str) -> int | None:
+    """Return the index of the option that a cell of the target column names, None where it names none."""
+    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if text is None:
+        return None
+    names = {
+        "text": options,
+        "letter": LETTERS[: len(options)],
+        "zero-based": [str(i) for i in range(len(options))],
+        "one-based": [str(i + 1) for i in range(len(options))],
+    }[reading]
+    return next((i for i, name in enumerate(names) if name in (value, text)), None)
 
 
 def _cell(row: dict[str, Any], column: str, place: str) -> Any:
@@ -126,23 +175,6 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
     if not 2 <= len(options) <= len(LETTERS):
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
     return tuple(options)
-
-
-def _target_index(value: Any, options: tuple[str, ...], targets: TargetFormat, place: str) -> int:
-    """Return the index of the option that a cell of the target column names."""
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
-    readings: dict[str, list[int]] = {
-        "text": [i for i, option in enumerate(options) if option in (value, text)],
-        "letter": [i for i in range(len(options)) if text == LETTERS[i]],
-        "zero-based": [i for i in range(len(options)) if text == str(i)],
-        "one-based": [i for i in range(len(options)) if text == str(i + 1)],
-    }
-    order = ("text", "letter", "zero-based") if targets == "auto" else (targets,)
-    for name in order:
-        if readings[name]:
-            return readings[name][0]
-    shown = ", ".join(options) if sum(map(len, options)) < 200 else f"{len(options)} options"
-    raise UserError(f"{place} is {value!r}, which is none of the choices ({shown}) read as {' or '.join(order)}")
 
 
 def _rows(source: Source) -> Iterator[tuple[str, int, dict[str, Any]]]:

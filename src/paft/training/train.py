@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.integrations import get_reporting_integration_callbacks
 from transformers.pytorch_utils import Conv1D
 
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
 from paft.engine.pack import answer_loss
 from paft.errors import UserError
+from paft.files import write_jsonl
 from paft.schedule import Schedule
 from paft.tasks.task import Task
 from paft.training.data import Collator, EpochSampler, Positions, rows
@@ -55,14 +57,18 @@ class StepLog(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the rows up to the step that training goes on from."""
         keep = [row for row in read_log(self.path) if row["step"] <= state.global_step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in keep), encoding="utf-8")
+        write_jsonl(self.path, keep)
         self.last_time, self.last_step = time.perf_counter(), state.global_step
         self.tick(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Log the last step too, whatever the interval."""
+        control.should_log |= state.global_step == state.max_steps
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the row."""
         logs: dict[str, float] = kwargs["logs"]
-        if "loss" not in logs or not state.is_world_process_zero:
+        if "loss" not in logs:
             return
         now, steps = time.perf_counter(), range(self.last_step, state.global_step)
         row = {
@@ -108,20 +114,11 @@ def train(
     base = engine.model
     set_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        per_device_train_batch_size=batch_size,
-        seed=seed,
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        use_cpu=base.device.type == "cpu",
-        dataloader_pin_memory=base.device.type != "cpu",
-        **{"save_total_limit": 2, **arguments},
-    )
+    settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
     step_size = batch_size * settings.gradient_accumulation_steps * settings.world_size
     positions = Positions(examples, step_size, seed)
     schedule = Schedule(prompts, K, positions.steps_per_epoch, seed)
-    engine.choose_layout(rows(engine, task, schedule(0), examples[: min(batch_size, 4)]), console.say)
+    engine.choose_layout(rows(engine, task, schedule(0), examples[: min(batch_size, 4)]))
     collator = Collator(engine, task, schedule)
     steps = positions.steps_per_epoch * int(settings.num_train_epochs)
     try:
@@ -148,6 +145,33 @@ def train(
             engine.model = engine.model.unload().requires_grad_(False).eval()
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     console.say(_summary(folder))
+
+
+def trainer_settings(
+    device: str, folder: Path, batch_size: int, seed: int, arguments: Mapping[str, Any]
+) -> TrainingArguments:
+    """Return the Trainer's settings.
+
+    Raises:
+        UserError: a value that the Trainer does not take, or a logging integration that is not installed.
+    """
+    own = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch_size,
+        "seed": seed,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device != "cpu",
+    }
+    try:
+        settings = TrainingArguments(**({"save_total_limit": 2} | dict(arguments) | own))
+        get_reporting_integration_callbacks(settings.report_to)
+    except (ValueError, TypeError, ImportError, KeyError) as error:
+        raise UserError(f"config section training: {' '.join(str(error).split())}") from None
+    if settings.n_gpu > 1:
+        settings._n_gpu = 1  # one process trains on one device; DataParallel would split the packed rows
+    return settings
 
 
 def _with_adapter(base: Any, lora: Lora) -> Any:
@@ -186,8 +210,17 @@ def _save(model: Any, folder: Path) -> None:
 
 def newest_checkpoint(folder: Path) -> str | None:
     """Return the newest whole checkpoint; one that a kill left without its last file is passed over."""
-    found = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda p: int(p.parent.name.split("-")[1]))
-    return str(found[-1].parent) if found else None
+    for state in sorted(folder.glob("checkpoint-*/trainer_state.json"), key=_step_of, reverse=True):
+        try:
+            json.loads(state.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        return str(state.parent)
+    return None
+
+
+def _step_of(state: Path) -> int:
+    return int(state.parent.name.split("-")[1])
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
