@@ -64,10 +64,10 @@ class Engine:
             one = torch.cat(self.log_probs(rows))
             self.packs = False
             other = torch.cat(self.log_probs(rows))
-            tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.5
-            difference = (one - other).abs().max().item()
+            tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # rounding apart, they are equal
+            difference = (one - other).abs().mean().item()
             if not difference < tolerance:
-                reason = f"packed and padded log-probabilities differ by {difference:.3g}"
+                reason = f"packed and padded log-probabilities differ by {difference:.3g} on average"
         self.packs = reason is None
         if reason:
             self.say(f"this model is run the padded way, which is slower: {reason}")
