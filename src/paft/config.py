@@ -8,7 +8,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from paft.errors import UserError, nearest
 
-METHODS = ("base", "user", "paft")
 Method = Literal["base", "user", "paft"]
 
 
@@ -191,7 +190,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     task: TaskConfig
     prompts: PromptsConfig = PromptsConfig()
-    methods: list[Method] = Field(default=list(METHODS), min_length=1)  # type: ignore[arg-type]
+    methods: list[Method] = Field(default=["base", "user", "paft"], min_length=1)
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
