@@ -63,7 +63,7 @@ def losses(log: list[dict]) -> list[float]:
 def test_training_is_plain_fine_tuning_by_hand(tmp_path):
     """Every step redone without Trainer, schedule or packing: same prompts, same losses."""
     from peft import LoraConfig, get_peft_model
-    from transformers import get_scheduler, set_seed
+    from transformers import set_seed
 
     log = fit(tmp_path, lr_scheduler_type="constant", warmup_steps=0)
     base = make_model()
@@ -71,7 +71,6 @@ def test_training_is_plain_fine_tuning_by_hand(tmp_path):
     model = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]))
     form = ChatFormat(make_tokenizer())
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0)
-    get_scheduler("constant", optimiser)
     schedule = Schedule(PROMPTS, 2, 3, 0)
     step = 0
     for epoch in range(3):
