@@ -1,14 +1,19 @@
 """The engine is exact: packed equals padded, and it knows the models it cannot pack."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 
 from conftest import CHAT_TEMPLATE, make_model, make_tokenizer
+from paft.engine import attention
+from paft.engine.attention import branches, visible
 from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
-from paft.engine.pack import Row, TokenTree, answer_loss, packed, padded
+from paft.engine.pack import Row, TokenTree, answer_loss, padded
 from paft.errors import UserError
 from paft.types import Conversation
 
@@ -30,31 +35,50 @@ def loss(model, inputs):
 
 @given(st.lists(IDS, min_size=1, max_size=6))
 def test_a_tree_holds_each_common_beginning_once_and_shows_each_row_its_own_past(rows):
-    tree = TokenTree()
-    paths = [tree.add(row) for row in rows]
+    tree = TokenTree(rows)
     assert len(tree.ids) == len({tuple(row[: i + 1]) for row in rows for i in range(len(row))})
-    visible = tree.visible()
-    for row, path in zip(rows, paths, strict=True):
+    shown = visible(torch.tensor(tree.ends), len(tree.ids))
+    for row in rows:
+        path = tree.path(row)
         assert [tree.ids[node] for node in path] == row
         assert [tree.depths[node] for node in path] == list(range(len(row)))
         for place, node in enumerate(path):
-            assert visible[node].nonzero().flatten().tolist() == sorted(path[: place + 1])
+            assert shown[node].nonzero().flatten().tolist() == path[: place + 1]
 
 
+@given(st.lists(IDS, min_size=1, max_size=8), st.integers(0, 3), st.sampled_from([0, 3, 2000]))
+def test_branches_show_each_token_what_the_tree_shows_it(rows, cached, worth):
+    tree = TokenTree(rows)
+    nodes = len(tree.ids)
+    ends = torch.tensor([cached + nodes] * cached + [cached + end for end in tree.ends])
+    shown = torch.zeros(nodes, cached + nodes, dtype=torch.bool)
+    with patch.object(attention, "_WORTH", worth):
+        tree_branches = branches(ends, nodes)
+    for branch in tree_branches:
+        own = slice(branch.start - cached, branch.end - cached)
+        assert not shown[own].any()
+        for start, end in branch.above:
+            shown[own, start:end] = True
+        shown[own, branch.start : branch.end] = ~branch.hidden
+    assert torch.equal(shown, visible(ends, nodes))
+
+
+@pytest.mark.parametrize("worth", [0, 2000])
+@pytest.mark.parametrize("layout", ["tree", "dense"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
-def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind):
-    from peft import LoraConfig, get_peft_model
-
+def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, layout, worth, monkeypatch):
+    monkeypatch.setattr(attention, "_WORTH", worth)
     targets = ["c_attn"] if kind == "gpt2" else ["q_proj", "v_proj"]
     config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
-    model = get_peft_model(make_model(kind), config)
+    one = Engine(get_peft_model(make_model(kind), config).eval(), ChatFormat(make_tokenizer()))
     gradients, losses = [], []
-    for inputs in (packed(ROWS, torch.float32), padded(ROWS, pad=1)):
-        model.zero_grad()
-        value = loss(model, inputs)
+    for one.layout in (layout, "padded"):
+        one.model.set_attn_implementation(attention.NAME if one.layout == "tree" else "sdpa")
+        one.model.zero_grad()
+        value = loss(one.model, one.inputs(ROWS))
         value.backward()
         losses.append(value.item())
-        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
+        gradients.append({n: p.grad.clone() for n, p in one.model.named_parameters() if p.requires_grad})
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert len(gradients[0]) == (4 if kind == "gpt2" else 8)
     for name, gradient in gradients[0].items():
@@ -77,7 +101,7 @@ def test_scores_are_those_of_each_question_and_option_alone(kind, batch_tokens):
     one = engine(kind)
     one.batch_tokens = batch_tokens
     scores = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
-    assert one.packs is True
+    assert one.layout == "tree"
     for question, options, found in zip(QUESTIONS, OPTIONS, scores, strict=True):
         [prompt] = one.format.prompts([question])
         for option, score in zip(options, found, strict=True):
@@ -113,7 +137,7 @@ def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, 
     one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
     one.choose_layout(rows)
-    assert one.packs is False
+    assert one.layout == "padded"
     assert reason in said[0]
     [prompt] = one.format.prompts(QUESTIONS[:1])
     answer = one.format.answer("no")
@@ -135,7 +159,7 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
     one.model.forward = deaf
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
     one.choose_layout(rows)
-    assert one.packs is False
+    assert one.layout == "padded"
     assert "differ by" in said[0]
 
 

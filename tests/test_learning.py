@@ -48,12 +48,12 @@ def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
     task, _, test = load_task(config.task)
     model, tokenizer = load_model(ModelConfig())
     packed, padded = (Engine(model, ChatFormat(tokenizer)) for _ in range(2))
-    padded.packs = False
+    padded.layout = "padded"
     prompt = load_prompts(config.prompts.test, "test", 0)[0]
     conversations = [render(prompt, task, example) for example in test[:24]]
     options = [task.answers(example) for example in test[:24]]
     one, other = ([s for batch in e.score(conversations, options) for s in batch] for e in (packed, padded))
-    assert packed.packs is True
+    assert packed.layout == "tree"
     agree = sum(
         max(range(10), key=a.__getitem__) == max(range(10), key=b.__getitem__)
         for a, b in zip(one, other, strict=True)

@@ -144,7 +144,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop):
 
 def test_packed_training_is_padded_training(tmp_path):
     padded = engine()
-    padded.packs = False
+    padded.layout = "padded"
     one, other = fit(tmp_path / "a"), fit(tmp_path / "b", one=padded)
     assert losses(one) == pytest.approx(losses(other), abs=1e-4)
     assert sum(r["tokens"] for r in one) < sum(r["tokens"] for r in other)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paft import __version__
+from paft.cli_prompts import app as prompts_app
 from paft.console import Console
 from paft.errors import UserError
 from paft.files import storage_problem
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
+
+app.add_typer(prompts_app, name="prompts")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config; examples/ has some.")]
 Overrides = Annotated[

@@ -1,12 +1,23 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from paft.errors import UserError, nearest
+from paft.training_arguments import check_training_arguments
 
 Method = Literal["base", "user", "paft"]
 
@@ -52,6 +63,8 @@ class TaskConfig(Section):
     """What is asked. For the built-in tasks, the name and the paths are enough."""
 
     name: str
+    description: str = ""
+    """What the task is, in a sentence or two; language models that are asked for prompts are told it."""
     train: Source | None = None
     test: Source | None = None
     fields: list[str] | None = None
@@ -70,6 +83,69 @@ class BankSource(Section):
     size: Annotated[int, Field(ge=1)] | None = None
 
 
+class LlmConfig(Section):
+    """A language model that is asked for prompts: behind an OpenAI-compatible endpoint, or in this process."""
+
+    model: str
+    """Its name at the endpoint; without ``base_url`` what ``model.path`` takes."""
+    base_url: str | None = None
+    key: str | None = None
+    """Name of the environment variable that holds the key."""
+    parallel: Annotated[int, Field(ge=1)] = 4
+    """Requests at a time."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds for one attempt."""
+    request: dict[str, Any] = {}
+    """Further parameters of each request; null takes one away."""
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+            raise UserError(  # without repeating it: it may be the key
+                "config key prompts.train.generate.models.key takes the name of the environment variable that "
+                "holds the key, not the key itself"
+            )
+        return name
+
+
+class Generation(Section):
+    """Stage 1: an ensemble of language models, each asked in two ways (the paper's section 3.1)."""
+
+    models: list[LlmConfig] = Field(min_length=1)
+    zero_shot: Annotated[int, Field(ge=0)] = 20
+    """Prompts wanted of each model, asked with a description of the task alone."""
+    few_shot: Annotated[int, Field(ge=0)] = 20
+    """Prompts wanted of each model, asked with some prompts as examples too."""
+    shots: list[str] = []
+    """The prompts that are shown; ``prompts.user`` when left out."""
+    per_request: Annotated[int, Field(ge=1)] = 10
+    attempts: Annotated[float, Field(ge=1)] = 3
+    """At most so many times the requests that would do if every prompt were fit."""
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    max_tokens: Annotated[int, Field(ge=16)] = 2048
+    """Longest answer to one request."""
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 9
+    """Share of the prompts that is kept unseen for the test, where ``prompts.test`` is left out."""
+    held_out: list[str] = []
+    """Models or strategies (``zero-shot``, ``few-shot``) whose prompts are the test prompts, not a share."""
+
+
+class GenerateSource(Section):
+    """Prompts that language models are asked for."""
+
+    generate: Generation
+
+
+class ScreenConfig(Section):
+    """Which rules prompts are screened by; ``docs/prompts.md`` lists them."""
+
+    off: list[str] = []
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Similarity from which on one of two prompts is left out."""
+
+
 class UserPrompt(Section):
     """A prompt written in the config itself."""
 
@@ -80,8 +156,9 @@ class UserPrompt(Section):
 class PromptsConfig(Section):
     """The training prompts, the unseen test prompts, and the one prompt of the method ``user``."""
 
-    train: str | BankSource | None = None
+    train: str | BankSource | GenerateSource | None = None
     test: str | BankSource | None = None
+    screen: ScreenConfig = ScreenConfig()
     user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
 
 
@@ -122,55 +199,8 @@ class TrainingConfig(BaseModel):
     @model_validator(mode="after")
     def _extras_are_training_arguments(self) -> "TrainingConfig":
         if self.model_extra:
-            check_training_arguments(self.model_extra)
+            check_training_arguments(self.model_extra, TrainingConfig.model_fields)
         return self
-
-
-OWNED_ARGUMENTS = {
-    "output_dir": "--output",
-    "num_train_epochs": "training.epochs",
-    "per_device_train_batch_size": "training.batch_size",
-    "seed": "seed",
-    "data_seed": "seed",
-    "bf16": "model.dtype",
-    "fp16": "model.dtype",
-    "max_steps": "training.epochs and training.examples",
-    "train_sampling_strategy": "seed (the order of the examples is the schedule's)",
-    "resume_from_checkpoint": "--output (the same command resumes)",
-    "remove_unused_columns": "nothing: paft owns it",
-    "label_smoothing_factor": "nothing: the loss is ordinary fine-tuning on the answer",
-    "dataloader_drop_last": "nothing: each epoch visits every example",
-    "dataloader_num_workers": "nothing: batches are made in the training process",
-    "dataloader_pin_memory": "nothing: it follows the device",
-    "auto_find_batch_size": "training.batch_size",
-    "ignore_data_skip": "nothing: a resumed run is the uninterrupted run",
-    "save_only_model": "nothing: a resumed run is the uninterrupted run",
-    "use_cpu": "nothing: the GPU is used where there is one",
-    "disable_tqdm": "--quiet",
-    "logging_strategy": "training.logging_steps",
-    "logging_first_step": "training.logging_steps",
-    "do_eval": "the evaluation section",
-    "eval_on_start": "the evaluation section",
-    "load_best_model_at_end": "nothing: training never sees the test prompts",
-    "eval_strategy": "the evaluation section (training never sees the test prompts)",
-}
-
-
-def check_training_arguments(extra: dict[str, Any]) -> None:
-    """Refuse a key of ``training`` that is neither ours nor one of ``transformers.TrainingArguments``."""
-    for key in extra:
-        if key in OWNED_ARGUMENTS:
-            raise UserError(f"config key training.{key}: this is set by {OWNED_ARGUMENTS[key]}")
-    from dataclasses import fields
-
-    from transformers import TrainingArguments
-
-    known = {f.name for f in fields(TrainingArguments) if f.init} - OWNED_ARGUMENTS.keys()
-    for key in extra:
-        if key not in known:
-            raise UserError(
-                f"config key training.{key} is unknown{nearest(key, known | set(TrainingConfig.model_fields))}"
-            )
 
 
 class EvaluationConfig(Section):
@@ -181,7 +211,7 @@ class EvaluationConfig(Section):
     answers: Literal["likelihood", "generate"] = "generate"
     max_new_tokens: Annotated[int, Field(ge=1)] = 256
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
-    """Tokens of one forward; by default 512 on a CPU and 16,384 on a GPU."""
+    """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
 
 
 class Config(Section):
@@ -268,20 +298,20 @@ ACCEPTED = {
     "task.train": "a path, or {hub: ID, config: C, split: S}",
     "task.test": "a path, or {hub: ID, config: C, split: S}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
-    "prompts.train": "a path, or {bank: NAME, size: N}",
+    "prompts.train": "a path, {bank: NAME, size: N} or {generate: {models: [...]}}",
     "prompts.test": "a path, or {bank: NAME, size: N}",
     "prompts.user": "a text, or {text: T, system: S}",
     "training.report_to": "a name or a list of names",
 }
 """What keys that take several forms take, for error messages."""
 
-_FORMS = ("str", "list[str]", "HubSource", "BankSource", "OptionColumns", "UserPrompt")
+_FORMS = ("str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt")
 """How pydantic marks in a location which of several forms it tried."""
 
 
 def _first_problem(error: ValidationError) -> str:
     """Return one line for the deepest problem: it belongs to the form that fits best."""
-    problem = max(error.errors(), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
+    problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
     location = [
         str(part) for part in problem["loc"] if part not in _FORMS and not str(part).startswith("function")
     ]
@@ -296,6 +326,14 @@ def _first_problem(error: ValidationError) -> str:
     return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
 
 
+def _of_best_form(problems: list[Any]) -> list[Any]:
+    """Leave out the forms of a value that lack a key, where another mapping form has all of its keys."""
+    forms = [p for p in problems if len(p["loc"]) > 1 and p["loc"][-2] in _FORMS]
+    lacking = {p["loc"][:-1] for p in forms if p["type"] == "missing"}
+    whole = {p["loc"][:-1] for p in forms} - lacking
+    return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
+
+
 def _keys_beside(location: list[str]) -> list[str]:
     """Return the keys that the section holding ``location`` knows."""
     sections: dict[str, type[BaseModel]] = {
@@ -307,12 +345,16 @@ def _keys_beside(location: list[str]) -> list[str]:
         "task.choices": OptionColumns,
         "prompts": PromptsConfig,
         "prompts.train": BankSource,
+        "prompts.train.generate": Generation,
+        "prompts.train.generate.models": LlmConfig,
+        "prompts.screen": ScreenConfig,
         "prompts.test": BankSource,
         "prompts.user": UserPrompt,
         "training.lora": LoraSection,
         "evaluation": EvaluationConfig,
     }
-    return list(sections.get(".".join(location[:-1]), Config).model_fields)
+    section = ".".join(part for part in location[:-1] if not part.isdigit())
+    return list(sections.get(section, Config).model_fields)
 
 
 def _resolve_paths(config: Config, folder: Path) -> Config:
@@ -335,6 +377,14 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     model.adapter = absolute(model.adapter)
     if model.chat_template not in ("auto", "none"):
         model.chat_template = absolute(model.chat_template)
-    if model.path.startswith((".", "~", "/")) or Path(absolute(model.path)).exists():
-        model.path = absolute(model.path)
+    model.path = _model_path(model.path, absolute)
+    if isinstance(prompts.train, GenerateSource):
+        for llm in prompts.train.generate.models:
+            llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
     return config
+
+
+def _model_path(path: str, absolute: Callable[[str], str]) -> str:
+    """Return an absolute path for what is one; a hub id or an embedded model stays as it is."""
+    here = path.startswith((".", "~", "/")) or Path(absolute(path)).exists()
+    return absolute(path) if here else path

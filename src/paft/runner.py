@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from paft.config import Config, TrainingConfig
+from paft.config import Config, GenerateSource, PromptsConfig, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
 from paft.prompts.files import read_prompts, write_prompts, write_screened
@@ -25,11 +25,17 @@ def run(config: Config, output: Path, console: Console) -> None:
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
     task, train_examples, test_examples = load_task(config.task)
     examples = train_examples + test_examples
-    prompts = prepare_prompts(config.prompts, task, examples, list(config.methods), config.seed)
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
+    chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
+    facts = {"top": task.top, "chance": round(chance, 6)}
     directory = RunDirectory(output)
     with directory.locked():
+        sources = config.prompts
+        if isinstance(sources.train, GenerateSource):
+            directory.claim(config, facts)
+            sources = _generated(config, output / "prompts" / "generated", console)
+        prompts = prepare_prompts(sources, task, examples, list(config.methods), config.seed)
         engine: Any = None
 
         def ready() -> Any:
@@ -41,8 +47,7 @@ def run(config: Config, output: Path, console: Console) -> None:
 
         if not (output / "config.yaml").is_file():
             ready()  # a model that is not there, or examples too long: nothing is written
-        chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
-        resumed = directory.claim(config, {"top": task.top, "chance": round(chance, 6)})
+        resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
         for method in config.methods:
             folder = directory.method(method)
@@ -61,6 +66,21 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
     """Measure the model of the config, with its adapter if it names one, on the test prompts."""
     task = config.task.model_copy(update={"train": None})
     run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
+
+
+def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
+    """Return where the prompts are that stage 1 has made, once none is missing."""
+    from paft.stage1 import generate
+
+    generated = generate(config, folder, console)
+    if generated.missing:
+        lacking = sum(count for count, _ in generated.missing.values())
+        raise UserError(
+            f"{lacking} prompts are missing, see the lines above; the same command asks again, or ask for "
+            "fewer (prompts.train.generate.zero_shot, few_shot) in another --output"
+        )
+    test = config.prompts.test or str(folder / "test.jsonl")
+    return config.prompts.model_copy(update={"train": str(folder / "train.jsonl"), "test": test})
 
 
 def _engine(config: Config, console: Console) -> Any:

@@ -3,15 +3,20 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import DynamicCache
 
+from paft.engine import attention as tree_attention
+from paft.engine.attention import dense_mask
 from paft.engine.chat import ChatFormat
-from paft.engine.pack import Inputs, Row, packed, padded
+from paft.engine.pack import Inputs, Row, common, packed, padded
 from paft.errors import UserError
 from paft.types import Conversation
+
+Layout = Literal["tree", "dense", "padded"]
+"""One packed tree with attention made for it, or with any attention and a dense mask; or a row below the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Engine:
     Args:
         model: a causal language model of transformers, or one wrapped by PEFT.
         format: how conversations become tokens.
-        batch_tokens: tokens of one forward; by default 512 on a CPU and 16,384 on a GPU.
+        batch_tokens: tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU.
         say: takes a line on how the model is run.
     """
 
@@ -38,9 +43,9 @@ class Engine:
         self.model = model
         self.format = format
         self.say = say
-        self.batch_tokens = batch_tokens or (16_384 if model.device.type == "cuda" else 512)
-        self.packs: bool | None = None
-        """Whether rows are packed; None until :meth:`choose_layout` has seen a real batch."""
+        self.batch_tokens = batch_tokens or (16_384 if model.device.type == "cuda" else 1_024)
+        self.layout: Layout | None = None
+        """How rows are laid out; None until :meth:`choose_layout` has seen a real batch."""
 
     def row(self, prompt: list[int], answer: str) -> Row:
         """Return a prompt with an answer and its end, as it is trained on."""
@@ -49,28 +54,46 @@ class Engine:
 
     def inputs(self, rows: Sequence[Row]) -> Inputs:
         """Lay rows out the way the model takes them, on the CPU."""
-        if self.packs:
-            return packed(rows, self.model.dtype)
+        if self.layout != "padded":
+            return self._packed(rows)
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
 
+    def _packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
+        inputs = packed(rows, cached)
+        if self.layout == "dense":
+            queries = inputs["input_ids"].shape[1]
+            inputs["attention_mask"] = dense_mask(inputs["attention_mask"], queries, self.model.dtype)
+        return inputs
+
     def choose_layout(self, rows: Sequence[Row]) -> None:
-        """Decide once between packed and padded by computing these rows both ways."""
-        if self.packs is not None:
+        """Decide once how rows are laid out, by computing these in each way that the model may take."""
+        if self.layout is not None:
             return
         reason = self._cannot_pack()
         if reason is None:
-            self.packs = True
-            one = torch.cat(self.log_probs(rows))
-            self.packs = False
-            other = torch.cat(self.log_probs(rows))
-            tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # rounding apart, they are equal
-            difference = (one - other).abs().mean().item()
-            if not difference < tolerance:
-                reason = f"packed and padded log-probabilities differ by {difference:.3g} on average"
-        self.packs = reason is None
-        if reason:
-            self.say(f"this model is run the padded way, which is slower: {reason}")
+            self.layout = "padded"
+            reference = torch.cat(self.log_probs(rows))
+            attention = self._base.config._attn_implementation
+            for self.layout in ("tree", "dense"):
+                if self.layout == "tree" and (attention != "sdpa" or self.model.device.type != "cpu"):
+                    continue
+                self._base.set_attn_implementation(tree_attention.NAME if self.layout == "tree" else attention)
+                reason = self._differs(rows, reference)
+                if reason is None:
+                    return
+        self.layout = "padded"
+        self.say(f"this model is run the padded way, which is slower: {reason}")
+
+    def _differs(self, rows: Sequence[Row], reference: torch.Tensor) -> str | None:
+        try:
+            difference = (torch.cat(self.log_probs(rows)) - reference).abs().mean().item()
+        except (RuntimeError, ValueError, IndexError) as error:
+            return f"its forward refuses packed rows ({' '.join(str(error).split())[:120]})"
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # rounding apart, they are equal
+        if difference < tolerance:
+            return None
+        return f"packed and padded log-probabilities differ by {difference:.3g} on average"
 
     def _cannot_pack(self) -> str | None:
         config = self.model.config.get_text_config()
@@ -93,7 +116,7 @@ class Engine:
             cache: keys and values of tokens that begin every row; left as it was found.
         """
         cached = cache.get_seq_length() if cache is not None else 0
-        inputs = packed(rows, self.model.dtype, cached) if cached else self.inputs(rows)
+        inputs = self._packed(rows, cached) if cached else self.inputs(rows)
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         labels = inputs.pop("labels")
         inputs["logits_to_keep"], place = inputs["logits_to_keep"].unique(return_inverse=True)
@@ -113,13 +136,17 @@ class Engine:
     @property
     def _accepted(self) -> Mapping[str, inspect.Parameter]:
         """The arguments that the model's forward takes; PEFT's wrapper passes on what it is given."""
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        return inspect.signature(model.forward).parameters
+        return inspect.signature(self._base.forward).parameters
+
+    @property
+    def _base(self) -> Any:
+        """The model of transformers, also where PEFT has wrapped it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     @torch.no_grad()
     def _cache(self, ids: Sequence[int]) -> DynamicCache | None:
         """Compute tokens that many rows begin with."""
-        if not ids or not self.packs:
+        if not ids or self.layout == "padded":
             return None
         cache = DynamicCache(config=self.model.config)
         inputs = torch.tensor([list(ids)], device=self.model.device)
@@ -142,7 +169,7 @@ class Engine:
         ]
         self.choose_layout(questions[0])
         first, last = min(prompts), max(prompts)  # what these two share, all share
-        cache = self._cache(first[: min(_common(first, last), len(min(prompts, key=len)) - 1)])
+        cache = self._cache(first[: min(common(first, last), len(min(prompts, key=len)) - 1)])
         for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
             rows = [row for question in batch for row in question]
             sums = iter([float(scores.sum()) for scores in self.log_probs(rows, cache)])
@@ -157,7 +184,7 @@ class Engine:
         batch: list[list[Row]] = []
         room = self.batch_tokens
         for question in questions:
-            if self.packs:
+            if self.layout != "padded":
                 prompt = len(question[0].ids) - question[0].answer
                 size = prompt - cached + sum(row.answer - 1 for row in question)
             else:
@@ -171,14 +198,24 @@ class Engine:
             yield batch
 
     @torch.no_grad()
-    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Generation]]:
-        """Yield greedy answers, in batches, in order; a row ends at the end of its answer."""
+    def generate(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[list[Generation]]:
+        """Yield answers, in batches, in order; a row ends at the end of its answer.
+
+        Args:
+            temperature: 0 for the likeliest token each time; else tokens are drawn with the seed.
+        """
         prompts = self._fitting(conversations, longest=max_new_tokens)
         size = max(1, self.batch_tokens * 2 // (max(map(len, prompts)) + min(max_new_tokens, 64)))
         for start in range(0, len(prompts), size):
-            yield self._generate(prompts[start : start + size], max_new_tokens)
+            with torch.random.fork_rng(enabled=temperature > 0):
+                if temperature > 0:
+                    torch.manual_seed(seed + start)
+                batch = self._generate(prompts[start : start + size], max_new_tokens, temperature)
+            yield batch
 
-    def _generate(self, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
+    def _generate(self, prompts: list[list[int]], max_new_tokens: int, temperature: float) -> list[Generation]:
         tokenizer = self.format.tokenizer
         stops = {self.format.end[0], tokenizer.eos_token_id} - {None}
         length = max(map(len, prompts))
@@ -188,9 +225,9 @@ class Engine:
         output = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
-            do_sample=False,
+            do_sample=temperature > 0,
             repetition_penalty=1.0,
-            temperature=None,
+            temperature=temperature or None,
             top_p=None,
             top_k=None,
             max_new_tokens=max_new_tokens,
@@ -218,8 +255,3 @@ class Engine:
     def positions(self) -> int:
         """How many tokens the model can take."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two sequences share at their beginning."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

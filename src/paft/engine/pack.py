@@ -1,12 +1,12 @@
 """Rows of tokens as one packed tree, so that what rows share is computed once; and the padded way beside it.
 
 All rows of a PAFT step share a prompt, all options of a question share the question. A tree holds each shared
-beginning once. Laid out in one sequence, with position ids that count along the branches and a mask that lets
-every token see its ancestors only, the tree gives each row what it would see alone, so losses, gradients and
-scores are those of the padded way within rounding.
+beginning once. Laid out in one sequence, with position ids that count along the branches and every token seeing
+its ancestors only, the tree gives each row what it would see alone, so losses, gradients and scores are those of
+the padded way within rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,76 +21,67 @@ class Row:
 
 
 class TokenTree:
-    """Token sequences with their common beginnings merged.
+    """Token sequences with their common beginnings merged, in depth-first order.
 
     Attributes:
-        ids, depths: token and distance from the root of each node, parents before children.
+        ids, depths: token and distance from the root of each node.
+        ends: the place after the last descendant of each node.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Iterable[Sequence[int]]) -> None:
         self.ids: list[int] = []
         self.depths: list[int] = []
-        self._children: dict[tuple[int, int], int] = {}
-        self._branches: list[tuple[int, int, int]] = []  # (parent, first node, node after the last)
-
-    def add(self, ids: Sequence[int]) -> list[int]:
-        """Add a sequence; return its nodes."""
+        self.ends: list[int] = []
+        self._paths: dict[tuple[int, ...], list[int]] = {}
         path: list[int] = []
-        node = -1
-        for token in ids:
-            child = self._children.get((node, token))
-            if child is None:
-                break
-            path.append(child)
-            node = child
-        if len(path) < len(ids):
-            first, parent = len(self.ids), node
-            for token in ids[len(path) :]:
-                self._children[node, token] = node = len(self.ids)
-                self.ids.append(token)
-            new = range(first, len(self.ids))
-            self.depths.extend(range(len(path), len(path) + len(new)))
-            self._branches.append((parent, first, len(self.ids)))
-            path.extend(new)
-        return path
+        for row in sorted(set(map(tuple, rows))):
+            shared = common([self.ids[node] for node in path], row)
+            path = path[:shared] + [len(self.ids) + i for i in range(len(row) - shared)]
+            self.ids.extend(row[shared:])
+            self.depths.extend(range(shared, len(row)))
+            self.ends.extend([0] * (len(row) - shared))
+            for node in path:
+                self.ends[node] = len(self.ids)
+            self._paths[row] = path
 
-    def visible(self) -> torch.Tensor:
-        """Return a ``(nodes, nodes)`` mask, True where the row's node may see the column's."""
-        mask = torch.zeros(len(self.ids), len(self.ids), dtype=torch.bool)
-        for parent, first, end in self._branches:
-            if parent >= 0:
-                mask[first:end] = mask[parent]
-            mask[first:end, first:end] = torch.ones(end - first, end - first, dtype=torch.bool).tril()
-        return mask
+    def path(self, row: Sequence[int]) -> list[int]:
+        """Return the nodes of a row."""
+        return self._paths[tuple(row)]
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens two sequences share at their beginning."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 Inputs = dict[str, torch.Tensor]
 """What a model is called with, and ``labels`` of the same shape as the positions that are kept."""
 
 
-def packed(rows: Sequence[Row], dtype: torch.dtype, cached: int = 0) -> Inputs:
+def packed(rows: Sequence[Row], cached: int = 0) -> Inputs:
     """Lay rows out as one tree.
 
     Args:
         cached: so many tokens begin every row, and the model's cache holds them already.
 
     Returns:
-        input_ids and position_ids ``(1, nodes)``; attention_mask ``(1, 1, nodes, cached + nodes)``, 0 where
-        visible, else the dtype's lowest; logits_to_keep ``(answer tokens,)``; labels ``(1, answer tokens)``.
+        input_ids and position_ids ``(1, nodes)``; attention_mask ``(1, 1, 1, cached + nodes)``, the end of each
+        key's subtree (:mod:`paft.engine.attention`); logits_to_keep ``(answer tokens,)``; labels
+        ``(1, answer tokens)``.
     """
-    tree = TokenTree()
+    tree = TokenTree(row.ids[cached:-1] for row in rows)
     keep: list[int] = []
     labels: list[int] = []
     for row in rows:
-        path = tree.add(row.ids[cached:-1])
-        keep.extend(path[len(path) - row.answer :])
-        labels.extend(row.ids[len(row.ids) - row.answer :])
-    hidden = torch.nn.functional.pad(~tree.visible(), (cached, 0))
-    mask = torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, torch.finfo(dtype).min)
+        keep.extend(tree.path(row.ids[cached:-1])[-row.answer :])
+        labels.extend(row.ids[-row.answer :])
+    nodes = len(tree.ids)
     return {
         "input_ids": torch.tensor([tree.ids]),
         "position_ids": torch.tensor([tree.depths]) + cached,
-        "attention_mask": mask[None, None],
+        "attention_mask": torch.tensor([cached + nodes] * cached + [cached + end for end in tree.ends])[
+            None, None, None
+        ],
         "logits_to_keep": torch.tensor(keep),
         "labels": torch.tensor([labels]),
     }

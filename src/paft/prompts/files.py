@@ -1,24 +1,26 @@
 """Prompts from files and from the bank, and back to files."""
 
 import random
-import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from paft.config import BankSource
+from paft.config import BankSource, GenerateSource
 from paft.errors import UserError, nearest
 from paft.files import read_jsonl, write_jsonl
 from paft.prompts.screen import Screened
+from paft.prompts.similarity import word_triples
 from paft.types import Prompt
 
 KEYS = ("text", "system", "source", "strategy", "model", "id")
 
 
-def load_prompts(source: str | BankSource, split: str, seed: int) -> list[Prompt]:
+def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: int) -> list[Prompt]:
     """Return the prompts of a file, or of one split (``train`` or ``test``) of a bank."""
+    if isinstance(source, GenerateSource):
+        raise UserError(f"config key prompts.{split}: no prompts have been generated yet (paft prompts generate)")
     if isinstance(source, BankSource):
         prompts = read_prompts(_bank_file(source.bank, split))
         return spread(prompts, source.size, seed) if source.size else prompts
@@ -65,18 +67,13 @@ def spread(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
     if size > len(prompts):
         raise UserError(f"config key prompts: the bank holds {len(prompts)} prompts, size asks for {size}")
     order = random.Random(f"spread:{seed}").sample(prompts, len(prompts))
-    triples = [_triples(prompt) for prompt in order]
+    triples = [word_triples(prompt) for prompt in order]
     chosen, likeness = [0], [0.0] * len(order)
     while len(chosen) < size:
         last = triples[chosen[-1]]
         likeness = [max(v, len(last & t) / len(last | t)) for v, t in zip(likeness, triples, strict=True)]
         chosen.append(min((i for i in range(len(order)) if i not in chosen), key=likeness.__getitem__))
     return [order[i] for i in chosen]
-
-
-def _triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
-    words = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
-    return frozenset(zip(words, words[1:], words[2:], strict=False)) | {tuple(words)}
 
 
 def _bank_file(name: str, split: str) -> Path:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from paft.config import PromptsConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
-from paft.prompts.screen import Screened, counts, defect, overlap, screen
+from paft.prompts.rules import WORDING, defect
+from paft.prompts.screen import Screened, counts, overlap, screen
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -91,6 +92,6 @@ def _user(config: PromptsConfig, task: Task) -> Prompt:
     if config.user is None:
         raise UserError("config key prompts.user is missing: the method 'user' trains on this prompt")
     [prompt] = _written(config)
-    if fault := defect(prompt, task):
+    if fault := defect(prompt, task, WORDING):
         raise UserError(f"config key prompts.user: {fault[1]}")
     return prompt

@@ -1,6 +1,9 @@
 """The result in the terminal: the methods as a table, and where everything lies."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from paft.reporting.read import RunResult
@@ -21,3 +24,15 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         if method.train_seconds:
             console.print(f"Adapter: {result.path}/methods/{method.name}/adapter", markup=False, highlight=False)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to standard output; cells that hold numbers stand on the right."""
+    console = Console(width=None if Console().is_terminal else 140)
+    table = Table()
+    for i, name in enumerate(head):
+        numbers = all(row[i].replace(",", "").replace("-", "0").isdigit() for row in rows)
+        table.add_column(name, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)

@@ -4,6 +4,8 @@ from paft.config import OptionColumns, TaskConfig
 
 _RACE = TaskConfig(
     name="race",
+    description="Reading comprehension from English examinations: "
+    "an article, a question on it and four options, of which one is right.",
     fields=["article", "question"],
     choices="options",
     target="answer",
@@ -15,6 +17,8 @@ _RACE = TaskConfig(
 BUILTIN: dict[str, TaskConfig] = {
     "hellaswag": TaskConfig(
         name="hellaswag",
+        description="Commonsense: the beginning of a description of an everyday scene "
+        "and four endings, of which one is what happens next.",
         fields=["ctx"],
         choices="endings",
         target="label",
@@ -24,6 +28,7 @@ BUILTIN: dict[str, TaskConfig] = {
     ),
     "piqa": TaskConfig(
         name="piqa",
+        description="Physical commonsense: a goal and two ways to reach it, of which one works.",
         fields=["goal"],
         choices=OptionColumns(columns=["sol1", "sol2"]),
         target="label",
@@ -33,6 +38,7 @@ BUILTIN: dict[str, TaskConfig] = {
     ),
     "winogrande": TaskConfig(
         name="winogrande",
+        description="Commonsense: a sentence with a blank, written as _, and two options, of which one fills it.",
         fields=["sentence"],
         choices=OptionColumns(columns=["option1", "option2"]),
         target="answer",

@@ -21,6 +21,7 @@ class Task:
         letters: how many single-option slots ``{A}``, ``{B}``, ... a prompt may use; 0 where the number
             of options differs between examples.
         aliases: other names of slots, each with the slot that it stands for.
+        description: what the task is, in a sentence; may be empty.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Task:
     top: float
     letters: int
     aliases: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
 
     @property
     def slots(self) -> frozenset[str]:

@@ -1,0 +1,179 @@
+"""Attention over a packed tree: each branch against what lies above it and itself.
+
+A packed tree stands in depth-first order, so what a token may see is told by one number a key: token ``i`` sees
+key ``j`` where ``j <= i < end[j]``, with ``end[j]`` the place after the last descendant of ``j``. These numbers
+travel as a 4-D ``attention_mask`` of shape ``(1, 1, 1, keys)`` and type int64, which the models of transformers
+hand through to their attention function as it is.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.weak import WeakIdKeyDictionary
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "paft_tree"
+"""The name that ``model.set_attn_implementation`` knows this attention by."""
+
+_WORTH = 2000
+"""So many pairs of tokens take as long as the calls for one branch more (measured at nine heads on two cores)."""
+
+Span = tuple[int, int]
+
+
+class Branch(NamedTuple):
+    """Neighbouring tokens that see the same keys above them, and of their own what ``hidden`` leaves.
+
+    Attributes:
+        start, end: of the tokens, counted in keys.
+        above: the spans of keys that all of them see.
+        hidden: ``(end - start, end - start)``, True where the row's token may not see the column's.
+    """
+
+    start: int
+    end: int
+    above: tuple[Span, ...]
+    hidden: torch.Tensor
+
+
+def visible(ends: torch.Tensor, queries: int) -> torch.Tensor:
+    """Return the ``(queries, keys)`` mask, True where the last ``queries`` tokens may see a key."""
+    keys = torch.arange(len(ends), device=ends.device)
+    rows = keys[len(ends) - queries :, None]
+    return (keys <= rows) & (rows < ends)
+
+
+def dense_mask(ends: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return the additive ``(1, 1, queries, keys)`` mask for other attention functions."""
+    mask = torch.zeros(queries, ends.numel(), dtype=dtype, device=ends.device)
+    return mask.masked_fill_(~visible(ends.flatten(), queries), torch.finfo(dtype).min)[None, None]
+
+
+def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
+    """Cut the last ``queries`` tokens of a tree into branches, with few pairs computed only to be hidden."""
+    places: list[int] = ends.flatten().tolist()
+    cached = len(places) - queries
+
+    def branch(start: int, end: int, above: tuple[Span, ...]) -> Branch:
+        return Branch(start, end, above, ~visible(torch.tensor(places[start:end]) - start, end - start))
+
+    def split(start: int, end: int, above: tuple[Span, ...]) -> Iterator[Branch]:
+        fork = next((i for i in range(start, end) if places[i] != end), end)
+        children: list[Span] = []
+        while (child := children[-1][1] if children else fork) < end:
+            children.append((child, places[child]))
+        trunk = fork - start
+        needed = trunk**2 + sum((b - a) * (trunk + b - a) for a, b in children)
+        if (end - start) ** 2 - needed <= _WORTH * len(children):
+            yield branch(start, end, above)
+            return
+        if trunk:
+            yield branch(start, fork, above)
+            above = (*above, (start, fork))
+        for a, b in children:
+            yield from split(a, b, above)
+
+    return list(split(cached, len(places), ((0, cached),) if cached else ()))
+
+
+_plans: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward are given the same mask
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend as transformers' attention functions do; any mask but a tree's goes to its SDPA.
+
+    Args:
+        query: ``(1, heads, queries, size)``.
+        key, value: ``(1, key-value heads, keys, size)``.
+
+    Returns:
+        ``(1, queries, heads, size)`` and None.
+    """
+    if attention_mask is None or attention_mask.dtype != torch.int64:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    queries = query.shape[2]
+    if dropout:  # drops pairs of tokens, as SDPA does it
+        mask = dense_mask(attention_mask, queries, query.dtype)
+        return sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **kwargs)
+    if attention_mask not in _plans:
+        _plans[attention_mask] = branches(attention_mask, queries)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return _TreeAttention.apply(query, key, value, _plans[attention_mask], scale), None
+
+
+class _TreeAttention(torch.autograd.Function):
+    """Softmax attention branch by branch, in float32, all query heads of a key-value head in one product."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: list[Branch], scale: float
+    ) -> torch.Tensor:
+        """Keep each branch's weights, in the model's type, for the way back."""
+        _, heads, queries, size = query.shape
+        q = (query[0].float() * scale).view(key.shape[1], -1, queries, size)
+        k, v = key[0].float(), value[0].float()
+        cached = k.shape[1] - queries
+        out = torch.empty(queries, heads, v.shape[-1], dtype=query.dtype)
+        kept = []
+        for branch in tree:
+            here = slice(branch.start - cached, branch.end - cached)
+            scores = q[:, :, here].flatten(1, 2) @ _seen(k, branch).transpose(1, 2)
+            own = scores.unflatten(1, (-1, len(branch.hidden)))[..., -len(branch.hidden) :]
+            own.masked_fill_(branch.hidden, -torch.inf)
+            weights = scores.softmax(-1)
+            out[here] = (weights @ _seen(v, branch)).view(heads, -1, v.shape[-1]).transpose(0, 1)
+            if any(ctx.needs_input_grad):
+                kept.append(weights.to(query.dtype))
+        ctx.save_for_backward(q, k, v, *kept)
+        ctx.tree, ctx.scale = tree, scale
+        return out[None]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of query, key and value."""
+        q, k, v, *kept = ctx.saved_tensors
+        dtype = grads[0].dtype
+        cached = k.shape[1] - q.shape[2]
+        grad = grads[0][0].transpose(0, 1).float().unflatten(0, q.shape[:2])
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for branch, saved in zip(ctx.tree, kept, strict=True):
+            here = slice(branch.start - cached, branch.end - cached)
+            weights = saved.float()
+            g = grad[:, :, here].flatten(1, 2)
+            d_weights = g @ _seen(v, branch).transpose(1, 2)
+            d_scores = torch._softmax_backward_data(d_weights, weights, -1, torch.float32)
+            dq[:, :, here] = (d_scores @ _seen(k, branch)).unflatten(1, (-1, branch.end - branch.start))
+            _add(dk, branch, d_scores.transpose(1, 2) @ q[:, :, here].flatten(1, 2))
+            _add(dv, branch, weights.transpose(1, 2) @ g)
+        dq = (dq * ctx.scale).flatten(0, 1)
+        return dq[None].to(dtype), dk[None].to(dtype), dv[None].to(dtype), None, None
+
+
+def _seen(x: torch.Tensor, branch: Branch) -> torch.Tensor:
+    """Return the keys or values, ``(heads, seen, size)``, that a branch sees."""
+    spans = [*branch.above, (branch.start, branch.end)]
+    return torch.cat([x[:, a:b] for a, b in spans], 1) if len(spans) > 1 else x[:, branch.start : branch.end]
+
+
+def _add(total: torch.Tensor, branch: Branch, part: torch.Tensor) -> None:
+    """Add a branch's gradient of what it saw to the gradient of all keys or values."""
+    done = 0
+    for a, b in (*branch.above, (branch.start, branch.end)):
+        total[:, a:b] += part[:, done : done + b - a]
+        done += b - a
+
+
+AttentionInterface.register(NAME, tree_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)  # the masks of generation and of padded rows

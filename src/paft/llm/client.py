@@ -1,0 +1,210 @@
+"""One interface to every language model that is asked for text: an endpoint, a model in process, a fake one."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from paft.errors import UserError
+from paft.types import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote, and what it cost in tokens; zero where an endpoint does not tell."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ModelError(Exception):
+    """A request that brought nothing.
+
+    Attributes:
+        final: no other request to this model will do better (a wrong key, an unknown model, nobody there).
+    """
+
+    def __init__(self, reason: str, *, final: bool):
+        super().__init__(reason)
+        self.final = final
+
+
+class Client(Protocol):
+    """A language model that answers one conversation at a time; ``complete`` may be called from many threads.
+
+    Attributes:
+        name: of the model, for tables and provenance.
+        parallel: how many requests it takes at a time.
+    """
+
+    name: str
+    parallel: int
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return the answer, asked for as JSON of a schema where the model can be held to one.
+
+        Raises:
+            ModelError: there is no answer, after retries.
+        """
+        ...
+
+
+class Endpoint:
+    """A model behind an OpenAI-compatible endpoint: chat completions.
+
+    Args:
+        name: the model's name at the endpoint.
+        base_url: such as ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``.
+        key: name of the environment variable that holds the key; None where the endpoint wants none.
+        retries: of a request, on 408, 409, 429, 5xx, time-outs and lost connections, each after a longer wait or
+            after what the endpoint's Retry-After says.
+        timeout: seconds for one attempt.
+        request: further parameters of each request; None takes one away.
+
+    Raises:
+        UserError: the variable is not set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        key: str | None = None,
+        *,
+        parallel: int = 4,
+        retries: int = 5,
+        timeout: float = 120,
+        request: Mapping[str, Any] | None = None,
+    ):
+        from openai import OpenAI
+
+        secret = _secret(key, name)
+        self.name, self.parallel, self.base_url = name, parallel, base_url
+        self._key, self._secret, self._request = key, secret, dict(request or {})
+        self._client = OpenAI(api_key=secret or "none", base_url=base_url, max_retries=retries, timeout=timeout)
+        self._takes_schema = True
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return the answer; a schema that the endpoint refuses is left out from then on."""
+        from openai import BadRequestError, OpenAIError
+
+        system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+        request: dict[str, Any] = {
+            "model": self.name,
+            "messages": [*system, {"role": "user", "content": conversation.user}],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+        } | self._request
+        request = {key: value for key, value in request.items() if value is not None}
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}
+        create: Any = self._client.chat.completions.create
+        try:
+            if self._takes_schema:
+                try:
+                    return _completion(create(**request, response_format=form))
+                except BadRequestError:
+                    self._takes_schema = False  # if the fault lies elsewhere, the request below fails too
+            return _completion(create(**request))
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> ModelError:
+        from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+        where = f"{self.name} at {self.base_url}"
+        if isinstance(error, APITimeoutError):
+            return ModelError(f"{where}: no answer in time", final=False)
+        if isinstance(error, APIConnectionError):
+            cause = error.__cause__ or error
+            nobody = type(cause).__name__ == "ConnectError"  # else somebody was there and hung up
+            return ModelError(f"{where}: no connection ({self._redacted(cause)})", final=nobody)
+        if isinstance(error, APIStatusError):
+            status = error.status_code
+            if status in (401, 403):
+                mend = (
+                    f"check the key in ${self._key}" if self._key else "it wants a key; name its variable in 'key'"
+                )
+                return ModelError(f"{where}: refused with status {status}; {mend}", final=True)
+            return ModelError(
+                f"{where}: status {status} ({self._redacted(error)})", final=status in (400, 404, 422)
+            )
+        return ModelError(f"{where}: not an answer of a chat completion ({self._redacted(error)})", final=False)
+
+    def _redacted(self, error: BaseException) -> str:
+        """Return the beginning of an error's text on one line, never with the key in it."""
+        text = " ".join(str(error).split())
+        if self._secret:
+            text = text.replace(self._secret, f"${self._key}")
+        return text[:200]
+
+
+def _secret(variable: str | None, model: str) -> str | None:
+    if variable is None:
+        return None
+    if not (secret := os.environ.get(variable)):
+        raise UserError(f"the key of model {model!r} is missing: set the environment variable {variable}")
+    return secret
+
+
+def _completion(answer: Any) -> Completion:
+    """Check the answer's shape: what calls itself compatible may send anything."""
+    choices = getattr(answer, "choices", None)
+    text = choices[0].message.content if choices else None
+    if not isinstance(text, str):
+        raise ValueError("it holds no text")
+    usage = answer.usage
+    return Completion(
+        text, getattr(usage, "prompt_tokens", None) or 0, getattr(usage, "completion_tokens", None) or 0
+    )
+
+
+class LocalModel:
+    """A model in this process.
+
+    Args:
+        name: for tables and provenance.
+        load: returns its :class:`paft.engine.engine.Engine`; called when the model is asked for the first time.
+    """
+
+    parallel = 1
+
+    def __init__(self, name: str, load: Callable[[], Any]):
+        self.name = name
+        self._engine = cache(load)
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return a sampled answer; the schema is not enforced."""
+        engine = self._engine()
+        try:
+            [[answer]] = engine.generate([conversation], max_tokens, temperature=temperature, seed=seed)
+        except UserError as error:
+            raise ModelError(f"{self.name}: {error}", final=True) from None
+        [prompt] = engine.format.prompts([conversation])
+        return Completion(answer.text, len(prompt), answer.tokens)

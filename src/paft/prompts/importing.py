@@ -1,0 +1,164 @@
+"""Prompts from elsewhere: JSON lines, CSV, plain text, promptsource's YAML, and pools with stray artefacts."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paft.errors import UserError
+from paft.files import read_jsonl
+from paft.prompts.parse import clean
+from paft.prompts.template import SLOT
+from paft.tasks.task import LETTERS, Task
+from paft.types import Prompt
+
+TEXT_KEYS = ("text", "prompt", "template", "instruction")
+"""Names that the column of the template goes by."""
+
+LARGEST = 50_000_000
+"""Bytes of a file that is taken."""
+
+Unread = tuple[str, str]
+"""A place, and why the prompt there could not be taken."""
+
+
+def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Unread]]:
+    """Return the prompts of a file, cleaned, and what could not be expressed.
+
+    Raises:
+        UserError: the file cannot be read, or is of an unknown kind.
+    """
+    readers = {".jsonl": _jsonl, ".csv": _table, ".tsv": _table, ".txt": _plain, ".yaml": _jinja, ".yml": _jinja}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path}: prompts are imported from {', '.join(readers)}; found {path.suffix or 'no ending'}"
+        )
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path}: larger than {LARGEST:,} bytes; split it")
+    except OSError as error:
+        raise UserError(f"{path}: cannot read: {error.strerror}") from None
+    prompts: list[Prompt] = []
+    unread: list[Unread] = []
+    for place, text, system in reader(path, task):
+        if isinstance(text, Unreadable):
+            unread.append((place, str(text)))
+        elif text := clean(text):
+            prompts.append(Prompt(text, clean(system) or None, source=path.name))
+        else:
+            unread.append((place, "the text is empty"))
+    return prompts, unread
+
+
+class Unreadable(str):
+    """Why there is no text."""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; convert it") from None
+
+
+def _jsonl(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
+    for number, row in read_jsonl(path):
+        yield f"{path}:{number}", *_columns(row)
+
+
+def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
+    reader = csv.DictReader(io.StringIO(_read(path)), delimiter="\t" if path.suffix == ".tsv" else ",")
+    try:
+        for row in reader:
+            yield f"{path}:{reader.line_num}", *_columns({str(k).strip().lower(): v for k, v in row.items()})
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+
+
+def _columns(row: dict[str, Any]) -> tuple[str, str]:
+    text = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), None)
+    system = row.get("system")
+    if text is None:
+        return Unreadable(
+            f"no {', '.join(TEXT_KEYS[:-1])} or {TEXT_KEYS[-1]} among {', '.join(map(str, row))}"
+        ), ""
+    return text, system if isinstance(system, str) else ""
+
+
+def _plain(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
+    """Prompts are parted by lines of dashes, else by empty lines, else each line is one."""
+    text = _read(path).replace("\r\n", "\n")
+    mark = next((m for m in (r"^-{3,}[ \t]*$", r"^[ \t]*$") if re.search(m, text.strip(), re.MULTILINE)), r"$")
+    line = 1
+    for part in re.split(mark, text, flags=re.MULTILINE):
+        if part.strip():
+            yield f"{path}:{line + len(part) - len(part.lstrip())}", part, ""
+        line += part.count("\n")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without objects: promptsource's tags are read as the mappings below them."""
+
+
+def _mapping(loader: Any, suffix: str, node: yaml.Node) -> Any:
+    if not isinstance(node, yaml.MappingNode):
+        raise yaml.constructor.ConstructorError(None, None, f"tag !{suffix} on something that is no mapping")
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_multi_constructor("!Template", _mapping)
+
+
+def _jinja(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
+    try:
+        tree = yaml.load(_read(path), _Loader)  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not YAML of promptsource: {' '.join(str(error).split())[:200]}") from None
+    templates = tree.get("templates") if isinstance(tree, dict) else None
+    if not isinstance(templates, dict):
+        raise UserError(f"{path}: not YAML of promptsource: no mapping 'templates'")
+    for key, template in templates.items():
+        fields = template if isinstance(template, dict) else {}
+        place = f"{path}: template {fields.get('name') or key}"
+        jinja = fields.get("jinja")
+        if not isinstance(jinja, str):
+            yield place, Unreadable("it has no text 'jinja'"), ""
+        else:
+            yield place, _template(jinja.split("|||")[0], fields.get("answer_choices"), task), ""
+
+
+_EXPRESSION = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_OPTION = re.compile(r"(\w+)(?:\[\s*(\d+)\s*\]|\.(\d+))")
+
+
+def _template(jinja: str, choices: Any, task: Task) -> str:
+    """Return a template with slots for a Jinja one that only names columns and single options."""
+    if statement := re.search(r"\{[%#].*?[%#]\}", jinja, re.DOTALL):
+        return Unreadable(f"it computes: {' '.join(statement[0].split())[:60]}")
+    if literal := SLOT.search(_EXPRESSION.sub(" ", jinja)):
+        return Unreadable(f"it holds the characters {literal[0]}, which would become a slot")
+    written = [c.strip() for c in choices.split("|||")] if isinstance(choices, str) else []
+    slots: dict[str, str] = {}
+    for expression in _EXPRESSION.findall(jinja):
+        if (slot := _slot(expression, written, task)) is None:
+            return Unreadable(f"it computes: {{{{ {expression[:60]} }}}}")
+        slots[expression] = slot
+    return _EXPRESSION.sub(lambda m: slots[m[1]], jinja)
+
+
+def _slot(expression: str, written: list[str], task: Task) -> str | None:
+    if re.fullmatch(r"\w+", expression):
+        return f"{{{expression}}}"
+    option = _OPTION.fullmatch(expression)
+    if option is None:
+        return None
+    number = int(option[2] or option[3])
+    if option[1] == "answer_choices" and number < len(written):
+        computes = any(not re.fullmatch(r"\w+", inner) for inner in _EXPRESSION.findall(written[number]))
+        return None if computes else _EXPRESSION.sub(lambda m: f"{{{m[1]}}}", written[number])
+    return f"{{{LETTERS[number]}}}" if number < task.letters else None

@@ -1,0 +1,105 @@
+"""What a language model is told when it is asked for prompts, zero-shot and few-shot."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from paft.tasks.task import LETTERS, Task
+from paft.types import Conversation, Example, Prompt
+
+ZERO_SHOT, FEW_SHOT = "zero-shot", "few-shot"
+
+FORMS = (
+    "the input first and the instruction after it; the instruction first and the input last",
+    "very short ones, one line, without any politeness; long and careful ones that say what to look for",
+    "a question; an order; a request from a colleague; a line from a form to be filled in",
+    "with headings and line breaks; in running text, the slots inside a sentence; with marks such as === or ##",
+    "with a role for the model in the system text; without any system text",
+    "ending on a cue such as 'Answer:'; ending on the input; ending on a reminder of how to answer",
+    "plain words for a child; technical words; a chatty tone; a formal tone",
+    "the task as a game, a quiz, an examination, a job at an office",
+)
+"""Ways in which prompts may differ; each request is given two of them, in turn."""
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "prompts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"system": {"type": "string"}, "text": {"type": "string"}},
+                "required": ["system", "text"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["prompts"],
+    "additionalProperties": False,
+}
+"""The form of an answer; an empty system text is none."""
+
+
+def instruction(
+    task: Task, example: Example | None, strategy: str, shots: Sequence[Prompt], count: int, index: int
+) -> Conversation:
+    """Return what is asked in the ``index``-th request of a strategy for ``count`` prompts."""
+    slots = ", ".join(f"{{{name}}}" for name in task.fields)
+    parts = [
+        f"Write {count} prompt templates that ask a language model to do this task.",
+        f"The task: {task.description or task.name}.".replace("..", "."),
+        f"Slots: each template must hold {slots}, exactly so, braces included; the program replaces a slot with "
+        f"the text of each question. {_options(task)} Use no other braces, and fill in no slot yourself.",
+        f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
+        "of answer, and must not give an answer away.",
+    ]
+    if example is not None:
+        parts.append(f"One question of the task, so that you know it: {_shown(task, example)}")
+    if strategy == FEW_SHOT:
+        drawn = random.Random(f"shots:{index}").sample(list(shots), min(len(shots), 4))
+        known = "\n\n".join(f"Template {i}:\n{_whole(prompt)}" for i, prompt in enumerate(drawn, start=1))
+        parts.append(
+            f"Templates that exist already; write others, in other words and with another layout:\n\n{known}"
+        )
+    forms = [FORMS[(2 * index + i) % len(FORMS)] for i in range(2)]
+    parts.append(
+        "Let them differ clearly from each other in wording, tone, length and layout. "
+        f"This time: {'; '.join(forms)}."
+    )
+    parts.append(
+        'Answer with JSON alone: {"prompts": [{"system": "", "text": "..."}]}, where text is the template and '
+        "system a system text or empty."
+    )
+    return Conversation("\n\n".join(parts))
+
+
+def _options(task: Task) -> str:
+    single = ", ".join(f"{{{c}}}" for c in LETTERS[: task.letters])
+    if task.labels is not None:
+        return f"{{choices}} stands for the list of labels ({', '.join(task.labels)}); use it or name all of them."
+    if not single:
+        return "It must hold {choices} too, which stands for the list of the options."
+    return (
+        f"It must hold either {{choices}}, the list of the options, or every one of {single}, the single options."
+    )
+
+
+def _answer(task: Task) -> str:
+    if task.answer == "letter":
+        letters = LETTERS[: task.letters]
+        return (
+            f"the letter of the right option ({', '.join(letters)})"
+            if letters
+            else "the letter of the right option"
+        )
+    return "one of the labels, word for word" if task.labels is not None else "the text of the right option"
+
+
+def _shown(task: Task, example: Example) -> str:
+    fields = "; ".join(f"{name} = {value[:300]!r}" for name, value in example.fields.items())
+    options = "" if task.labels is not None else f"; options = {[option[:100] for option in example.options]}"
+    return f"{fields}{options}."
+
+
+def _whole(prompt: Prompt) -> str:
+    return f"(system: {prompt.system})\n{prompt.text}" if prompt.system else prompt.text

@@ -1,0 +1,100 @@
+"""Prompts out of what a language model wrote: JSON where it kept to it, else a list, else paragraphs."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from paft.prompts.template import SLOT
+from paft.types import Prompt
+
+LONGEST = 6000
+"""Characters of the longest prompt that is taken; longer ones are runaway answers."""
+
+_KEYS = ("text", "prompt", "template", "content", "instruction")
+_THOUGHT = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_ITEM = re.compile(
+    r"^[ \t]*(?:(?:prompt|template)[ \t]*)?(?:\d{1,3}[.):]|[-*\u2022])[ \t]+", re.IGNORECASE | re.MULTILINE
+)
+_PARAGRAPH = re.compile(r"\n[ \t]*(?:-{3,}[ \t]*)?\n")
+
+
+def prompts_in(answer: str, *, most: int) -> list[Prompt]:
+    """Return at most ``most`` prompts of an answer, cleaned; text around them, without any slot, is left out."""
+    found: list[Prompt] = []
+    for text, system in _written(_THOUGHT.sub("", answer)):
+        prompt = Prompt(clean(text), clean(system) or None)
+        if SLOT.search(prompt.text) and len(prompt.text) <= LONGEST and prompt not in found:
+            found.append(prompt)
+            if len(found) == most:
+                break
+    return found
+
+
+def clean(text: str) -> str:
+    """Return a template as it was meant: real line ends, single braces, no quotes around it."""
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\\n", "\n").replace("\\t", " ")
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs", "Co"))
+    text = re.sub(r"\{\{[ \t]*(\w+)[ \t]*\}\}", r"{\1}", text).strip()
+    while len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("'", "'"), ("`", "`"), ("\u201c", "\u201d")):
+        text = text[1:-1].strip()
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def _written(answer: str) -> Iterator[tuple[str, str]]:
+    """Yield ``(text, system)`` of everything that may be a prompt, by the first reading that finds any."""
+    for reading in (_json, _strings, _items, _paragraphs):
+        pairs = [pair for pair in reading(answer) if SLOT.search(clean(pair[0]))]
+        if pairs:
+            yield from pairs
+            return
+
+
+def _json(answer: str) -> Iterator[tuple[str, str]]:
+    """Read the first JSON value that is a list or an object, wherever in the answer it begins."""
+    decoder = json.JSONDecoder(strict=False)
+    for match in re.finditer(r"[\[{]", answer):
+        try:
+            value, _ = decoder.raw_decode(answer, match.start())
+        except (ValueError, RecursionError):
+            continue
+        pairs = list(_texts(value))
+        if pairs:
+            yield from pairs
+            return
+
+
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield value, ""
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        text = next((value[key] for key in _KEYS if isinstance(value.get(key), str)), None)
+        if text is not None:
+            system = value.get("system")
+            yield text, system if isinstance(system, str) else ""
+        else:
+            yield from _texts([v for v in value.values() if isinstance(v, list | dict)])
+
+
+def _strings(answer: str) -> Iterator[tuple[str, str]]:
+    """Read the whole strings of JSON that was cut off."""
+    if not re.match(r"\s*(?:```\w*\s*)?[\[{]", answer):
+        return
+    for match in _STRING.finditer(answer):
+        try:
+            yield json.loads(match[0], strict=False), ""
+        except ValueError:
+            continue
+
+
+def _items(answer: str) -> Iterable[tuple[str, str]]:
+    return ((text, "") for text in _ITEM.split(answer)[1:])
+
+
+def _paragraphs(answer: str) -> Iterable[tuple[str, str]]:
+    return ((text, "") for text in _PARAGRAPH.split(answer))

@@ -1,0 +1,132 @@
+"""How alike prompts are in wording and in layout, and how diverse a set of them is."""
+
+import itertools
+import re
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from paft.prompts.rules import normalised
+from paft.prompts.template import SLOT, slots
+from paft.types import Prompt
+
+
+class Wordings:
+    """The words of prompts as strings of one character a word, which rapidfuzz compares quickly.
+
+    The similarity of two prompts is ``2 m / (n1 + n2)``: of ``n1 + n2`` words in both, ``m`` stand in the same
+    order in each (the longest common subsequence). Case, spacing and punctuation do not count; a slot is a word.
+    """
+
+    def __init__(self, aliases: Mapping[str, str]):
+        self._aliases = aliases
+        self._characters: dict[str, str] = {}
+
+    def encode(self, prompt: Prompt) -> str:
+        """Return the prompt's words, a character each."""
+        return "".join(
+            self._characters.setdefault(word, chr(0x4E00 + len(self._characters)))
+            for word in normalised(prompt, self._aliases).split()
+        )
+
+
+def most_similar(one: str, others: Sequence[str], threshold: float) -> tuple[int, float] | None:
+    """Return the place and similarity of the encoded prompt most like ``one``, None below the threshold."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import Indel
+
+    found = process.extractOne(one, others, scorer=Indel.normalized_similarity, score_cutoff=threshold)
+    return (found[2], found[1]) if found else None
+
+
+def clusters(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: float) -> list[list[int]]:
+    """Return the places of prompts that hang together by pairs of at least that similarity, largest first."""
+    groups = list(range(len(prompts)))
+
+    def root(i: int) -> int:
+        while groups[i] != i:
+            i = groups[i]
+        return i
+
+    for i, row in enumerate(similarities(prompts, aliases)):
+        for j in range(i):
+            if row[j] >= threshold:
+                groups[root(i)] = root(j)
+    members: dict[int, list[int]] = {}
+    for i in range(len(prompts)):
+        members.setdefault(root(i), []).append(i)
+    return sorted(members.values(), key=lambda group: (-len(group), group))
+
+
+def similarities(prompts: Sequence[Prompt], aliases: Mapping[str, str]) -> Any:
+    """Return the ``(prompts, prompts)`` array of similarities."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import Indel
+
+    wordings = Wordings(aliases)
+    encoded = [wordings.encode(prompt) for prompt in prompts]
+    return process.cdist(encoded, encoded, scorer=Indel.normalized_similarity)
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """What a prompt set offers a model to be indifferent to.
+
+    Attributes:
+        distance: mean over pairs of 1 - Jaccard overlap of their word triples; 1 where none share any.
+        nearest: median over prompts of the distance (1 - similarity) to the prompt most like it.
+        slot_orders: distinct orders of the slots, with how many prompts have each.
+        endings: how many prompts end in which way, and ``cues`` with which words (:func:`ending`).
+        system: share with a system text.
+        words: how long the templates are: 10th, 50th and 90th percentile.
+    """
+
+    prompts: int
+    distance: float
+    nearest: float
+    slot_orders: Counter[str]
+    endings: Counter[str]
+    cues: Counter[str]
+    system: float
+    words: tuple[int, int, int]
+    clusters: list[list[int]] = field(default_factory=list)
+
+
+def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: float) -> Diversity:
+    """Measure a set of at least two prompts."""
+    array = similarities(prompts, aliases)
+    nearest = [1 - max(value for j, value in enumerate(row) if j != i) for i, row in enumerate(array)]
+    triples = [word_triples(prompt) for prompt in prompts]
+    pairs = itertools.combinations(triples, 2)
+    lengths = sorted(len(normalised(prompt).split()) for prompt in prompts)
+    ends = list(map(ending, prompts))
+    return Diversity(
+        len(prompts),
+        statistics.fmean(1 - len(a & b) / len(a | b) for a, b in pairs),
+        float(statistics.median(nearest)),
+        Counter(" ".join(dict.fromkeys(slots(prompt, aliases))) for prompt in prompts),
+        Counter(kind for kind, _ in ends),
+        Counter(cue for kind, cue in ends if kind == "cue"),
+        sum(bool(prompt.system) for prompt in prompts) / len(prompts),
+        tuple(lengths[int(len(lengths) * share)] for share in (0.1, 0.5, 0.9)),  # type: ignore[arg-type]
+        [group for group in clusters(prompts, aliases, threshold) if len(group) > 1],
+    )
+
+
+def word_triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
+    """Return the sequences of three words in a prompt, and the whole of it."""
+    found = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
+    return frozenset(zip(found, found[1:], found[2:], strict=False)) | {tuple(found)}
+
+
+def ending(prompt: Prompt) -> tuple[str, str]:
+    """Return how a prompt ends: ``slot``, ``cue``, ``question`` or ``sentence``, and the words of a cue."""
+    text = prompt.text.rstrip()
+    if re.search(SLOT.pattern + r"[\"')\].>}]*$", text):
+        return "slot", ""
+    tail = SLOT.split(text.rpartition("\n")[2])[-1].strip()
+    if tail.endswith((":", "=", ">", "\u2192")):
+        return "cue", tail
+    return ("question" if tail.endswith("?") else "sentence"), ""

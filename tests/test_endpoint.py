@@ -1,0 +1,297 @@
+"""Endpoints: a local server that misbehaves on purpose, and a real one that serves the embedded model."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from paft.llm.client import Endpoint, ModelError
+from paft.prompts.instruct import SCHEMA
+from paft.types import Conversation
+
+ASK = Conversation("Write.", "Be brief.")
+SECRET = "sk-do-not-print-me-0123456789"
+
+
+def answer(text="fine", **changes):
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    } | changes
+
+
+class Server(ThreadingHTTPServer):
+    """Plays a list of replies: ``(status, body, headers)``, ``"hang"`` or ``"cut"``; the last one for ever."""
+
+    daemon_threads = True
+
+    def __init__(self, *replies):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.replies, self.requests = list(replies), []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server = self.server
+        server.requests.append((body, {k.lower(): v for k, v in self.headers.items()}, time.monotonic()))
+        reply = server.replies.pop(0) if len(server.replies) > 1 else server.replies[0]
+        if reply == "hang":
+            time.sleep(2)
+            return
+        if reply == "cut":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        status, content, headers = reply
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in (
+            {"Content-Type": "application/json", "Content-Length": str(len(data))} | headers
+        ).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def start(*replies, **arguments):
+        server = Server(*replies)
+        servers.append(server)
+        return server, Endpoint("m", server.url, **({"timeout": 0.5, "retries": 2} | arguments))
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def ask(endpoint, **changes):
+    return endpoint.complete(
+        ASK, **({"max_tokens": 50, "temperature": 1.0, "seed": 3, "schema": SCHEMA} | changes)
+    )
+
+
+OK = (200, answer(), {})
+
+
+def test_a_request_holds_what_was_asked_and_the_answer_its_cost(serve):
+    server, endpoint = serve(OK, request={"top_p": 0.9, "seed": None})
+    found = ask(endpoint)
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("fine", 7, 3)
+    [(body, _, _)] = server.requests
+    assert [m["content"] for m in body["messages"]] == ["Be brief.", "Write."]
+    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert (body["model"], body["top_p"], body["max_tokens"]) == ("m", 0.9, 50)
+    assert "seed" not in body
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}),
+        (500, {"error": {}}, {}),
+        (503, b"<html>", {}),
+        "hang",
+        "cut",
+    ],
+    ids=["429", "500", "503", "hang", "cut"],
+)
+def test_a_fault_that_passes_is_tried_again(serve, fault):
+    server, endpoint = serve(fault, OK)
+    assert ask(endpoint).text == "fine"
+    assert len(server.requests) == 2
+
+
+def test_retry_after_is_waited_for(serve):
+    server, endpoint = serve((429, {}, {"Retry-After": "1"}), OK)
+    ask(endpoint)
+    assert server.requests[1][2] - server.requests[0][2] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("fault", "final", "said"),
+    [
+        ("hang", False, "no answer in time"),
+        ("cut", False, "no connection"),
+        ((500, {"error": {"message": "boom"}}, {}), False, "status 500"),
+        ((404, {"error": {"message": "model m does not exist"}}, {}), True, "does not exist"),
+        ((401, {"error": {"message": f"wrong key {SECRET}"}}, {}), True, "check the key in \\$TEST_KEY"),
+        ((200, b"this is not JSON", {}), False, "not an answer"),
+        ((200, b"", {}), False, "not an answer"),
+        ((200, {"hello": [1, 2]}, {}), False, "not an answer"),
+        ((200, [1, 2], {}), False, "not an answer"),
+        ((200, answer(choices=[]), {}), False, "holds no text"),
+        ((200, answer(None), {}), False, "holds no text"),
+        ((200, answer(choices="x"), {}), False, "not an answer"),
+    ],
+)
+def test_a_fault_that_stays_is_one_line_without_the_key(serve, monkeypatch, fault, final, said):
+    monkeypatch.setenv("TEST_KEY", SECRET)
+    server, endpoint = serve(fault, key="TEST_KEY", retries=1)
+    with pytest.raises(ModelError, match=said) as caught:
+        ask(endpoint)
+    assert caught.value.final is final
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert server.requests[0][1]["authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_server_without_structured_output_is_asked_without_it_from_then_on(serve):
+    server, endpoint = serve((400, {"error": {"message": "unknown field response_format"}}, {}), OK)
+    assert ask(endpoint).text == ask(endpoint).text == "fine"
+    assert ["response_format" in body for body, _, _ in server.requests] == [True, False, False]
+
+
+def test_a_server_that_tells_no_usage_costs_nothing_known(serve):
+    _, endpoint = serve((200, answer(usage=None), {}))
+    assert ask(endpoint).prompt_tokens == 0
+
+
+def test_nobody_there_is_final():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(ModelError, match="no connection") as caught:
+        ask(Endpoint("m", url, retries=0))
+    assert caught.value.final
+
+
+def config(folder, models, **more):
+    text = {
+        "task": {
+            "name": "colours",
+            "train": "train.jsonl",
+            "test": "test.jsonl",
+            "fields": ["thing"],
+            "choices": ["red", "green", "blue"],
+            "target": "colour",
+            "description": "Say which colour a thing has",
+        },
+        "prompts": {"train": {"generate": {"models": models} | more}, "user": "What colour is {thing}? {choices}"},
+    }
+    path = folder / "generate.yaml"
+    path.write_text(json.dumps(text))
+    return path
+
+
+def paft(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "paft.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def pool(call):
+    """Ten prompts; some of them are not fit."""
+    good = [f"{' '.join(f'w{call}x{i}y{k}' for k in range(5))} {{thing}}" for i in range(7)]
+    return json.dumps({"prompts": [*good, "no slot", "Is it red? {thing}", "{thing} {__class__}"]})
+
+
+def test_generation_goes_on_without_a_server_that_is_down_and_says_what_is_missing(serve, project):
+    server, _ = serve(*[(200, answer(pool(i)), {}) for i in range(40)])
+    path = config(
+        project,
+        [
+            {"model": "up", "base_url": server.url, "key": "A_KEY"},
+            {"model": "down", "base_url": "http://127.0.0.1:9/v1", "retries": 0},
+        ],
+        zero_shot=14,
+        few_shot=7,
+    )
+    first = paft("prompts", "generate", path, "-o", "out", cwd=project, A_KEY=SECRET)
+    assert first.returncode == 1, first.stderr
+    assert (
+        "down, zero-shot: 14 of 14 prompts are missing: down at http://127.0.0.1:9/v1: no connection"
+        in first.stderr
+    )
+    assert "unknown-slot" in first.stdout
+    assert "answer-leak" in first.stdout
+    train = [json.loads(line) for line in (project / "out/train.jsonl").read_text().splitlines()]
+    test = [json.loads(line) for line in (project / "out/test.jsonl").read_text().splitlines()]
+    assert len(train) + len(test) == 21
+    assert {p["model"] for p in train} == {"up"}
+    asked = len(server.requests)
+    second = paft("prompts", "generate", path, "-o", "out", cwd=project, A_KEY=SECRET)
+    assert len(server.requests) == asked
+    assert second.returncode == 1
+    everything = first.stdout + first.stderr + "".join(p.read_text() for p in (project / "out").iterdir())
+    assert SECRET not in everything
+
+
+def test_ctrl_c_and_a_missing_key_are_one_line(serve, project):
+    path = config(project, [{"model": "m", "base_url": "http://127.0.0.1:9/v1", "key": "NOT_SET_ANYWHERE"}])
+    done = paft("prompts", "generate", path, cwd=project)
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert "set the environment variable NOT_SET_ANYWHERE" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def real_server(embedded, tmp_path_factory):
+    """``transformers serve`` with the embedded model, as a user starts it."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("fastapi")
+    from paft.engine.load import locate
+
+    folder = locate(embedded)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = Path(sys.executable).with_name("transformers")
+    log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
+    process = subprocess.Popen(
+        [command, "serve", folder, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, cwd=ROOT
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            time.sleep(1)
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=1)
+                break
+            except OSError:
+                assert process.poll() is None, log.seek(0) or log.read()
+        yield f"{url}/v1", folder
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+@pytest.mark.embedded
+def test_a_real_server_is_asked_and_its_tokens_are_counted(real_server):
+    url, folder = real_server
+    endpoint = Endpoint(folder, url, timeout=120, retries=1)
+    found = ask(endpoint, max_tokens=24)
+    assert found.text
+    assert 0 < found.completion_tokens <= 24
+    assert found.prompt_tokens > 5

@@ -1,0 +1,227 @@
+"""Rules on wording, similarity, import, check and show."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
+from paft.errors import UserError
+from paft.prompts.importing import import_prompts
+from paft.prompts.parse import clean
+from paft.prompts.rules import RULES, check_rules, defect
+from paft.prompts.screen import screen
+from paft.prompts.similarity import clusters, diversity, ending, similarities
+from paft.tasks.task import Task
+from paft.types import Prompt
+from test_endpoint import paft
+
+TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
+PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
+MOVIES = Task(
+    "sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2, {}, "Find the sentiment of a review"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "rule"),
+    [
+        ("{question} Answer with the letter.", TREC, "other-format"),
+        ("{question} Reply only with a number.", TREC, "answer-leak"),  # a label of the task
+        ("{question} Respond in JSON.", TREC, "other-format"),
+        ("{question} Answer yes or no.", TREC, "other-format"),
+        ("{question} Explain your choice.", TREC, "other-format"),
+        ("{question} Do not explain your choice. No JSON format.", TREC, None),
+        ("{goal} {choices} Answer with the letter.", PIQA, None),
+        ("{goal} {choices} Write the full text of the option.", PIQA, "other-format"),
+        ("{goal} {choices} Give the letter, not the full text.", PIQA, None),
+        ("Translate the question into French: {question}", TREC, "other-task"),
+        ("Rewrite this: {question}", TREC, "other-task"),
+        ("Don't rewrite this. Sort it. {question}", TREC, None),
+        ("What is the sentiment of {question}?", TREC, "other-task"),
+        ("What is the sentiment of {sentence}?", MOVIES, None),
+        ("{sentence} The label is positive.", MOVIES, "answer-leak"),
+        ("{sentence} negative or positive? The answer is positive.", MOVIES, "states-answer"),
+        ("{sentence} If they liked it the label is positive; else the label is negative.", MOVIES, None),
+        ("{goal} {choices} Answer: A", PIQA, "states-answer"),
+        ("{goal} {choices} <a label=\"A\">", PIQA, None),
+        ("{goal} {A}", PIQA, "lost-option"),
+    ],
+)  # fmt: skip
+def test_a_rule_on_wording_finds_what_it_is_for_and_nothing_else(text, task, rule):
+    assert (defect(Prompt(text), task) or [None])[0] == rule
+
+
+def test_each_rule_can_be_turned_off_by_name_but_those_that_rendering_needs():
+    prompt = Prompt("{goal} {choices} Answer: A")
+    assert screen([prompt], PIQA, off=["states-answer"])[0] == [prompt]
+    check_rules(set(RULES) - {"empty", "unknown-slot"} | {"repeat", "near-duplicate"})
+    with pytest.raises(UserError, match="did you mean 'other-task'"):
+        check_rules(["othertask"])
+    with pytest.raises(UserError, match="cannot be turned off"):
+        check_rules(["unknown-slot"])
+
+
+def test_near_duplicates_are_screened_when_asked_and_the_reason_names_the_other():
+    first = Prompt("Say in one word which kind of answer the following question wants from us: {question}")
+    second = Prompt("Say in one word which kind of answer the following question wants from you: {question}")
+    kept, out = screen([first, second], TREC, off=[])
+    assert kept == [first]
+    assert (out[0].rule, first.id in out[0].reason) == ("near-duplicate", True)
+    assert len(screen([first, second], TREC)[0]) == 2
+    assert len(screen([first, second], TREC, off=[], near_duplicate=0.99)[0]) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text("ab c", min_size=1, max_size=8), min_size=2, max_size=7))
+def test_similarity_is_symmetric_one_for_equals_and_clusters_are_a_partition(texts):
+    prompts = [Prompt(text + " {question}") for text in texts]
+    array = similarities(prompts, {})
+    assert (array == array.T).all()
+    assert all(array[i, i] == 1 for i in range(len(prompts)))
+    groups = clusters(prompts, {}, 0.9)
+    assert sorted(i for group in groups for i in group) == list(range(len(prompts)))
+    for i in range(len(prompts)):
+        for j in range(i):
+            assert array[i, j] < 0.9 or any({i, j} <= set(group) for group in groups)
+
+
+def test_diversity_tells_variations_from_prompts_of_their_own():
+    same = [Prompt(f"Please say which kind of thing number {i} is: {{question}} Answer:") for i in range(6)]
+    own = [Prompt(p["text"].replace("{thing}", "{question}")) for p in TRAIN_PROMPTS + TEST_PROMPTS]
+    dull, lively = diversity(same, {}, 0.9), diversity(own, {}, 0.9)
+    assert dull.distance < lively.distance
+    assert dull.nearest < 0.2 < lively.nearest
+    assert len(dull.clusters[0]) == 6
+    assert dull.cues == {"Answer:": 6}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("a {q}", "slot"), ("a '{q}'.", "slot"), ("{q}\nAnswer:", "cue"), ("{q} =>", "cue"), ("{q} Which?", "question"),
+     ("{q} Go on.", "sentence")],
+)  # fmt: skip
+def test_the_ending_of_a_prompt_is_told(text, kind):
+    assert ending(Prompt(text))[0] == kind
+
+
+def test_prompts_come_in_from_tables_text_and_json_lines(tmp_path):
+    (tmp_path / "a.csv").write_text('Prompt,system\n"Say, {question}",Be brief\n"two\nlines {question}",\n')
+    (tmp_path / "a.tsv").write_text("template\nTell {question}\n")
+    (tmp_path / "a.txt").write_text("one {question}\nmore\n---\ntwo {question}\n")
+    (tmp_path / "b.txt").write_text("one {question}\nmore\n\n\ntwo {question}\n")
+    (tmp_path / "c.txt").write_text("one {question}\ntwo {question}\n")
+    write_rows(tmp_path / "a.jsonl", [{"text": r'"Say\n{{ question }}"', "extra": 1}, {"other": 2}])
+
+    def texts(name):
+        return [p.text for p in import_prompts(tmp_path / name, TREC)[0]]
+
+    assert texts("a.csv") == ["Say, {question}", "two\nlines {question}"]
+    assert import_prompts(tmp_path / "a.csv", TREC)[0][0].system == "Be brief"
+    assert texts("a.tsv") == ["Tell {question}"]
+    assert texts("a.txt") == texts("b.txt") == ["one {question}\nmore", "two {question}"]
+    assert texts("c.txt") == ["one {question}", "two {question}"]
+    assert texts("a.jsonl") == ["Say\n{question}"]
+    [(place, reason)] = import_prompts(tmp_path / "a.jsonl", TREC)[1]
+    assert place.endswith("a.jsonl:2")
+    assert "among other" in reason
+    with pytest.raises(UserError, match="found \\.doc"):
+        import_prompts(tmp_path / "a.doc", TREC)
+
+
+PROMPTSOURCE = r"""
+dataset: piqa
+templates:
+  1:
+    !Template
+    name: simple
+    answer_choices: '{{sol1}} ||| {{sol2}}'
+    jinja: "Goal: {{goal}}\nFirst: {{sol1}}\nSecond: {{ answer_choices[1] }} ||| {{answer_choices[label]}}"
+    metadata: !TemplateMetadata {metrics: [Accuracy]}
+  2: !Template
+    name: computes
+    jinja: "{% if label %}{{goal}}{% endif %} {{sol1}} {{sol2}}"
+  3: !Template {name: filters, jinja: "{{goal | upper}} {{sol1}} {{sol2}}"}
+  4: !Template {name: literal, jinja: "{goal} is not {{goal}}"}
+  5: !Template {name: empty}
+"""
+
+
+def test_promptsource_templates_come_in_and_what_computes_is_reported(tmp_path):
+    path = tmp_path / "templates.yaml"
+    path.write_text(PROMPTSOURCE)
+    prompts, unread = import_prompts(path, PIQA)
+    assert [p.text for p in prompts] == ["Goal: {goal}\nFirst: {sol1}\nSecond: {sol2}"]
+    assert [place.rpartition(" ")[2] for place, _ in unread] == ["computes", "filters", "literal", "empty"]
+
+
+@pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['true']", "[", "templates: 3", "a: *b"])
+def test_yaml_that_is_no_promptsource_is_refused_and_never_run(tmp_path, text):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="not YAML of promptsource"):
+        import_prompts(path, PIQA)
+
+
+@pytest.mark.parametrize("name", ["hellaswag", "piqa", "winogrande", "race"])
+def test_the_released_pools_come_in_without_their_artefacts(shared, name):
+    from paft.config import TaskConfig
+    from paft.tasks.load import load_task
+
+    folder = "race-high" if name == "race" else name
+    task, _, _ = load_task(TaskConfig(name=folder, test=str(shared / folder / "test.jsonl")))
+    prompts, _ = import_prompts(shared / "prompts/released" / f"{name}.train.jsonl", task)
+    kept, out = screen(prompts, task, off=[])
+    assert len(kept) > 200
+    assert not any("\\n" in p.text for p in kept)
+    assert {s.rule for s in out} >= {"near-duplicate"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_cleaning_twice_is_cleaning_once(text):
+    assert clean(clean(text)) == clean(text)
+
+
+def test_the_commands_import_check_and_show(project):
+    (project / "pool.txt").write_text("Tell the colour of {thing}\n\nIt is red. {thing}\n\n{thing}? {choices}!\n")
+    done = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "2 prompts; 0 could not be taken, 1 screened out (1 answer-leak)" in done.stderr
+    assert len((project / "pool.jsonl").read_text().splitlines()) == 2
+    assert json.loads((project / "pool.screened.jsonl").read_text())["rule"] == "answer-leak"
+    again = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    assert again.returncode == 2
+    assert "there is such a file already" in again.stderr
+    checked = paft("prompts", "check", "config.yaml", cwd=project)
+    assert checked.returncode == 0, checked.stderr
+    assert "prompts.train: 5 prompts, 5 fit" in checked.stdout
+    assert "slot orders: 3" in checked.stdout
+    shown = paft("prompts", "show", "config.yaml", "pool.jsonl", "-n", "1", cwd=project)
+    assert "Tell the colour of thing" in shown.stdout
+    assert "[right answer]" in shown.stdout
+    unknown = paft("prompts", "show", "config.yaml", "--id", "nope", cwd=project)
+    assert (unknown.returncode, "no prompt with the id nope" in unknown.stderr) == (2, True)
+
+
+def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project):
+    from test_endpoint import OK, Server, answer, pool
+
+    server = Server(*[(200, answer(pool(i)), {}) for i in range(30)], OK)
+    text = (project / "config.yaml").read_text()
+    models = f"{{model: m, base_url: '{server.url}'}}"
+    text = text.replace(
+        "train: prompts/train.jsonl", f"train: {{generate: {{models: [{models}], zero_shot: 7, few_shot: 7}}}}"
+    )
+    (project / "config.yaml").write_text(text.replace("  test: prompts/test.jsonl\n", ""))
+    done = paft("run", "config.yaml", "-o", "out", cwd=project)
+    assert done.returncode == 0, done.stderr
+    asked = len(server.requests)
+    assert asked == 2
+    used = [json.loads(line) for line in (project / "out/prompts/train.jsonl").read_text().splitlines()]
+    assert {p["strategy"] for p in used} == {"zero-shot", "few-shot"}
+    again = paft("run", "config.yaml", "-o", "out", cwd=project)
+    assert again.returncode == 0, again.stderr
+    assert len(server.requests) == asked
+    server.shutdown()
