@@ -35,7 +35,9 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
 
 
 def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
-    """In bfloat16 the two ways round differently; the answer they pick must agree."""
+    """In float32 to the digit; in bfloat16, where every layout rounds in its own way, no worse than padded does."""
+    import torch
+
     from paft.config import ModelConfig
     from paft.engine.chat import ChatFormat
     from paft.engine.engine import Engine
@@ -46,19 +48,21 @@ def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
 
     config = load_config(DEMO)
     task, _, test = load_task(config.task)
-    model, tokenizer = load_model(ModelConfig())
-    packed, padded = (Engine(model, ChatFormat(tokenizer)) for _ in range(2))
-    padded.layout = "padded"
     prompt = load_prompts(config.prompts.test, "test", 0)[0]
     conversations = [render(prompt, task, example) for example in test[:24]]
     options = [task.answers(example) for example in test[:24]]
-    one, other = ([s for batch in e.score(conversations, options) for s in batch] for e in (packed, padded))
-    assert packed.layout == "tree"
-    agree = sum(
-        max(range(10), key=a.__getitem__) == max(range(10), key=b.__getitem__)
-        for a, b in zip(one, other, strict=True)
-    )
-    assert agree >= 23
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        model, tokenizer = load_model(ModelConfig(dtype=dtype))
+        for layout in ("padded", None):
+            engine = Engine(model, ChatFormat(tokenizer))
+            engine.layout = layout
+            scores = [s for batch in engine.score(conversations, options) for s in batch]
+            found[dtype, engine.layout] = torch.tensor(scores)
+    true = found["float32", "padded"]
+    torch.testing.assert_close(found["float32", "tree"], true, atol=1e-3, rtol=1e-4)
+    off = {layout: (found["bfloat16", layout] - true).abs().mean() for layout in ("padded", "tree")}
+    assert off["tree"] < 1.3 * off["padded"]
 
 
 @pytest.mark.slow
