@@ -5,6 +5,10 @@ from importlib import util
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("paft", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("paft")
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
