@@ -65,6 +65,28 @@ def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
     assert off["tree"] < 1.3 * off["padded"]
 
 
+@pytest.mark.xfail(reason="22 of 24 since attention goes by branches; 23 with the dense mask (docs/log.md)")
+def test_in_bfloat16_packed_and_padded_pick_the_same_answer_but_once_in_24(embedded):
+    from paft.config import ModelConfig
+    from paft.engine.chat import ChatFormat
+    from paft.engine.engine import Engine
+    from paft.engine.load import load_model
+    from paft.prompts.files import load_prompts
+    from paft.prompts.template import render
+    from paft.tasks.load import load_task
+
+    config = load_config(DEMO)
+    task, _, test = load_task(config.task)
+    model, tokenizer = load_model(ModelConfig())
+    packed, padded = (Engine(model, ChatFormat(tokenizer)) for _ in range(2))
+    padded.layout = "padded"
+    prompt = load_prompts(config.prompts.test, "test", 0)[0]
+    conversations = [render(prompt, task, example) for example in test[:24]]
+    options = [task.answers(example) for example in test[:24]]
+    one, other = ([s for batch in e.score(conversations, options) for s in batch] for e in (packed, padded))
+    assert sum(a.index(max(a)) == b.index(max(b)) for a, b in zip(one, other, strict=True)) >= 23
+
+
 @pytest.mark.slow
 def test_on_trec_paft_beats_the_fixed_prompt_on_unseen_prompts(embedded, shared, tmp_path):
     config = load_config(

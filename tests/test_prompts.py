@@ -193,6 +193,17 @@ def test_defective_test_prompts_are_reported_and_the_rest_is_used(tmp_path):
     ]
 
 
+def test_a_rule_that_the_config_turns_off_is_off_for_files_too():
+    config = PromptsConfig(
+        train={"bank": "trec", "size": 2}, test={"bank": "trec", "size": 2}, screen={"off": ["answer-leak"]}
+    )
+    config.user = UserPrompt(text="Is it human? {question}")
+    assert prepare_prompts(config, TREC, [ASKED], ["user", "paft"], seed=0).user.text == "Is it human? {question}"
+    config.screen.off = ["empty"]
+    with pytest.raises(UserError, match="cannot be turned off"):
+        prepare_prompts(config, TREC, [ASKED], ["user"], seed=0)
+
+
 def test_a_pool_without_a_sound_prompt_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"prompts\.train: none of the 1 prompts fits"):
         prepare(tmp_path, [{"text": "Hello"}], [{"text": "{question}"}])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from paft.config import PromptsConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
-from paft.prompts.rules import WORDING, defect
+from paft.prompts.rules import WORDING, check_rules, defect
 from paft.prompts.screen import Screened, counts, overlap, screen
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -51,6 +51,7 @@ def prepare_prompts(
     Raises:
         UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
     """
+    check_rules(config.screen.off)
     train, train_out = _split(config, "train", task, examples, seed) if "paft" in methods else ([], [])
     test, test_out = _split(config, "test", task, examples, seed)
     user = _user(config, task) if "user" in methods else None
@@ -79,7 +80,8 @@ def _split(
     source = getattr(config, split)
     if source is None:
         raise UserError(f"config key prompts.{split} is missing")
-    kept, out = screen(load_prompts(source, split, seed), task, examples)
+    off = WORDING | set(config.screen.off)
+    kept, out = screen(load_prompts(source, split, seed), task, examples, off=off)
     if not kept:
         raise UserError(
             f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
@@ -92,6 +94,6 @@ def _user(config: PromptsConfig, task: Task) -> Prompt:
     if config.user is None:
         raise UserError("config key prompts.user is missing: the method 'user' trains on this prompt")
     [prompt] = _written(config)
-    if fault := defect(prompt, task, WORDING):
+    if fault := defect(prompt, task, WORDING | set(config.screen.off)):
         raise UserError(f"config key prompts.user: {fault[1]}")
     return prompt
