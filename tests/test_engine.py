@@ -59,7 +59,7 @@ def test_branches_show_each_token_what_the_tree_shows_it(rows, cached, worth):
         assert not shown[own].any()
         for start, end in branch.above:
             shown[own, start:end] = True
-        shown[own, branch.start : branch.end] = ~branch.hidden
+        shown[own, branch.start : branch.end] = branch.bias == 0
     assert torch.equal(shown, visible(ends, nodes))
 
 
@@ -163,12 +163,41 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
     assert "differ by" in said[0]
 
 
-def test_generation_is_that_of_each_question_alone_and_counts_its_tokens():
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2", "bloom"])
+@pytest.mark.parametrize("batch_tokens", [16, 1024])
+def test_generation_is_that_of_each_question_alone_by_transformers_and_counts_its_tokens(kind, batch_tokens):
+    one = engine(kind)
+    one.batch_tokens = batch_tokens
+    questions = [*QUESTIONS, QUESTIONS[1]]
+    found = [g for batch in one.generate(questions, 12) for g in batch]
+    assert one.layout == ("padded" if kind == "bloom" else "tree")
+    stop = one.format.end[0]
+    for [prompt], generation in zip(map(one.format.prompts, [[q] for q in questions]), found, strict=True):
+        ids = torch.tensor([prompt])
+        output = one.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12, eos_token_id=stop
+        )[0, len(prompt) :].tolist()
+        assert generation.tokens == len(output)
+        assert generation.text == one.format.decode([token for token in output if token != stop])
+
+
+def test_a_row_stops_at_its_end_and_the_others_go_on():
+    """Rows of one batch that end at different steps: each says what it says alone."""
     one = engine()
-    together = [g for batch in one.generate(QUESTIONS, 12) for g in batch]
-    alone = [g for question in QUESTIONS for batch in one.generate([question], 12) for g in batch]
-    assert together == alone
-    assert all(1 <= g.tokens <= 12 for g in together)
+    questions = [Conversation(f"question {i} {'x' * (i % 5)}") for i in range(12)]
+    free = [g for batch in one.generate(questions, 10) for g in batch]
+    often = one.format.answer(free[0].text)[2:3]  # a token that rows write sooner or later serves as the end
+    one.format.end = often
+    found = [g for batch in one.generate(questions, 10) for g in batch]
+    alone = [g for question in questions for batch in one.generate([question], 10) for g in batch]
+    assert found == alone
+    assert len({g.tokens for g in found}) > 1
+
+
+def test_drawn_answers_depend_on_the_seed_alone():
+    one = engine()
+    drawn = [[g for b in one.generate(QUESTIONS, 8, temperature=1.0, seed=s) for g in b] for s in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_questions_longer_than_the_models_positions_are_refused_and_counted():

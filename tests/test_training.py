@@ -16,6 +16,7 @@ from paft.prompts.template import render
 from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
 from paft.training.data import Positions, fitting
+from paft.training.mixin import DynamicPrompts
 from paft.training.train import Lora, PromptTrainer, check_targets, read_log, train
 from paft.types import Example, Prompt
 
@@ -237,6 +238,6 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")
 
 
-def test_the_trainer_is_overridden_in_the_order_of_the_examples_only():
-    own = {name for name in vars(PromptTrainer) if not name.startswith("__")}
-    assert own == {"_get_train_sampler"}
+def test_the_trainer_is_overridden_in_the_order_of_the_examples_and_the_loss_only():
+    own = {name for cls in (PromptTrainer, DynamicPrompts) for name in vars(cls) if callable(getattr(cls, name))}
+    assert {name for name in own if not name.startswith("__")} == {"_get_train_sampler", "compute_loss"}

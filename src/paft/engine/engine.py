@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -11,6 +10,7 @@ from transformers import DynamicCache
 from paft.engine import attention as tree_attention
 from paft.engine.attention import dense_mask
 from paft.engine.chat import ChatFormat
+from paft.engine.generation import Generation, grow, picker
 from paft.engine.pack import Inputs, Row, common, packed, padded
 from paft.errors import UserError
 from paft.types import Conversation
@@ -19,12 +19,8 @@ Layout = Literal["tree", "dense", "padded"]
 """One packed tree with attention made for it, or with any attention and a dense mask; or a row below the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generated answer and how many tokens it took, the end token included."""
-
-    text: str
-    tokens: int
+MOST_ROWS = 64
+"""Rows that are generated side by side at most."""
 
 
 class Engine:
@@ -55,11 +51,12 @@ class Engine:
     def inputs(self, rows: Sequence[Row]) -> Inputs:
         """Lay rows out the way the model takes them, on the CPU."""
         if self.layout != "padded":
-            return self._packed(rows)
+            return self.packed(rows)
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
 
-    def _packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
+    def packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
+        """Lay rows out as one tree; ``cached`` tokens that begin every row are in the model's cache already."""
         inputs = packed(rows, cached)
         if self.layout == "dense":
             queries = inputs["input_ids"].shape[1]
@@ -116,17 +113,18 @@ class Engine:
             cache: keys and values of tokens that begin every row; left as it was found.
         """
         cached = cache.get_seq_length() if cache is not None else 0
-        inputs = self._packed(rows, cached) if cached else self.inputs(rows)
+        inputs, cache = (self.packed(rows, cached), cache) if cached else (self.inputs(rows), None)
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         labels = inputs.pop("labels")
         inputs["logits_to_keep"], place = inputs["logits_to_keep"].unique(return_inverse=True)
-        logits = self._forward(inputs, cache).float()
+        logits = self.forward(inputs, cache).float()
         if cache is not None:
             cache.crop(cached - cache.get_seq_length())
         scores = logits.log_softmax(-1)[:, place].gather(-1, labels.clamp(min=0)[..., None])[..., 0]
         return list(scores[labels != -100].cpu().split([row.answer for row in rows]))
 
-    def _forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
+    def forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
+        """Return the logits at the kept positions."""
         more = {"past_key_values": cache, "use_cache": True} if cache is not None else {"use_cache": False}
         if "logits_to_keep" in self._accepted:
             return self.model(**inputs, **more).logits
@@ -144,13 +142,15 @@ class Engine:
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     @torch.no_grad()
-    def _cache(self, ids: Sequence[int]) -> DynamicCache | None:
-        """Compute tokens that many rows begin with."""
-        if not ids or self.layout == "padded":
+    def cache(self, ids: Sequence[int]) -> DynamicCache | None:
+        """Return keys and values of tokens that many rows begin with; None where rows are padded."""
+        if self.layout == "padded":
             return None
         cache = DynamicCache(config=self.model.config)
+        if not ids:
+            return cache
         inputs = torch.tensor([list(ids)], device=self.model.device)
-        self._forward({"input_ids": inputs, "logits_to_keep": torch.tensor([0], device=self.model.device)}, cache)
+        self.forward({"input_ids": inputs, "logits_to_keep": torch.tensor([0], device=self.model.device)}, cache)
         return cache
 
     def score(
@@ -168,8 +168,7 @@ class Engine:
             for prompt, opts in zip(prompts, options, strict=True)
         ]
         self.choose_layout(questions[0])
-        first, last = min(prompts), max(prompts)  # what these two share, all share
-        cache = self._cache(first[: min(common(first, last), len(min(prompts, key=len)) - 1)])
+        cache = self.cache(_shared(prompts))
         for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
             rows = [row for question in batch for row in question]
             sums = iter([float(scores.sum()) for scores in self.log_probs(rows, cache)])
@@ -207,38 +206,59 @@ class Engine:
             temperature: 0 for the likeliest token each time; else tokens are drawn with the seed.
         """
         prompts = self._fitting(conversations, longest=max_new_tokens)
-        size = max(1, self.batch_tokens * 2 // (max(map(len, prompts)) + min(max_new_tokens, 64)))
-        for start in range(0, len(prompts), size):
-            with torch.random.fork_rng(enabled=temperature > 0):
-                if temperature > 0:
-                    torch.manual_seed(seed + start)
-                batch = self._generate(prompts[start : start + size], max_new_tokens, temperature)
-            yield batch
-
-    def _generate(self, prompts: list[list[int]], max_new_tokens: int, temperature: float) -> list[Generation]:
+        self.choose_layout([Row(prompt, 1) for prompt in prompts[:4]])
         tokenizer = self.format.tokenizer
         stops = {self.format.end[0], tokenizer.eos_token_id} - {None}
+        cache = self.cache(_shared(prompts))
+        for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
+            if cache is None:
+                answers = self._generate_padded(batch, max_new_tokens, stops, temperature, seed + start)
+            else:
+                answers = grow(self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start))
+            yield [
+                Generation(self.format.decode(ids[:-1] if ids[-1] in stops else ids), len(ids)) for ids in answers
+            ]
+
+    def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[tuple[int, list[list[int]]]]:
+        """Cut prompts into batches, each with the number of its first prompt.
+
+        Four times the tokens of a scoring batch: every step of an answer is one forward, however many rows it has.
+        """
+        start, room = 0, 4 * self.batch_tokens
+        for index, prompt in enumerate(prompts):
+            size = len(prompt) - cached
+            if index > start and (size > room or index - start == MOST_ROWS):
+                yield start, prompts[start:index]
+                start, room = index, 4 * self.batch_tokens
+            room -= size
+        yield start, prompts[start:]
+
+    def _generate_padded(
+        self, prompts: list[list[int]], max_new_tokens: int, stops: set[int], temperature: float, seed: int
+    ) -> list[list[int]]:
+        tokenizer = self.format.tokenizer
         length = max(map(len, prompts))
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0]
         ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        output = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            do_sample=temperature > 0,
-            repetition_penalty=1.0,
-            temperature=temperature or None,
-            top_p=None,
-            top_k=None,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=sorted(stops),
-            pad_token_id=pad,
-        )
-        generations = []
-        for new in output[:, length:].tolist():
-            end = next((i for i, token in enumerate(new) if token in stops), len(new))
-            generations.append(Generation(self.format.decode(new[:end]), min(end + 1, len(new))))
-        return generations
+        with torch.random.fork_rng(enabled=temperature > 0):
+            if temperature > 0:
+                torch.manual_seed(seed)
+            output = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=temperature > 0,
+                repetition_penalty=1.0,
+                temperature=temperature or None,
+                top_p=None,
+                top_k=None,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=sorted(stops),
+                pad_token_id=pad,
+            )
+        rows = output[:, length:].tolist()
+        ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
+        return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
     def _fitting(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
         """Return the prompts' ids; refuse those that the model's positions cannot hold."""
@@ -255,3 +275,9 @@ class Engine:
     def positions(self) -> int:
         """How many tokens the model can take."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+
+
+def _shared(prompts: list[list[int]]) -> list[int]:
+    """Return the tokens that all prompts begin with, at least one less than the shortest has."""
+    first, last = min(prompts), max(prompts)  # what these two share, all share
+    return first[: min(common(first, last), len(min(prompts, key=len)) - 1)]

@@ -1,7 +1,7 @@
 """Tasks and examples from a config: built-in or user-defined, from files or from the hub."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,9 @@ from paft.files import read_jsonl
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
+
+PlacedRow = tuple[str, int, dict[str, Any]]
+"""The place to name in an error, the row's number from 0, and the row."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,16 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
         UserError: a key is missing, a file is broken, or a row does not fit the task.
     """
     spec = complete(config)
-    train = _examples(spec, config.train, "train") if config.train else []
-    test = _examples(spec, config.test, "test") if config.test else []
+    train = _split(spec, config.train, "train") if config.train else []
+    test = _split(spec, config.test, "test") if config.test else []
     return _task(spec, train + test), train, test
+
+
+def task_of_rows(rows: Iterable[dict[str, Any]], config: TaskConfig) -> tuple[Task, list[Example]]:
+    """Return the task and the examples of rows that are at hand, such as those of a ``datasets.Dataset``."""
+    spec = complete(config)
+    examples = _examples(spec, [(f"row {number + 1}", number, row) for number, row in enumerate(rows)])
+    return _task(spec, examples), examples
 
 
 def complete(config: TaskConfig) -> Spec:
@@ -101,10 +111,14 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases)
 
 
-def _examples(spec: Spec, source: Source, split: str) -> list[Example]:
+def _split(spec: Spec, source: Source, split: str) -> list[Example]:
     rows = list(_rows(source))
     if not rows:
         raise UserError(f"config key task.{split}: no examples in {source}")
+    return _examples(spec, rows)
+
+
+def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
     options = [_options(spec, row, place) for place, _, row in rows]
     values = [_cell(row, spec.target, place) for place, _, row in rows]
     targets = _targets(spec, values, options, [place for place, _, _ in rows])
@@ -177,8 +191,7 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _rows(source: Source) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Yield ``(place to name in an error, row number from 0, row)``."""
+def _rows(source: Source) -> Iterator[PlacedRow]:
     if isinstance(source, HubSource):
         yield from _hub_rows(source)
         return
@@ -193,7 +206,7 @@ def _rows(source: Source) -> Iterator[tuple[str, int, dict[str, Any]]]:
         raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use .jsonl, .csv, .tsv or .parquet")
 
 
-def _table_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _table_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
@@ -216,7 +229,7 @@ def _table_rows(path: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
         yield f"{path}: row {number + 1}", number, row
 
 
-def _hub_rows(source: HubSource) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
     import datasets
 
     name = f"{source.hub} ({source.config or 'default'}, {source.split})"

@@ -17,6 +17,24 @@ from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
 
+@dataclass(frozen=True)
+class PromptData:
+    """What is trained, and on what: a model, the examples of a task, the prompts that they are asked with.
+
+    Attributes:
+        engine: the model with its chat format.
+        K: optimiser steps that one drawn prompt is kept for.
+        seed: of the order of the examples and of the schedule.
+    """
+
+    engine: Engine
+    task: Task
+    examples: Sequence[Example]
+    prompts: Sequence[Prompt]
+    K: int = 4
+    seed: int = 0
+
+
 class Item(NamedTuple):
     """An example and the optimiser step, over all epochs, that it is trained in."""
 

@@ -17,12 +17,11 @@ from transformers.pytorch_utils import Conv1D
 
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
-from paft.engine.pack import answer_loss
 from paft.errors import UserError
 from paft.files import write_jsonl
-from paft.schedule import Schedule
 from paft.tasks.task import Task
-from paft.training.data import Collator, EpochSampler, Positions, rows
+from paft.training.data import Collator, PromptData
+from paft.training.mixin import DynamicPrompts
 from paft.types import Example, Prompt
 
 # transformers warns of its own attribute when PEFT asks for it; nothing that a user could mend
@@ -39,12 +38,8 @@ class Lora:
     targets: Sequence[str] = ("q_proj", "v_proj")
 
 
-class PromptTrainer(Trainer):
-    """transformers.Trainer that visits the examples in the schedule's order; all else is the Trainer's own."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        dataset: Positions = self.train_dataset  # type: ignore[assignment]
-        return EpochSampler(len(dataset), lambda: self.state.global_step // dataset.steps_per_epoch)
+class PromptTrainer(DynamicPrompts, Trainer):
+    """transformers.Trainer with dynamic prompts."""
 
 
 class StepLog(TrainerCallback):
@@ -115,28 +110,13 @@ def train(
     set_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
-    step_size = batch_size * settings.gradient_accumulation_steps * settings.world_size
-    positions = Positions(examples, step_size, seed)
-    schedule = Schedule(prompts, K, positions.steps_per_epoch, seed)
-    engine.choose_layout(rows(engine, task, schedule(0), examples[: min(batch_size, 4)]))
-    collator = Collator(engine, task, schedule)
-    steps = positions.steps_per_epoch * int(settings.num_train_epochs)
     try:
         engine.model = _with_adapter(base, lora)
+        trainer = PromptTrainer(settings, PromptData(engine, task, examples, prompts, K, seed))
+        trainer.remove_callback(PrinterCallback)
+        steps = trainer.positions.steps_per_epoch * int(settings.num_train_epochs)
         with console.progress(f"training {folder.name}", steps) as tick:
-            trainer = PromptTrainer(
-                model=engine.model,
-                args=settings,
-                train_dataset=positions,
-                data_collator=collator,
-                compute_loss_func=lambda outputs, labels, num_items_in_batch=None: answer_loss(
-                    outputs.logits, labels, num_items_in_batch
-                ),
-                callbacks=[StepLog(folder / "train.jsonl", collator, tick)],
-            )
-            trainer.remove_callback(PrinterCallback)
-            trainer.model_accepts_loss_kwargs = False  # the loss is ours, the model is only asked for logits
-            trainer._loss_shifts_labels = False  # labels stand at the positions that predict them: count them all
+            trainer.add_callback(StepLog(folder / "train.jsonl", trainer.collator, tick))
             trainer.train(resume_from_checkpoint=newest_checkpoint(folder / "checkpoints"))
         if trainer.is_world_process_zero():
             _save(engine.model, folder / "adapter")

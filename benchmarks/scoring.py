@@ -1,0 +1,105 @@
+"""Scored questions a second: paft and lm-evaluation-harness on identical requests.
+
+    python benchmarks/scoring.py --task trec           (also hellaswag, piqa, race-middle)
+
+Every test example under every prompt, all options scored. The harness gets all requests at once, so that it can
+sort them, and the batch size at which it was fastest in the warm-up. Both accuracies are in the JSON: they are
+equal, but for ties within rounding.
+"""
+
+import sys
+import time
+from typing import Any
+
+import torch
+from side_by_side import Job, arguments, compare
+
+from paft.prompts.template import render
+from paft.types import Conversation
+
+BATCHES = (4, 16, 64)
+
+
+def main() -> None:
+    """Compare."""
+    options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900)
+    job = Job(options.task)
+    fitting = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3][: options.examples]
+    grid = [[render(p, job.task, e) for e in fitting] for p in job.prompts.test[: options.prompts]]
+    choices = [job.task.answers(e) for e in fitting]
+    questions = sum(map(len, grid))
+    right: dict[str, list[bool]] = {}
+
+    def paft() -> float:
+        started = time.perf_counter()
+        scores = [row for asked in grid for batch in job.engine.score(asked, choices) for row in batch]
+        seconds = time.perf_counter() - started
+        right["paft"] = [_best(row) == fitting[i % len(fitting)].target for i, row in enumerate(scores)]
+        return questions / seconds
+
+    harness = Harness(job, grid, choices)
+
+    def lm_eval() -> float:
+        started = time.perf_counter()
+        scores = harness()
+        seconds = time.perf_counter() - started
+        right["lm-eval"] = [_best(row) == fitting[i % len(fitting)].target for i, row in enumerate(scores)]
+        return questions / seconds
+
+    compare(
+        f"scoring-{options.task}",
+        "questions",
+        {"paft": paft, "lm-eval": lm_eval},
+        options,
+        prompts=len(grid),
+        examples=len(fitting),
+        options=len(choices[0]),
+        accuracy=lambda: {side: sum(r) / len(r) for side, r in right.items()},
+        agreement=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
+        lm_eval_batch=lambda: harness.batch,
+    )
+
+
+class Harness:
+    """lm-evaluation-harness with the model that is loaded already."""
+
+    def __init__(self, job: Job, grid: list[list[Conversation]], choices: list[tuple[str, ...]]) -> None:
+        from lm_eval.api.instance import Instance
+        from lm_eval.models.huggingface import HFLM
+
+        self.lm: Any = HFLM(
+            pretrained=job.twin(), tokenizer=job.tokenizer, batch_size=1, device=str(job.model.device)
+        )
+        self.sizes = [len(options) for _ in grid for options in choices]
+        texts = [t for asked in grid for t in job.tokenizer.batch_decode(job.engine.format.prompts(asked))]
+        pairs = [
+            (text, option) for text, options in zip(texts, choices * len(grid), strict=True) for option in options
+        ]
+        self.requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+        self.batch: int | None = None
+
+    def __call__(self) -> list[list[float]]:
+        """Return the log-likelihood of each option of each question."""
+        if self.batch is None:
+            self.batch = min(BATCHES, key=self._seconds)
+        self.lm.batch_size_per_gpu = self.batch
+        found = iter([score for score, _ in self.lm.loglikelihood(self.requests, disable_tqdm=True)])
+        return [[next(found) for _ in range(size)] for size in self.sizes]
+
+    def _seconds(self, batch: int) -> float:
+        self.lm.batch_size_per_gpu = batch
+        some = self.requests[: len(self.requests) // 3]
+        started = time.perf_counter()
+        self.lm.loglikelihood(some, disable_tqdm=True)
+        seconds = time.perf_counter() - started
+        print(f"lm-eval, batch {batch}: {seconds:.1f} s for {len(some)} requests", file=sys.stderr)
+        return seconds
+
+
+def _best(scores: list[float]) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

@@ -1,0 +1,160 @@
+"""Run several ways of one job side by side and say how much faster each is.
+
+All sides share one process, one loaded model and one list of requests. After a warm-up of each, rounds go over
+the sides in turn, each round starting with another one, so that a slow moment of the machine meets all of them.
+What is reported is the median over rounds of the ratio within a round, with its range. Peak memory is measured
+apart: each side alone in a fresh process.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paft.config import Config, load_config
+from paft.engine.chat import ChatFormat
+from paft.engine.engine import Engine
+from paft.engine.load import load_model
+from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.tasks.load import load_task, subset
+from paft.tasks.task import Task
+from paft.types import Example
+
+ROOT = Path(__file__).parent.parent
+Side = Callable[[], float]
+"""Does the job once and returns its rate, in units a second."""
+
+
+class Job:
+    """A task of ``examples/`` with its model, prompts and examples, for a benchmark to take from."""
+
+    def __init__(self, name: str, overrides: list[str] | None = None) -> None:
+        self.config: Config = load_config(ROOT / "examples" / f"{name}.yaml", overrides)
+        self.task: Task
+        self.task, train, test = load_task(self.config.task)
+        self.prompts: PromptSets = prepare_prompts(self.config.prompts, self.task, [], ["user", "paft"], 0)
+        self.model, self.tokenizer = load_model(self.config.model)
+        self.engine = Engine(self.model, ChatFormat(self.tokenizer))
+        self.train: list[Example] = subset(train, self.config.training.examples, 0)
+        self.test: list[Example] = test
+
+    def twin(self) -> Any:
+        """Return another model with the same weights in memory and the attention that transformers gave it."""
+        model = copy.deepcopy(self.model, {id(p): p for p in self.model.parameters()})
+        model.set_attn_implementation("sdpa")
+        return model
+
+
+def arguments(description: str, **defaults: Any) -> argparse.Namespace:
+    """Parse the options that all benchmarks share, and those given with their defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default, type=type(default))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="run this side once and print its peak memory")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    return parser.parse_args()
+
+
+def compare(
+    name: str, unit: str, sides: dict[str, Side], options: argparse.Namespace, **facts: Any
+) -> dict[str, Any]:
+    """Run the sides, print the table, write ``NAME.json`` and return what it holds.
+
+    The first side is compared with each of the others. ``facts`` are written down too; a function is called once
+    the rounds are over.
+    """
+    if options.only:
+        sides[options.only]()
+        print(json.dumps({"peak_bytes": _peak()}))
+        sys.exit()
+    for side in sides.values():
+        side()
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    names = list(sides)
+    for turn in range(options.rounds):
+        start = turn % len(names)
+        for side in names[start:] + names[:start]:
+            rates[side].append(sides[side]())
+            print(f"round {turn + 1}/{options.rounds} {side}: {rates[side][-1]:.2f} {unit}/s", file=sys.stderr)
+    memory = {side: _alone(side) for side in sides}
+    first = names[0]
+    result = {
+        "benchmark": name,
+        "unit": f"{unit}/s",
+        "rounds": options.rounds,
+        "sides": {
+            side: {
+                "median": statistics.median(rates[side]),
+                "rates": rates[side],
+                "peak_bytes": memory[side],
+                "ratio": _spread([a / b for a, b in zip(rates[first], rates[side], strict=True)]),
+            }
+            for side in names
+        },
+        "facts": {key: value() if callable(value) else value for key, value in facts.items()},
+        "machine": machine(),
+    }
+    _print(result, first)
+    write(options.output / f"{name}.json", result)
+    return result
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write a benchmark's JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the numbers depend on."""
+    packages = ("paft", "torch", "transformers", "peft", "trl", "lm-eval")
+    installed = {distribution.metadata["Name"].replace("_", "-") for distribution in metadata.distributions()}
+    return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "capabilities": {k: v for k, v in torch.cpu.get_capabilities().items() if "bf16" in k},
+        "versions": {p: metadata.version(p) for p in packages if p in installed},
+    }
+
+
+def _peak() -> int:
+    """Return this process's peak resident memory; ``getrusage`` would count its parent's before the exec."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _alone(side: str) -> int:
+    """Return the peak resident memory of a process that runs one side only."""
+    line = subprocess.run(
+        [sys.executable, *sys.argv, "--only", side], check=True, capture_output=True, text=True
+    ).stdout.splitlines()[-1]
+    return int(json.loads(line)["peak_bytes"])
+
+
+def _spread(ratios: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+
+
+def _print(result: dict[str, Any], first: str) -> None:
+    print(f"\n{result['benchmark']}: {json.dumps(result['facts'])}\n")
+    print(f"| side | {result['unit']}, median | range | {first} is faster by | range | peak memory |")
+    print("|---|---|---|---|---|---|")
+    for side, row in result["sides"].items():
+        ratio, rates = row["ratio"], row["rates"]
+        faster = (
+            f"{ratio['median']:.1f} x | {ratio['low']:.1f} to {ratio['high']:.1f}" if side != first else "- | -"
+        )
+        print(
+            f"| {side} | {row['median']:.2f} | {min(rates):.2f} to {max(rates):.2f} | {faster} "
+            f"| {row['peak_bytes'] / 1e9:.2f} GB |"
+        )

@@ -1,0 +1,157 @@
+"""Training examples a second: paft, TRL's SFTTrainer and a plain transformers.Trainer.
+
+    python benchmarks/training.py --task trec
+    python benchmarks/training.py --task hellaswag
+
+Same model, LoRA, type, batches, prompts and examples, token for token. The peers are given rows that are
+tokenised already and in the schedule's order; paft renders and tokenises as it goes. TRL runs with gradient
+checkpointing off, which is faster than its default; `trl-default` is TRL as it comes.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from side_by_side import Job, Side, arguments, compare
+from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from trl import SFTConfig, SFTTrainer
+
+from paft.engine.engine import Engine
+from paft.engine.pack import packed
+from paft.schedule import Schedule, epoch_order
+from paft.training.data import PromptData, rows
+from paft.training.mixin import DynamicPrompts
+
+
+class Stopwatch(TrainerCallback):
+    """Times every optimiser step but the first, which also starts the data loader."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin anew."""
+        self.times: list[float] = []
+        self.losses: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note the time."""
+        self.times.append(time.perf_counter())
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note the loss."""
+        self.losses += [row["loss"] for row in [kwargs["logs"]] if "loss" in row]
+
+    @property
+    def rate(self) -> float:
+        """Steps a second."""
+        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+
+
+class PaftTrainer(DynamicPrompts, Trainer):
+    """A plain Trainer with dynamic prompts: what `paft run` trains with."""
+
+
+def main() -> None:
+    """Compare."""
+    options = arguments(__doc__, task="trec", steps=9, batch=8)
+    job = Job(options.task)
+    examples = [e for e in job.train if _length(job, e) <= 600][: options.steps * options.batch]
+    data = PromptData(job.engine, job.task, examples, job.prompts.train, K=4, seed=0)
+    settings = {
+        "output_dir": tempfile.mkdtemp(),
+        "per_device_train_batch_size": options.batch,
+        "num_train_epochs": 1,
+        "learning_rate": 1e-4,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": not torch.cuda.is_available(),
+        "dataloader_pin_memory": False,
+    }
+    in_order = settings | {"train_sampling_strategy": "sequential"}
+    watch = Stopwatch()
+
+    def side(make: Any) -> Side:
+        trainer = None
+
+        def run() -> float:
+            nonlocal trainer
+            if trainer is None:
+                trainer = make()
+                trainer.remove_callback(PrinterCallback)
+                trainer.add_callback(watch)
+            trainer.train()
+            first_losses.setdefault(make.__name__, watch.losses[0])
+            return watch.rate * options.batch
+
+        return run
+
+    first_losses: dict[str, float] = {}
+    tokenised = rows_in_order(data, options.batch)
+
+    def paft() -> Any:
+        engine = Engine(adapted(job), job.engine.format)
+        return PaftTrainer(TrainingArguments(**settings), replace(data, engine=engine))
+
+    def trl(**more: Any) -> Any:
+        args = SFTConfig(**in_order, max_length=None, **({"gradient_checkpointing": False} | more))
+        return SFTTrainer(adapted(job), args, train_dataset=tokenised, processing_class=job.tokenizer)
+
+    def trl_default() -> Any:
+        return trl(gradient_checkpointing=True)
+
+    def plain() -> Any:
+        collator = DataCollatorForSeq2Seq(job.tokenizer)
+        args = TrainingArguments(**in_order)
+        return Trainer(adapted(job), args, train_dataset=tokenised, data_collator=collator)
+
+    compare(
+        f"training-{options.task}",
+        "examples",
+        {"paft": side(paft), "trl": side(trl), "trl-default": side(trl_default), "trainer": side(plain)},
+        options,
+        steps=options.steps,
+        batch=options.batch,
+        packed_tokens=sum(packed(r)["input_ids"].numel() for r in batches(data, options.batch)),
+        row_tokens=sum(len(row) for row in tokenised["input_ids"]),
+        first_losses=first_losses,
+    )
+
+
+def adapted(job: Job) -> Any:
+    """Return the model with a fresh adapter, the same each time."""
+    torch.manual_seed(0)
+    return get_peft_model(
+        job.twin(), LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    )
+
+
+def batches(data: PromptData, batch: int) -> list[list[Any]]:
+    """Return the rows of each step, as paft lays them out."""
+    steps = -(-len(data.examples) // batch)
+    schedule = Schedule(data.prompts, data.K, steps, data.seed)
+    order = epoch_order(len(data.examples), data.seed, 0)
+    picked = [[data.examples[i] for i in order[s * batch : (s + 1) * batch]] for s in range(steps)]
+    return [rows(data.engine, data.task, schedule(step), examples) for step, examples in enumerate(picked)]
+
+
+def rows_in_order(data: PromptData, batch: int) -> Dataset:
+    """Return the same rows, tokenised, for the peers."""
+    flat = [row for step in batches(data, batch) for row in step]
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(row.ids) for row in flat],
+            "labels": [[-100] * (len(row.ids) - row.answer) + list(row.ids[-row.answer :]) for row in flat],
+        }
+    )
+
+
+def _length(job: Job, example: Any) -> int:
+    return len(rows(job.engine, job.task, job.prompts.user, [example])[0].ids)
+
+
+if __name__ == "__main__":
+    main()
