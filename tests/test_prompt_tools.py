@@ -14,7 +14,7 @@ from paft.prompts.rules import RULES, check_rules, defect
 from paft.prompts.screen import screen
 from paft.prompts.similarity import clusters, diversity, ending, similarities
 from paft.tasks.task import Task
-from paft.types import Prompt
+from paft.types import Example, Prompt
 from test_endpoint import paft
 
 TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
@@ -56,11 +56,21 @@ def test_a_rule_on_wording_finds_what_it_is_for_and_nothing_else(text, task, rul
 def test_each_rule_can_be_turned_off_by_name_but_those_that_rendering_needs():
     prompt = Prompt("{goal} {choices} Answer: A")
     assert screen([prompt], PIQA, off=["states-answer"])[0] == [prompt]
-    check_rules(set(RULES) - {"empty", "unknown-slot"} | {"repeat", "near-duplicate"})
+    check_rules(set(RULES) - {"empty", "unknown-slot"} | {"repeat", "near-duplicate", "copied-example"})
     with pytest.raises(UserError, match="did you mean 'other-task'"):
         check_rules(["othertask"])
     with pytest.raises(UserError, match="cannot be turned off"):
         check_rules(["unknown-slot"])
+
+
+def test_a_prompt_that_copied_an_example_is_screened_from_what_is_collected_and_kept_in_a_users_file():
+    example = Example("7", {"question": "What famous comic strip character died of acne ?"}, TREC.labels, 0)
+    copied = Prompt("Which kind? What famous comic-strip character died of acne?\n\n{question}")
+    other = Prompt("Which famous kind of answer? {question}")
+    kept, out = screen([copied, other], TREC, [example], off=[])
+    assert kept == [other]
+    assert (out[0].rule, out[0].reason) == ("copied-example", "holds the text of example 7")
+    assert screen([copied], TREC, [example])[0] == [copied]
 
 
 def test_near_duplicates_are_screened_when_asked_and_the_reason_names_the_other():

@@ -21,6 +21,12 @@ FORMS = (
 )
 """Ways in which prompts may differ; each request is given two of them, in turn."""
 
+OTHER_TASK = (
+    "(For another task, sorting mails, a template with the slot {mail} might be: "
+    "'Which folder is this mail for?\\n\\n{mail}')"
+)
+"""What a slot is, for models that would rather write questions; of a task that paft does not know."""
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -48,8 +54,9 @@ def instruction(
     parts = [
         f"Write {count} prompt templates that ask a language model to do this task.",
         f"The task: {task.description or task.name}.".replace("..", "."),
-        f"Slots: each template must hold {slots}, exactly so, braces included; the program replaces a slot with "
-        f"the text of each question. {_options(task)} Use no other braces, and fill in no slot yourself.",
+        f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
+        "thousands of questions, and the program puts the text of each where the slot is. "
+        f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
         f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
         "of answer, and must not give an answer away.",
     ]
@@ -66,9 +73,11 @@ def instruction(
         "Let them differ clearly from each other in wording, tone, length and layout. "
         f"This time: {'; '.join(forms)}."
     )
+    needed = [*task.fields, *(["choices"] if task.labels is None else [])]
+    text = " ... ".join(["", *(f"{{{name}}}" for name in needed), ""]).strip()
     parts.append(
-        'Answer with JSON alone: {"prompts": [{"system": "", "text": "..."}]}, where text is the template and '
-        "system a system text or empty."
+        f'Answer with JSON alone: {{"prompts": [{{"system": "", "text": "{text}"}}]}}, where text is a template '
+        "with its slots still in it, and system a system text or empty."
     )
     return Conversation("\n\n".join(parts))
 

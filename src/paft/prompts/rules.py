@@ -182,18 +182,18 @@ RULES: dict[str, Rule] = {
     "other-format": _other_format,
     "other-task": _other_task,
 }
-"""The rules in the order they are asked; ``repeat`` and ``near-duplicate`` look at other prompts too."""
+"""The rules in the order they are asked; :mod:`paft.prompts.screen` has those that look at more than a prompt."""
 
 NEEDED = frozenset({"empty", "unknown-slot"})
 """Rules that cannot be turned off: such a prompt cannot be shown to a model."""
 
-WORDING = frozenset({"other-format", "other-task", "near-duplicate"})
+WORDING = frozenset({"other-format", "other-task", "near-duplicate", "copied-example"})
 """Rules on what a prompt says. A file that a user names is taken at its word; these are for what is collected."""
 
 
 def check_rules(off: Iterable[str]) -> None:
     """Refuse a rule to be turned off that does not exist or cannot be."""
-    known = [*RULES, "repeat", "near-duplicate"]
+    known = [*RULES, "repeat", "near-duplicate", "copied-example"]
     for name in off:
         if name not in known:
             raise UserError(f"config key prompts.screen.off: no rule {name!r}{nearest(name, known)}")

@@ -31,12 +31,19 @@ def screen(
     """Split prompts into those that are fit for the task and those that are not, both in their order.
 
     Args:
-        examples: a prompt that holds the right option of one of them word for word leaks an answer.
+        examples: a prompt that holds the right option of one of them word for word leaks an answer; one that holds
+            a field of one of them asks about that one, whatever it is given.
         off: rules that are not asked; by default those on wording, which a user's own file need not keep.
         near_duplicate: the similarity (:class:`paft.prompts.similarity.Wordings`) from which on a prompt is one.
     """
     off = frozenset(off)
-    answers = _long_answers(examples) if task.labels is None and "answer-leak" not in off else {}
+    examples = list(examples)
+    passages = []
+    if task.labels is None and "answer-leak" not in off:
+        passages.append(_Passages("answer-leak", "answer", ((e.options[e.target], e.id) for e in examples)))
+    if "copied-example" not in off:
+        fields = ((text, e.id) for e in examples for text in e.fields.values())
+        passages.append(_Passages("copied-example", "text", fields))
     wordings = Wordings(task.aliases)
     kept: list[Prompt] = []
     encoded: list[str] = []
@@ -44,7 +51,8 @@ def screen(
     seen: dict[str, Prompt] = {}
     for prompt in prompts:
         key, code = normalised(prompt, task.aliases), wordings.encode(prompt)
-        fault = defect(prompt, task, off) or _leaked_example(prompt, answers)
+        fault = defect(prompt, task, off)
+        fault = fault or next(filter(None, (passage.fault(prompt) for passage in passages)), None)
         if fault is None and key in seen and "repeat" not in off:
             fault = ("repeat", f"repeats prompt {seen[key].id} up to case, spacing and punctuation")
         if fault is None and "near-duplicate" not in off and (near := most_similar(code, encoded, near_duplicate)):
@@ -67,18 +75,28 @@ def overlap(train: Iterable[Prompt], test: Iterable[Prompt], task: Task) -> list
     return [(known[key], prompt) for prompt in test if (key := normalised(prompt, task.aliases)) in known]
 
 
-def _long_answers(examples: Iterable[Example]) -> dict[str, str]:
-    """Return the right options that are long enough to be no coincidence, normalised, with their example."""
-    found = ((words(e.options[e.target]), e.id) for e in examples)
-    return {text: example for text, example in found if text.count(" ") >= 5}
+class _Passages:
+    """Texts of examples that are long enough to be no coincidence, found in a prompt by their first words."""
 
+    WORDS = 6
 
-def _leaked_example(prompt: Prompt, answers: dict[str, str]) -> tuple[str, str] | None:
-    text = f" {words(literal(prompt))} "
-    for answer, example in answers.items():
-        if f" {answer} " in text:
-            return "answer-leak", f"holds the answer of example {example}"
-    return None
+    def __init__(self, rule: str, what: str, texts: Iterable[tuple[str, str]]) -> None:
+        self.rule, self.what = rule, what
+        self.by_start: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for text, example in texts:
+            plain = words(text)
+            if plain.count(" ") >= self.WORDS - 1:
+                self.by_start.setdefault(tuple(plain.split()[: self.WORDS]), []).append((plain, example))
+
+    def fault(self, prompt: Prompt) -> tuple[str, str] | None:
+        """Return rule and reason where the prompt holds one of them."""
+        held = words(literal(prompt))
+        start = held.split()
+        for i in range(len(start) - self.WORDS + 1):
+            for text, example in self.by_start.get(tuple(start[i : i + self.WORDS]), ()):
+                if f" {text} " in f" {held} ":
+                    return self.rule, f"holds the {self.what} of example {example}"
+        return None
 
 
 def counts(screened: Iterable[Screened]) -> str:
