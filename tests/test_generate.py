@@ -274,3 +274,17 @@ def test_a_model_in_process_writes_by_its_engine_and_its_seed(tiny_model):
     assert len({ask(seed).text for seed in range(4)}) > 1
     assert ask(1).completion_tokens <= 12
     assert ask(1).prompt_tokens > 6
+
+
+def test_a_prompt_that_the_model_was_shown_is_not_kept_as_its_own(tmp_path):
+    class Parrot(Writer):
+        def text(self, seed, i):
+            return "say it:  {question}" if i == 0 else super().text(seed, i)
+
+    shown = Prompt("Say it: {question}")
+    generated = ensemble(tmp_path, Parrot(), zero_shot=0, few_shot=5).generate()
+    assert len(generated.prompts) >= 5
+    assert "say it:  {question}" not in [prompt.text for prompt in generated.prompts]
+    assert {(s.rule, s.reason) for s in generated.screened} == {
+        ("repeat", f"repeats prompt {shown.id} up to case, spacing and punctuation")
+    }

@@ -135,6 +135,7 @@ class Ensemble:
             self.examples,
             off=self.rules.off,
             near_duplicate=self.rules.near_duplicate,
+            known=self.shots,  # a prompt that a model was shown is none that it wrote
         )
         answers = [answer for request in self._asked() if (answer := self._answers.get(request.key))]
         missing = {}

@@ -27,6 +27,7 @@ def screen(
     *,
     off: Iterable[str] = WORDING,
     near_duplicate: float = 0.9,
+    known: Iterable[Prompt] = (),
 ) -> tuple[list[Prompt], list[Screened]]:
     """Split prompts into those that are fit for the task and those that are not, both in their order.
 
@@ -35,6 +36,7 @@ def screen(
             a field of one of them asks about that one, whatever it is given.
         off: rules that are not asked; by default those on wording, which a user's own file need not keep.
         near_duplicate: the similarity (:class:`paft.prompts.similarity.Wordings`) from which on a prompt is one.
+        known: prompts that none may repeat, or come near to.
     """
     off = frozenset(off)
     examples = list(examples)
@@ -46,9 +48,10 @@ def screen(
         passages.append(_Passages("copied-example", "text", fields))
     wordings = Wordings(task.aliases)
     kept: list[Prompt] = []
-    encoded: list[str] = []
+    others = list(known)
+    encoded = [wordings.encode(prompt) for prompt in others]
     out: list[Screened] = []
-    seen: dict[str, Prompt] = {}
+    seen = {normalised(prompt, task.aliases): prompt for prompt in others}
     for prompt in prompts:
         key, code = normalised(prompt, task.aliases), wordings.encode(prompt)
         fault = defect(prompt, task, off)
@@ -58,13 +61,14 @@ def screen(
         if fault is None and "near-duplicate" not in off and (near := most_similar(code, encoded, near_duplicate)):
             fault = (
                 "near-duplicate",
-                f"shares {near[1]:.0%} of its words, in order, with prompt {kept[near[0]].id}",
+                f"shares {near[1]:.0%} of its words, in order, with prompt {others[near[0]].id}",
             )
         if fault is not None:
             out.append(Screened(prompt, *fault))
         else:
             seen[key] = prompt
             kept.append(prompt)
+            others.append(prompt)
             encoded.append(code)
     return kept, out
 
