@@ -53,7 +53,7 @@ def main() -> None:
         options,
         prompts=len(grid),
         examples=len(fitting),
-        options=len(choices[0]),
+        choices=len(choices[0]),
         accuracy=lambda: {side: sum(r) / len(r) for side, r in right.items()},
         agreement=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
         lm_eval_batch=lambda: harness.batch,
