@@ -67,7 +67,7 @@ def training(job: Job, steps: int, batch: int, rounds: int) -> dict[str, float]:
     )
     inputs = [packed(rows) for rows in batches(data, batch)][1:]
     args = TrainingArguments(
-        output_dir=tempfile.gettempdir(), per_device_train_batch_size=batch, num_train_epochs=1, save_strategy="no",
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=batch, num_train_epochs=1, save_strategy="no",
         report_to="none", disable_tqdm=True, use_cpu=job.model.device.type == "cpu", dataloader_pin_memory=False,
     )  # fmt: skip
     trainer = PaftTrainer(args, data)
