@@ -55,7 +55,7 @@ def main() -> None:
         examples=len(fitting),
         choices=len(choices[0]),
         accuracy=lambda: {side: sum(r) / len(r) for side, r in right.items()},
-        agreement=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
+        right_or_wrong_alike=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
         lm_eval_batch=lambda: harness.batch,
     )
 

@@ -28,7 +28,8 @@ class DynamicPrompts:
     Args:
         args: the trainer's settings.
         data: the model, examples, prompts and schedule (:func:`prompt_data` makes it from rows).
-        kwargs: anything else that the trainer takes, but for a model, a data set and a collator.
+        kwargs: anything else that the trainer takes, but for a model, a data set and a collator. There is no
+            evaluation while it trains (measure with ``paft evaluate``), and no row is cut at a ``max_length``.
     """
 
     loss_is_scaled_for_ga: bool | None = True
@@ -91,6 +92,8 @@ def prompt_data(
         choices: the labels, or the column that holds each row's own options.
         target: the column of the right answer.
         answer: whether the model answers with the option's text or its letter.
+        K: optimiser steps that one drawn prompt is kept for.
+        seed: of the order of the examples and of the schedule.
 
     Raises:
         UserError: a row or a prompt does not fit the task.
