@@ -2,10 +2,10 @@
 
     python benchmarks/limit.py --task trec
 
-The limit: the rate of matrix products measured here at the model's own shapes, at the mean number of tokens
-of a training step and the most of a scoring forward, applied to the tokens that must be computed at least once (each shared beginning once). Training
-multiplies each weight twice a token: forward, and back to the inputs; the base weights need no gradient.
-Attention, norms, LoRA and the optimiser count as overhead.
+The limit: the rate of matrix products measured here at the model's own shapes, at the mean number of tokens of
+a training step and the most of a scoring forward, applied to the tokens that must be computed at least once
+(each shared beginning once). Training multiplies each weight twice a token: forward, and back to the inputs;
+the base weights need no gradient. Attention, norms, LoRA and the optimiser count as overhead.
 """
 
 import statistics
