@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from paft.config import Config, load_config
+from paft.config import Config
+from paft.config_file import load_config
 from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
 from paft.engine.load import load_model

@@ -3,7 +3,8 @@
 import pytest
 
 from conftest import ROOT
-from paft.config import Config, TaskConfig, load_config
+from paft.config import Config, TaskConfig
+from paft.config_file import load_config
 from paft.errors import UserError
 from paft.runner import trainer_arguments
 

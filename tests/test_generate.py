@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from conftest import write_rows
-from paft.config import Generation, ScreenConfig, load_config
+from paft.config import Generation, ScreenConfig
+from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.llm.client import Completion, Endpoint, LocalModel, ModelError

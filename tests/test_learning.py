@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paft.config import load_config
+from paft.config_file import load_config
 from paft.console import Console
 from paft.runner import run
 

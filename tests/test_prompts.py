@@ -240,7 +240,7 @@ def test_a_bank_holds_no_defective_prompt_and_its_splits_are_disjoint(name):
 
 
 def demo_task() -> Task:
-    from paft.config import load_config
+    from paft.config_file import load_config
     from paft.tasks.load import load_task
 
     return load_task(load_config(ROOT / "src/paft/tasks/demo/config.yaml").task)[0]

@@ -8,7 +8,7 @@ import yaml
 from pyarrow import parquet
 
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, things, write_rows
-from paft.config import load_config
+from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.rundir import RunDirectory

@@ -95,7 +95,7 @@ def report(
 def _prepared(
     config: Path, overrides: list[str] | None, output: Path | None, quiet: bool
 ) -> "tuple[Config, Path, Console]":
-    from paft.config import load_config
+    from paft.config_file import load_config
 
     return load_config(config, overrides), output or _default_output(config), Console(quiet=quiet)
 

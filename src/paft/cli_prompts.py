@@ -24,7 +24,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Ask language models for prompts (stage 1); a second run asks only for what is missing."""
-    from paft.config import load_config
+    from paft.config_file import load_config
     from paft.reporting.terminal import show_table
     from paft.stage1 import costs
     from paft.stage1 import generate as work
@@ -44,7 +44,7 @@ def import_(
     quiet: Quiet = False,
 ) -> None:
     """Bring prompts from elsewhere into a prompt file, cleaned and screened."""
-    from paft.config import load_config
+    from paft.config_file import load_config
     from paft.stage1 import import_file
 
     import_file(load_config(config), file, output, Console(quiet=quiet))
@@ -53,7 +53,7 @@ def import_(
 @app.command()
 def check(config: ConfigFile, files: Files = None) -> None:
     """Say what prompts are worth: faults, lengths, layouts, diversity, near-duplicates."""
-    from paft.config import load_config
+    from paft.config_file import load_config
     from paft.stage1 import check_files
 
     print("\n".join(check_files(load_config(config), files or [])).rstrip())
@@ -67,7 +67,7 @@ def show(
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many prompts.")] = 3,
 ) -> None:
     """Show prompts filled with real examples, as the model is shown them."""
-    from paft.config import load_config
+    from paft.config_file import load_config
     from paft.stage1 import show_prompts
 
     print("\n".join(show_prompts(load_config(config), files or [], ids or [], count)).rstrip())

@@ -1,22 +1,18 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from paft.errors import UserError, nearest
+from paft.errors import UserError
 from paft.training_arguments import check_training_arguments
 
 Method = Literal["base", "user", "paft"]
@@ -232,159 +228,3 @@ class Config(Section):
         if len(set(self.methods)) < len(self.methods):
             raise UserError(f"config key methods: a method is listed twice: {', '.join(self.methods)}")
         return self
-
-
-def load_config(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read a YAML config, apply ``key.sub=value`` overrides and make its paths absolute.
-
-    Raises:
-        UserError: the file is not there or not YAML, a key is unknown, a value does not fit.
-    """
-    tree = _read_yaml(path)
-    for override in overrides or []:
-        _apply_override(tree, override)
-    try:
-        config = Config.model_validate({key: value for key, value in tree.items() if value is not None})
-        return _resolve_paths(config, path.resolve().parent)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(error)}") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: the config is not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the config: {error.strerror}") from None
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    except ValueError as error:  # a date or number that YAML recognises and Python does not
-        raise UserError(f"{path}: a value is no {error}; put it in quotes") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
-    return tree
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"override {override!r}: write it as key.sub=value")
-    *parents, last = key.split(".")
-    node: Any = tree
-    for name in parents:
-        node = node.setdefault(name, {})
-        if not isinstance(node, dict):
-            raise UserError(f"override {override!r}: {name!r} is a single value, it has no keys below it")
-    node[last] = _override_value(value)
-
-
-def _override_value(text: str) -> Any:
-    """Return a YAML value; what is no YAML, or a mapping only by a colon in running text, is the text itself."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
-
-
-ACCEPTED = {
-    "task.train": "a path, or {hub: ID, config: C, split: S}",
-    "task.test": "a path, or {hub: ID, config: C, split: S}",
-    "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
-    "prompts.train": "a path, {bank: NAME, size: N} or {generate: {models: [...]}}",
-    "prompts.test": "a path, or {bank: NAME, size: N}",
-    "prompts.user": "a text, or {text: T, system: S}",
-    "training.report_to": "a name or a list of names",
-}
-"""What keys that take several forms take, for error messages."""
-
-_FORMS = ("str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt")
-"""How pydantic marks in a location which of several forms it tried."""
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Return one line for the deepest problem: it belongs to the form that fits best."""
-    problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
-    location = [
-        str(part) for part in problem["loc"] if part not in _FORMS and not str(part).startswith("function")
-    ]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        return f"config key {key} is unknown{nearest(location[-1], _keys_beside(location))}"
-    if problem["type"] == "missing":
-        return f"config key {key} is missing"
-    for form in (key, ".".join(location[:-1])):
-        if form in ACCEPTED and "type" in problem["type"]:
-            return f"config key {form} takes {ACCEPTED[form]}; found {problem['input']!r}"
-    return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
-
-
-def _of_best_form(problems: list[Any]) -> list[Any]:
-    """Leave out the forms of a value that lack a key, where another mapping form has all of its keys."""
-    forms = [p for p in problems if len(p["loc"]) > 1 and p["loc"][-2] in _FORMS]
-    lacking = {p["loc"][:-1] for p in forms if p["type"] == "missing"}
-    whole = {p["loc"][:-1] for p in forms} - lacking
-    return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
-
-
-def _keys_beside(location: list[str]) -> list[str]:
-    """Return the keys that the section holding ``location`` knows."""
-    sections: dict[str, type[BaseModel]] = {
-        "": Config,
-        "model": ModelConfig,
-        "task": TaskConfig,
-        "task.train": HubSource,
-        "task.test": HubSource,
-        "task.choices": OptionColumns,
-        "prompts": PromptsConfig,
-        "prompts.train": BankSource,
-        "prompts.train.generate": Generation,
-        "prompts.train.generate.models": LlmConfig,
-        "prompts.screen": ScreenConfig,
-        "prompts.test": BankSource,
-        "prompts.user": UserPrompt,
-        "training.lora": LoraSection,
-        "evaluation": EvaluationConfig,
-    }
-    section = ".".join(part for part in location[:-1] if not part.isdigit())
-    return list(sections.get(section, Config).model_fields)
-
-
-def _resolve_paths(config: Config, folder: Path) -> Config:
-    """Make every relative path of the config absolute, seen from the config file's folder."""
-
-    def absolute(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return str((folder / Path(value).expanduser()).resolve())
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{value!r} is no path: {error}") from None
-
-    task, prompts, model = config.task, config.prompts, config.model
-    task.train, task.test = absolute(task.train), absolute(task.test)
-    for source in (task.train, task.test):
-        if isinstance(source, HubSource) and source.hub.startswith((".", "~", "/")):
-            source.hub = absolute(source.hub)
-    prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
-    model.adapter = absolute(model.adapter)
-    if model.chat_template not in ("auto", "none"):
-        model.chat_template = absolute(model.chat_template)
-    model.path = _model_path(model.path, absolute)
-    if isinstance(prompts.train, GenerateSource):
-        for llm in prompts.train.generate.models:
-            llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
-    return config
-
-
-def _model_path(path: str, absolute: Callable[[str], str]) -> str:
-    """Return an absolute path for what is one; a hub id or an embedded model stays as it is."""
-    here = path.startswith((".", "~", "/")) or Path(absolute(path)).exists()
-    return absolute(path) if here else path
