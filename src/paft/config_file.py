@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from paft.config import (
     BankSource,
+    BaselinesConfig,
+    BATpromptConfig,
     Config,
     EvaluationConfig,
     GenerateSource,
@@ -21,7 +23,9 @@ from paft.config import (
     PromptsConfig,
     ScreenConfig,
     TaskConfig,
+    TopAccuracyConfig,
     UserPrompt,
+    ZopoConfig,
 )
 from paft.errors import UserError, nearest
 
@@ -143,6 +147,11 @@ def _keys_beside(location: list[str]) -> list[str]:
         "prompts.test": BankSource,
         "prompts.user": UserPrompt,
         "training.lora": LoraSection,
+        "baselines": BaselinesConfig,
+        "baselines.top_accuracy": TopAccuracyConfig,
+        "baselines.zopo": ZopoConfig,
+        "baselines.batprompt": BATpromptConfig,
+        "baselines.batprompt.llm": LlmConfig,
         "evaluation": EvaluationConfig,
     }
     section = ".".join(part for part in location[:-1] if not part.isdigit())
@@ -170,9 +179,14 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     if model.chat_template not in ("auto", "none"):
         model.chat_template = absolute(model.chat_template)
     model.path = _model_path(model.path, absolute)
-    if isinstance(prompts.train, GenerateSource):
-        for llm in prompts.train.generate.models:
-            llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
+    batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
+    zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
+    asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []
+    if batprompt:
+        batprompt.encoder = _model_path(batprompt.encoder, absolute)
+        asked = [*asked, batprompt.llm]
+    for llm in asked:
+        llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
     return config
 
 
