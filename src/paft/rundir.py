@@ -26,6 +26,7 @@ class RunDirectory:
     def __init__(self, path: Path):
         self.path = path
         self.config_file = path / "config.yaml"
+        self.examples = path / "examples.jsonl"
 
     def method(self, name: str) -> Path:
         """Return the folder of a method."""

@@ -8,6 +8,7 @@ from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.config import Config, GenerateSource, PromptsConfig, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
+from paft.files import write_jsonl
 from paft.models import load_engine
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
@@ -32,7 +33,7 @@ def run(config: Config, output: Path, console: Console) -> None:
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
     chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
-    facts = {"top": task.top, "chance": round(chance, 6)}
+    facts = {"top": task.top, "chance": round(chance, 6)} | _layout_facts(task)
     directory = RunDirectory(output)
     with directory.locked():
         sources = config.prompts
@@ -55,6 +56,8 @@ def run(config: Config, output: Path, console: Console) -> None:
             ready()  # a model that is not there, or examples too long: nothing is written
         resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
+        if not directory.examples.is_file():
+            write_jsonl(directory.examples, (_shown(task, example) for example in test_examples))
         for method in config.methods:
             folder = directory.method(method)
             trained_on = prompts.trained_on(method)
@@ -89,6 +92,22 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
     """Measure the model of the config, with its adapter if it names one, on the test prompts."""
     task = config.task.model_copy(update={"train": None})
     run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
+
+
+def _layout_facts(task: Any) -> dict[str, Any]:
+    """Return what the report must know to tell how a prompt is laid out."""
+    labels = None if task.labels is None else list(task.labels)
+    return {"fields": list(task.fields), "labels": labels, "aliases": dict(task.aliases)}
+
+
+def _shown(task: Any, example: Any) -> dict[str, Any]:
+    """Return a test example as a row of ``examples.jsonl``."""
+    return {
+        "id": example.id,
+        "fields": dict(example.fields),
+        "options": list(example.options),
+        "target": task.target(example),
+    }
 
 
 def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:

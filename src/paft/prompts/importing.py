@@ -11,8 +11,8 @@ import yaml
 
 from paft.errors import UserError
 from paft.files import read_jsonl
+from paft.layout import SLOT
 from paft.prompts.parse import clean
-from paft.prompts.template import SLOT
 from paft.tasks.task import LETTERS, Task
 from paft.types import Prompt
 

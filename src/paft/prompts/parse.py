@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from paft.prompts.template import SLOT
+from paft.layout import SLOT
 from paft.types import Prompt
 
 LONGEST = 6000
