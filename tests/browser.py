@@ -53,7 +53,11 @@ class Browser:
         if event.get("method") == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.logged.append(details.get("exception", {}).get("description", details["text"]))
-        elif event.get("method") == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+        elif event.get("method") == "Runtime.consoleAPICalled" and params["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
             self.logged.append(json.dumps(params["args"]))
         elif event.get("method") == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.logged.append(params["entry"]["text"])
@@ -62,9 +66,17 @@ class Browser:
 
     def open(self, path: Path, width: int = 1280, height: int = 900, *, dark: bool = False) -> float:
         """Load a file; return the seconds until the page had run its scripts and was laid out."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}])
+        self.send(
+            "Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}]
+        )
         self.logged.clear()
         self.requests.clear()
         started = time.perf_counter()
@@ -83,7 +95,9 @@ class Browser:
     def key(self, name: str, code: int) -> None:
         """Press a key."""
         text = {"Enter": "\r"}.get(name, name if len(name) == 1 else "")
-        self.send("Input.dispatchKeyEvent", type="keyDown", key=name, code=name, windowsVirtualKeyCode=code, text=text)
+        self.send(
+            "Input.dispatchKeyEvent", type="keyDown", key=name, code=name, windowsVirtualKeyCode=code, text=text
+        )
         self.send("Input.dispatchKeyEvent", type="keyUp", key=name, code=name, windowsVirtualKeyCode=code)
 
     def type(self, text: str) -> None:
@@ -103,7 +117,11 @@ class Browser:
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """Write what is shown, or the whole page, as a PNG."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}} if whole else {}
+        clip = (
+            {"clip": {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}}
+            if whole
+            else {}
+        )
         picture = self.send("Page.captureScreenshot", captureBeyondViewport=whole, **clip)
         path.write_bytes(base64.b64decode(picture["data"]))
 

@@ -20,7 +20,7 @@ function fill(element, attributes, children) {
     else if (key === "color") element.style.setProperty("--c", value);
     else if (value !== null && value !== false) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -42,7 +42,7 @@ function cells(method) {
 }
 
 const place = (id) => document.querySelector(`#${id} > div`);
-const show = (id, ...children) => place(id).replaceChildren(...children.flat().filter(Boolean));
+const show = (id, ...children) => place(id).replaceChildren(...children.flat(Infinity).filter(Boolean));
 
 const tip = document.getElementById("tip");
 function showTip(text, box) {
