@@ -1,7 +1,7 @@
 """What a run directory holds, as figures; what is damaged or missing is named and the rest is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -157,10 +157,13 @@ def read_run(path: Path) -> RunResult:
             methods.append(
                 MethodResult(name, summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top), grid, log)
             )
-    prompts = _prompts(directory.prompts("test"), path, damaged, needed=True)
-    train_prompts = _prompts(directory.prompts("train"), path, damaged, needed=False)
+    prompts = _prompts(directory.prompts("test"), path, damaged)
+    train_prompts = _prompts(directory.prompts("train"), path, damaged)
     rows = _rows(directory.examples, path, damaged)
     examples = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
+    _lacking(directory.prompts("test"), path, prompts, [i for m in methods for i in m.grid.prompt_ids], damaged)
+    if examples:
+        _lacking(directory.examples, path, examples, [i for m in methods for i in m.grid.example_ids], damaged)
     return RunResult(path, config, methods, unfinished, damaged, top, chance, prompts, train_prompts, examples)
 
 
@@ -255,10 +258,8 @@ def _log(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]
     return rows
 
 
-def _prompts(path: Path, run: Path, damaged: dict[str, str], *, needed: bool) -> dict[str, Prompt]:
+def _prompts(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Prompt]:
     rows = _rows(path, run, damaged)
-    if needed and not rows and str(path.relative_to(run)) not in damaged:
-        damaged[str(path.relative_to(run))] = "missing or empty; prompts are shown by their ids"
     return {
         row["id"]: Prompt(
             row["text"], row.get("system") if isinstance(row.get("system"), str) else None, id=row["id"]
@@ -266,3 +267,11 @@ def _prompts(path: Path, run: Path, damaged: dict[str, str], *, needed: bool) ->
         for row in rows
         if isinstance(row.get("id"), str) and isinstance(row.get("text"), str)
     }
+
+
+def _lacking(path: Path, run: Path, known: Collection[str], asked: Sequence[str], damaged: dict[str, str]) -> None:
+    """Name a file that does not hold everything that the predictions are about."""
+    wanted = set(asked)
+    if lacking := len(wanted - set(known)):
+        reason = f"{lacking} of the {len(wanted)} that were asked are not in it; they are shown by their ids"
+        damaged.setdefault(str(path.relative_to(run)), reason)

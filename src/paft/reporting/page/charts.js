@@ -81,7 +81,7 @@ function point(element, prompt, text) {
   for (const other of document.querySelectorAll(".mark")) {
     other.classList.toggle("on", other.dataset.prompt === prompt.id);
   }
-  showTip(text, element.getBoundingClientRect());
+  showTip(text, element);
 }
 
 function unpoint() {
@@ -215,7 +215,7 @@ function curves(width, trained, readout) {
     cursor.setAttribute("x1", x(step));
     cursor.setAttribute("x2", x(step));
     cursor.setAttribute("visibility", "visible");
-    readout.replaceChildren(h("strong", {}, `Step ${step}`), trained.map((m) => {
+    readout.replaceChildren(h("strong", {}, `Step ${step}`), ...trained.map((m) => {
       const at = m.curve.find(([a]) => a >= step) ?? m.curve.at(-1);
       const prompt = m.changes.findLast(([a]) => a <= step)?.[1] ?? m.changes[0]?.[1];
       return h("div", { class: "key", color: colour(m) }, `${m.name}: loss ${at[1].toFixed(3)}, prompt: ${oneLine(run().trainPrompts[prompt] ?? prompt ?? "unknown", 160)}`);
