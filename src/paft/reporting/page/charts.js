@@ -49,7 +49,11 @@ function distributionRow({ r, i, m, known, heights }, top, tall, x, highest) {
   const area = SHARES.map((at, k) => `${x(at).toFixed(1)},${(base - heights[k] * scale).toFixed(1)}`).join("L");
   const title = `${data.runs.length > 1 ? `${m.name}, ${r.name}` : m.name}: ${percent(m.mean)} ± ${percent(m.std)}, worst ${percent(m.worst)}`;
   const marks = s("g", { role: "listbox", "aria-label": `${title}; ${known.length} prompts, arrow keys go through them` });
-  known.forEach(([a, p], rank) => marks.append(mark({ r, i, m }, a, p, x(a), base, rank === 0, x(1) - x(0))));
+  known.forEach(([a, p], rank) => {
+    const same = known.filter(([other]) => other === a); // prompts of one accuracy share a mark's height
+    const share = 14 / same.length, y = base + 4 + share * same.findIndex(([, other]) => other === p);
+    marks.append(mark({ r, i, m }, a, p, { x: x(a), y, height: share }, rank === 0));
+  });
   marks.addEventListener("keydown", walk);
   return s("g", { color: colour(m) },
     s("text", { class: "head", x: x(0), y: top + 14 }, title),
@@ -60,7 +64,7 @@ function distributionRow({ r, i, m, known, heights }, top, tall, x, highest) {
     marks);
 }
 
-function mark({ r, i, m }, accuracy, p, at, base, first, span) {
+function mark({ r, i, m }, accuracy, p, at, first) {
   const prompt = r.prompts[p], text = `${percent(accuracy)}% (${m.name})\n${whole(prompt)}`;
   const element = s("g", {
     class: "mark", role: "option", tabindex: first ? 0 : -1, "data-prompt": prompt.id,
@@ -71,8 +75,8 @@ function mark({ r, i, m }, accuracy, p, at, base, first, span) {
     onblur: () => unpoint(),
     onclick: () => openPrompt(i, p, r.methods.indexOf(m)),
   },
-  s("rect", { x: at - Math.max(3, span / 400), y: base + 1, width: Math.max(6, span / 200), height: 20 }),
-  s("line", { x1: at, x2: at, y1: base + 4, y2: base + 17 }));
+  s("rect", { x: at.x - 3, y: at.y, width: 6, height: at.height }),
+  s("line", { x1: at.x, x2: at.x, y1: at.y, y2: at.y + at.height - 1 }));
   element.choose = () => openPrompt(i, p, r.methods.indexOf(m));
   return element;
 }
