@@ -15,7 +15,7 @@ from pydantic import (
 from paft.errors import UserError
 from paft.training_arguments import check_training_arguments
 
-Method = Literal["base", "user", "paft"]
+Method = Literal["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
 
 
 class Section(BaseModel):
@@ -100,8 +100,8 @@ class LlmConfig(Section):
     def _key_is_a_name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
             raise UserError(  # without repeating it: it may be the key
-                "config key prompts.train.generate.models.key takes the name of the environment variable that "
-                "holds the key, not the key itself"
+                "the config key 'key' of a language model takes the name of the environment variable that holds "
+                "the key, not the key itself"
             )
         return name
 
@@ -199,6 +199,53 @@ class TrainingConfig(BaseModel):
         return self
 
 
+class TopAccuracyConfig(Section):
+    """The method ``top-accuracy``."""
+
+    examples: Annotated[int, Field(ge=1)] = 100
+    """Training examples that each training prompt is tried on; the paper does not say how many."""
+
+
+class ZopoConfig(Section):
+    """The method ``zopo``; the numbers are its paper's."""
+
+    budget: Annotated[int, Field(ge=1)] = 165
+    """Prompts tried, ``initial`` of them drawn at random before the search."""
+    initial: Annotated[int, Field(ge=1)] = 40
+    examples: Annotated[int, Field(ge=1)] = 20
+    """Training examples that each is tried on."""
+    embeddings: str = "model"
+    """``model`` for the base model's last hidden state, else a sentence encoder (folder, hub id or embedded)."""
+
+
+class BATpromptConfig(Section):
+    """The method ``batprompt``; the numbers are its paper's."""
+
+    llm: LlmConfig
+    """The language model that disturbs inputs and rewrites the prompt."""
+    encoder: str = "embedded/all-minilm-l6-v2"
+    """The sentence encoder that tells whether a disturbed input still means the same."""
+    pairs: Annotated[int, Field(ge=1)] = 5
+    """Disturbed inputs of each kind that the language model is shown."""
+    examples: Annotated[int, Field(ge=1)] = 20
+    """Training examples, each disturbed in nine ways, that a prompt is scored on."""
+    attacks: Annotated[int, Field(ge=1)] = 3
+    variants: Annotated[int, Field(ge=1)] = 5
+    rounds: Annotated[int, Field(ge=1)] = 5
+    rewrites: Annotated[int, Field(ge=1)] = 5
+    keep: Annotated[int, Field(ge=1)] = 5
+    max_tokens: Annotated[int, Field(ge=16)] = 1024
+    """Longest answer of the language model."""
+
+
+class BaselinesConfig(Section):
+    """The methods that choose one prompt before they train on it."""
+
+    top_accuracy: TopAccuracyConfig = TopAccuracyConfig()
+    zopo: ZopoConfig = ZopoConfig()
+    batprompt: BATpromptConfig | None = None
+
+
 class EvaluationConfig(Section):
     """The grid of test prompts and test examples."""
 
@@ -218,6 +265,7 @@ class Config(Section):
     prompts: PromptsConfig = PromptsConfig()
     methods: list[Method] = Field(default=["base", "user", "paft"], min_length=1)
     training: TrainingConfig = TrainingConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     run: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
 """Reading a config file: YAML, overrides, paths, and one line for whatever is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from paft.config import (
     BankSource,
+    BaselinesConfig,
+    BATpromptConfig,
     Config,
     EvaluationConfig,
     GenerateSource,
@@ -21,18 +23,25 @@ from paft.config import (
     PromptsConfig,
     ScreenConfig,
     TaskConfig,
+    TopAccuracyConfig,
     UserPrompt,
+    ZopoConfig,
 )
 from paft.errors import UserError, nearest
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+def load_config(
+    path: Path, overrides: list[str] | None = None, *, over: Mapping[str, Any] | None = None
+) -> Config:
     """Read a YAML config, apply ``key.sub=value`` overrides and make its paths absolute.
+
+    Args:
+        over: values that replace the file's, before the overrides replace both.
 
     Raises:
         UserError: the file is not there or not YAML, a key is unknown, a value does not fit.
     """
-    tree = _read_yaml(path)
+    tree = _merged(_read_yaml(path), over or {})
     for override in overrides or []:
         _apply_override(tree, override)
     try:
@@ -61,6 +70,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: a value is no {error}; put it in quotes") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
+    return tree
+
+
+def _merged(tree: Any, over: Mapping[str, Any]) -> dict[str, Any]:
+    tree = dict(tree) if isinstance(tree, dict) else {}
+    for key, value in over.items():
+        tree[key] = _merged(tree.get(key), value) if isinstance(value, Mapping) else value
     return tree
 
 
@@ -143,6 +159,11 @@ def _keys_beside(location: list[str]) -> list[str]:
         "prompts.test": BankSource,
         "prompts.user": UserPrompt,
         "training.lora": LoraSection,
+        "baselines": BaselinesConfig,
+        "baselines.top_accuracy": TopAccuracyConfig,
+        "baselines.zopo": ZopoConfig,
+        "baselines.batprompt": BATpromptConfig,
+        "baselines.batprompt.llm": LlmConfig,
         "evaluation": EvaluationConfig,
     }
     section = ".".join(part for part in location[:-1] if not part.isdigit())
@@ -170,9 +191,14 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     if model.chat_template not in ("auto", "none"):
         model.chat_template = absolute(model.chat_template)
     model.path = _model_path(model.path, absolute)
-    if isinstance(prompts.train, GenerateSource):
-        for llm in prompts.train.generate.models:
-            llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
+    batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
+    zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
+    asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []
+    if batprompt:
+        batprompt.encoder = _model_path(batprompt.encoder, absolute)
+        asked = [*asked, batprompt.llm]
+    for llm in asked:
+        llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
     return config
 
 

@@ -54,6 +54,39 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Add a line that is on the disk when this returns; a torn line before it gives way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    with path.open("ab+") as log:
+        log.seek(0)
+        log.truncate(log.read().rfind(b"\n") + 1)
+        log.write(line)
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that :func:`append_jsonl` has written; a torn last line is a row that never came whole.
+
+    Raises:
+        UserError: another line is not a JSON object.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: not a whole JSON object; mend or remove the line")
+        rows.append(row)
+    return rows
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all or nothing."""
     with replacing(path) as temporary:

@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.config import Config, GenerateSource, PromptsConfig, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
 from paft.files import write_jsonl
+from paft.models import load_engine
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.prompts.screen import overlap
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
 from paft.types import Prompt
@@ -24,6 +27,7 @@ def run(config: Config, output: Path, console: Console) -> None:
         raise UserError("paft runs in one process so far; start it without accelerate launch or torchrun")
     if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
+    check_baselines(config.methods, config.baselines, console)
     task, train_examples, test_examples = load_task(config.task)
     examples = train_examples + test_examples
     train_examples = subset(train_examples, config.training.examples, config.seed)
@@ -42,8 +46,10 @@ def run(config: Config, output: Path, console: Console) -> None:
         def ready() -> Any:
             nonlocal engine, train_examples
             if engine is None:
-                engine = _engine(config, console)
-                train_examples = _fitting(config, engine, task, prompts, train_examples, console)
+                size, merge = config.evaluation.batch_tokens, config.methods != ["base"]
+                engine = load_engine(config.model, console, batch_tokens=size, merge=merge)
+                trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
+                train_examples = _fitting(config, engine, task, trained_on, train_examples, console)
             return engine
 
         if not (output / "config.yaml").is_file():
@@ -55,8 +61,25 @@ def run(config: Config, output: Path, console: Console) -> None:
         for method in config.methods:
             folder = directory.method(method)
             trained_on = prompts.trained_on(method)
+            if method in BASELINES:
+                model = None if has_chosen(folder) else ready()  # which may leave out training examples
+                prompt = chosen(
+                    method,
+                    config.baselines,
+                    model,
+                    task,
+                    trained_on,
+                    train_examples,
+                    folder,
+                    evaluation=config.evaluation,
+                    seed=config.seed,
+                    console=console,
+                )
+                trained_on = _unseen([prompt], prompts.test, task, folder)
             if trained_on and not (folder / "adapter").is_dir():
-                _train(ready(), task, train_examples, trained_on, folder, config, console)
+                model = ready()
+                fit = _fitting(config, model, task, trained_on, train_examples, console)
+                _train(model, task, fit, trained_on, folder, config, console)
             if not (folder / "predictions.parquet").is_file():
                 adapter = folder / "adapter" if trained_on else None
                 _evaluate(ready(), adapter, task, prompts.test, test_examples, folder, config, console)
@@ -102,23 +125,11 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
     return config.prompts.model_copy(update={"train": str(folder / "train.jsonl"), "test": test})
 
 
-def _engine(config: Config, console: Console) -> Any:
-    console.say(f"loading {config.model.path}")
-    from paft.engine.chat import ChatFormat
-    from paft.engine.engine import Engine
-    from paft.engine.load import load_model
-
-    model, tokenizer = load_model(config.model, console.say, merge=config.methods != ["base"])
-    chat = ChatFormat(tokenizer, config.model.chat_template)
-    return Engine(model, chat, config.evaluation.batch_tokens, console.say)
-
-
 def _fitting(
-    config: Config, engine: Any, task: Any, prompts: PromptSets, examples: list, console: Console
+    config: Config, engine: Any, task: Any, prompts: list[Prompt], examples: list, console: Console
 ) -> list:
     """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
-    trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
-    if not trained_on:
+    if not prompts:
         return examples
     from paft.training.data import fitting
     from paft.training.train import check_targets, trainer_settings
@@ -128,7 +139,17 @@ def _fitting(
     trainer_settings("cpu", Path("unused"), training.batch_size, config.seed, trainer_arguments(training))
     longest = min(training.max_length, engine.positions)
     drop = training.too_long == "drop"
-    return fitting(engine, task, trained_on, examples, max_length=longest, drop=drop, say=console.say)
+    return fitting(engine, task, prompts, examples, max_length=longest, drop=drop, say=console.say)
+
+
+def _unseen(prompts: list[Prompt], test: list[Prompt], task: Any, folder: Path) -> list[Prompt]:
+    """Refuse a prompt that a language model wrote and that happens to be a test prompt."""
+    if shared := overlap(prompts, test, task):
+        raise UserError(
+            f"{folder / 'choice.json'}: the chosen prompt is the test prompt {shared[0][1].id} up to case, "
+            "spacing and punctuation; test prompts must be unseen, remove it from them and choose another --output"
+        )
+    return prompts
 
 
 def _introduce(

@@ -33,6 +33,16 @@ def prompts_in(answer: str, *, most: int) -> list[Prompt]:
     return found
 
 
+def texts_in(answer: str, *, most: int) -> list[str]:
+    """Return at most ``most`` different texts of an answer: of its JSON, else of its list, else its paragraphs."""
+    answer = _THOUGHT.sub("", answer)
+    for reading in (_json, _strings, _items, _paragraphs):
+        texts = list(dict.fromkeys(filter(None, (clean(text) for text, _ in reading(answer)))))
+        if texts:
+            return texts[:most]
+    return []
+
+
 def clean(text: str) -> str:
     """Return a template as it was meant: real line ends, single braces, no quotes around it."""
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\\n", "\n").replace("\\t", " ")
