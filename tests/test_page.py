@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -134,6 +135,21 @@ def test_outputs_without_room_are_counted_and_not_silently_lost(tmp_path, monkey
     assert sum(map(len, found["texts"])) <= 100
 
 
+def test_runs_of_single_methods_make_one_page(tmp_path):
+    one = read_run(make_run(tmp_path / "one", {"base": [0.2] * 6}))
+    other = read_run(make_run(tmp_path / "other", {"zopo": [0.8] * 6}))
+    found = run_data(replace(one, methods=[*one.methods, *other.methods]))
+    assert [m["name"] for m in found["methods"]] == ["base", "zopo"]
+
+
+def test_what_choosing_a_prompt_cost_is_counted(tmp_path):
+    folder = make_run(tmp_path, {"zopo": [0.8] * 6})
+    choice = {"seconds": 30.5, "tokens_read": 1000, "tokens_written": 200, "prompt": {"text": "x"}}
+    write_text(folder / "methods/zopo/choice.json", json.dumps(choice))
+    method = run_data(read_run(folder))["methods"][0]
+    assert (method["chooseSeconds"], method["chooseTokens"]) == (30.5, 1200)
+
+
 @pytest.mark.parametrize(
     ("text", "system", "expected"),
     [
@@ -231,6 +247,7 @@ DAMAGE = {
     "torn log": ("methods/paft/train.jsonl", lambda p: p.write_text("{\n" + p.read_text())),
     "foreign log": ("methods/paft/train.jsonl", lambda p: p.write_text('{"a": 1}\n')),
     "binary log": ("methods/paft/train.jsonl", lambda p: p.write_bytes(b"\xff\xfe\n\x00")),
+    "torn choice": ("methods/user/choice.json", lambda p: p.write_text('{"seconds": ')),
     "no prompts": ("prompts/test.jsonl", lambda p: p.unlink()),
     "torn prompts": ("prompts/test.jsonl", halve),
     "foreign prompts": ("prompts/test.jsonl", lambda p: p.write_text("[1]\n{}\n")),

@@ -137,8 +137,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
     grids = {m.name: m.grid for m in result.methods}
     prompts = list(dict.fromkeys(p for g in grids.values() for p in g.prompt_ids))
     examples = list(dict.fromkeys(e for g in grids.values() for e in g.example_ids))
-    files = {name: result.path / "methods" / name / "predictions.parquet" for name in grids}
-    answers = encode(files, grids, prompts, examples)
+    answers = encode(grids, prompts, examples)
     accuracy = {m.name: _in_order(prompts, m) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
     layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
@@ -213,6 +212,8 @@ def _method(method: MethodResult) -> dict[str, Any]:
         "unparsed": summary.unparsed,
         "trainSeconds": method.train_seconds or 0,
         "trainTokens": method.train_tokens,
+        "chooseSeconds": method.choosing.get("seconds", 0),
+        "chooseTokens": method.choosing.get("tokens_read", 0) + method.choosing.get("tokens_written", 0),
         "evalSeconds": seconds if math.isfinite(seconds) else None,
         "generatedTokens": method.grid.generated_tokens,
         "curve": points,

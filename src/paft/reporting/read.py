@@ -24,6 +24,7 @@ GRID_COLUMNS = ("prompt_id", "example_id", "correct", "generated_tokens")
 class Grid:
     """A whole ``predictions.parquet``: ``right`` and ``unparsed`` are boolean arrays ``(prompts, examples)``."""
 
+    path: Path
     prompt_ids: tuple[str, ...]
     example_ids: tuple[str, ...]
     right: np.ndarray
@@ -40,6 +41,8 @@ class MethodResult:
     summary: Summary
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
+    choosing: dict[str, float] = field(default_factory=dict)
+    """What a baseline's choice of its prompt cost: ``seconds``, ``tokens_read``, ``tokens_written``."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -154,9 +157,9 @@ def read_run(path: Path) -> RunResult:
             )
             unfinished[name] = "its predictions are damaged"
         else:
-            methods.append(
-                MethodResult(name, summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top), grid, log)
-            )
+            summary = summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top)
+            choosing = _choosing(folder / "choice.json", path, damaged)
+            methods.append(MethodResult(name, summary, grid, log, choosing))
     prompts = _prompts(directory.prompts("test"), path, damaged)
     train_prompts = _prompts(directory.prompts("train"), path, damaged)
     rows = _rows(directory.examples, path, damaged)
@@ -193,7 +196,13 @@ def read_grid(path: Path) -> Grid:
     generated = compute.sum(table["generated_tokens"]).as_py() or 0
     shape = len(names), size
     return Grid(
-        tuple(names), tuple(examples[:size]), right.reshape(shape), unparsed.reshape(shape), seconds, generated
+        path,
+        tuple(names),
+        tuple(examples[:size]),
+        right.reshape(shape),
+        unparsed.reshape(shape),
+        seconds,
+        generated,
     )
 
 
@@ -210,6 +219,17 @@ def _checked(directory: RunDirectory) -> dict[str, Any]:
 def _number(facts: Any, key: str, default: float) -> float:
     value = facts.get(key, default)
     return float(value) if isinstance(value, int | float) else default
+
+
+def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    try:
+        choice = json.loads(path.read_bytes())
+        return {key: float(choice[key]) for key in ("seconds", "tokens_read", "tokens_written")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        damaged[str(path.relative_to(run))] = "damaged; what choosing the prompt cost is not shown"
+        return {}
 
 
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:

@@ -154,17 +154,19 @@ function forest(told, methods) {
 function drawCost() {
   const { methods } = run();
   if (!methods.length) return show("cost", h("p", {}, "No method is finished."));
-  const head = ["Method", "Accuracy, %", "Training, s", "Training tokens", "Answering, s", "Generated tokens"];
+  const chosen = methods.some((m) => m.chooseSeconds || m.chooseTokens);
+  const head = ["Method", "Accuracy, %", chosen && "Choosing, s", chosen && "Tokens of language models", "Training, s",
+    "Training tokens", "Answering, s", "Generated tokens"].filter(Boolean);
   const table = h("div", { class: "scroll" }, h("table", { class: "figures" },
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, methods.map((m) => h("tr", {}, h("th", { scope: "row", "data-method": m.name, color: colour(m) }, m.name),
-      [percent(m.mean), number(m.trainSeconds), number(m.trainTokens), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
+      [percent(m.mean), ...(chosen ? [number(m.chooseSeconds), number(m.chooseTokens)] : []), number(m.trainSeconds), number(m.trainTokens), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
         .map((cell) => h("td", {}, cell)))))));
   show("cost",
     h("div", { class: "pair" }, h("div", {}), h("div", {})), legend(methods),
     h("p", { class: "note" }, "Filled: mean over prompts with its 95 % interval; hollow: the worst prompt."), table);
   const [one, other] = place("cost").querySelectorAll(".pair > div");
-  one.append(scatter(one.clientWidth, methods, (m) => m.trainSeconds, "Seconds of training"));
+  one.append(scatter(one.clientWidth, methods, (m) => m.trainSeconds + m.chooseSeconds, chosen ? "Seconds of choosing and training" : "Seconds of training"));
   other.append(scatter(other.clientWidth, methods, (m) => m.trainTokens, "Tokens of training"));
 }
 
