@@ -86,7 +86,7 @@ function drawGrid() {
 function paint(canvas, method, { rows, columns }) {
   const style = getComputedStyle(document.documentElement), bytes = cells(method);
   const rgb = (name) => style.getPropertyValue(`--${name}`).trim().match(/[0-9a-f]{2}/gi)?.map((c) => parseInt(c, 16)) ?? [255, 255, 255];
-  const colours = { right: rgb("right"), wrong: rgb("wrong"), unparsed: rgb("unparsed"), none: style.getPropertyValue("--none").trim() };
+  const colours = { right: rgb("right"), wrong: rgb("wrong"), unparsed: rgb("unparsed") };
   canvas.width = columns.length;
   canvas.height = rows.length;
   canvas.style.height = `${rows.length * Math.max(4, Math.min(16, 440 / rows.length))}px`;
