@@ -57,9 +57,9 @@ function placeTip() {
   if (tip.hidden) return;
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, box.left + box.width / 2 - width / 2), innerWidth - width - 8);
-  const above = box.top - height - 10;
+  const below = box.bottom + 10;
   tip.style.left = `${left}px`;
-  tip.style.top = `${above > 8 ? above : Math.min(box.bottom + 10, innerHeight - height - 8)}px`;
+  tip.style.top = `${below + height < innerHeight ? below : Math.max(8, box.top - height - 10)}px`;
 }
 const hideTip = () => { anchor = null; placeTip(); };
 addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
