@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+SILENCE = 60.0
+"""Seconds after which a long step says where it is, terminal or not."""
+
 
 class Tick(Protocol):
     """Reports progress: how many more units are done and, where useful, a word on the state."""
 
-    def __call__(self, done: int, note: str = "") -> None: ...  # noqa: D102
+    def __call__(self, done: int, note: str = "", *, earlier: bool = False) -> None:
+        """Count ``done`` units; ``earlier``: a call before this one did them, so they say nothing on the speed."""
 
 
 class Console:
@@ -29,28 +33,55 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Tick]:
-        """Show how far a long step is: a bar in a terminal, a line every fifth of the way elsewhere."""
+        """Show how far a long step is: a bar in a terminal; elsewhere a line every fifth, or every minute."""
         if self.quiet:
-            yield lambda done, note="": None
+            yield lambda done, note="", *, earlier=False: None
         elif sys.stderr.isatty():
             with _bar() as bar:
                 task = bar.add_task(title, total=total, note="")
-                yield lambda done, note="": bar.update(task, advance=done, note=note)
+                so_far = 0
+
+                def tick(done: int, note: str = "", *, earlier: bool = False) -> None:
+                    nonlocal so_far
+                    so_far += done
+                    if earlier:
+                        bar.reset(task, completed=so_far)
+                    else:
+                        bar.update(task, advance=done, note=note)
+
+                yield tick
         else:
             yield self._lines(title, total)
 
     def _lines(self, title: str, total: int) -> Tick:
-        started = time.monotonic()
-        so_far = 0
+        started = last = time.monotonic()
+        so_far = skipped = 0
 
-        def tick(done: int, note: str = "") -> None:
-            nonlocal so_far
+        def tick(done: int, note: str = "", *, earlier: bool = False) -> None:
+            nonlocal so_far, skipped, last
             before, so_far = so_far, so_far + done
-            if so_far * 5 // max(total, 1) > before * 5 // max(total, 1):
-                seconds = time.monotonic() - started
-                self.say(f"{title}: {so_far}/{total} after {seconds:.0f} s{' ' * bool(note)}{note}")
+            if earlier:
+                skipped += done
+                return
+            now = time.monotonic()
+            if so_far * 5 // max(total, 1) == before * 5 // max(total, 1) and now - last < SILENCE:
+                return
+            last = now
+            left = (now - started) / max(so_far - skipped, 1) * (total - so_far)
+            parts = [f"{so_far}/{total} after {clock(now - started)}", f"{clock(left)} left" * (left > 0), note]
+            self.say(f"{title}: {', '.join(filter(None, parts))}")
 
         return tick
+
+
+def clock(seconds: float) -> str:
+    """Return a time as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def _bar():  # type: ignore[no-untyped-def]

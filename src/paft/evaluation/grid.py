@@ -74,7 +74,7 @@ def evaluate(
     with console.progress(f"evaluating {folder.name}", len(prompts) * len(examples)) as tick:
         for prompt, part in zip(prompts, parts, strict=True):
             if _readable(part):
-                tick(len(examples))
+                tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
             for row in answer(model, task, prompt, examples, answers, max_new_tokens):

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,9 +35,7 @@ class Answers:
     left_out: int = 0
 
 
-def encode(
-    files: dict[str, Path], grids: dict[str, Grid], prompts: Sequence[str], examples: Sequence[str]
-) -> Answers:
+def encode(grids: dict[str, Grid], prompts: Sequence[str], examples: Sequence[str]) -> Answers:
     """Encode the answers of each method in one order of prompts and examples."""
     answers = Answers([[] for _ in examples])
     places: list[dict[tuple[str, bool], int]] = [{} for _ in examples]
@@ -47,7 +44,7 @@ def encode(
     known: dict[str, int] = {}
     room = OUTPUT_BUDGET
     for name, grid in grids.items():
-        table = parquet.read_table(files[name], columns=["prediction", "target", "output"])
+        table = parquet.read_table(grid.path, columns=["prediction", "target", "output"])
         predictions, targets, outputs = (table[c].to_pylist() for c in ("prediction", "target", "output"))
         cells = np.full((len(prompts), len(examples)), NOT_ASKED, dtype=np.uint8)
         written: dict[int, int] = {}

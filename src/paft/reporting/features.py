@@ -22,7 +22,7 @@ class Layout:
 
     Attributes:
         words: of the template, a slot being a word.
-        options: whether the options are ``spelled out``, filled in by a ``slot``, or ``not shown``.
+        options: whether the options are ``spelled out``, ``filled in`` by a slot, or ``not shown``.
         options_in: ``system`` or ``user`` text, or None where they are not shown.
         first: which stands first, the ``options`` or the ``question``; None where no options are shown.
         ending: see :func:`paft.layout.ending`.
@@ -59,7 +59,7 @@ def layout(
     named = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
     options = [place for place, name in named.items() if name == "choices" or re.fullmatch("[A-Z]", name)]
     question = [place for place, name in named.items() if (name in fields if fields else place not in options)]
-    how = "slot"
+    how = "filled in"
     if not options and labels:
         found = [re.search(rf"(?<!\w){re.escape(label)}", text, re.IGNORECASE) for label in labels]
         options = [match.start() for match in found if match] if all(found) else []

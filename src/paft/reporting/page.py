@@ -86,7 +86,7 @@ def _head(result: RunResult, several: bool) -> dict[str, Any]:
         "task": result.task,
         "model": result.model,
         "seed": result.config.get("seed", 0),
-        "sentence": sentence(result),
+        "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
         "size": f"{summary.prompts} unseen prompts x {summary.examples} test examples" if summary else "",
         "answers": "likelihood of the options" if result.answers == "likelihood" else "generation",
         "chance": f"{result.chance:.0%}",
@@ -95,9 +95,9 @@ def _head(result: RunResult, several: bool) -> dict[str, Any]:
         "problems": result.problems + unparsed,
         "rows": [cells(method) for method in result.methods],
         "differences": [
-            f"{NAMES.get(d.second, d.second)} {'is above' if d.difference > 0 else 'is below'} "
+            f"{_capital(NAMES.get(d.second, d.second))} {'is above' if d.difference > 0 else 'is below'} "
             f"{NAMES.get(d.first, d.first)} by {abs(d.difference) * 100:.1f} points "
-            f"[{_points(d.interval, d.difference < 0)}], p = {_p(d.p)}: "
+            f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
             f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
             for d in result.differences
         ],
@@ -125,7 +125,11 @@ def _points(interval: Interval, turned: bool) -> str:
 
 
 def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "0.001 or less"
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def run_data(result: RunResult) -> dict[str, Any]:
@@ -133,8 +137,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
     grids = {m.name: m.grid for m in result.methods}
     prompts = list(dict.fromkeys(p for g in grids.values() for p in g.prompt_ids))
     examples = list(dict.fromkeys(e for g in grids.values() for e in g.example_ids))
-    files = {name: result.path / "methods" / name / "predictions.parquet" for name in grids}
-    answers = encode(files, grids, prompts, examples)
+    answers = encode(grids, prompts, examples)
     accuracy = {m.name: _in_order(prompts, m) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
     layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
@@ -209,6 +212,8 @@ def _method(method: MethodResult) -> dict[str, Any]:
         "unparsed": summary.unparsed,
         "trainSeconds": method.train_seconds or 0,
         "trainTokens": method.train_tokens,
+        "chooseSeconds": method.choosing.get("seconds", 0),
+        "chooseTokens": method.choosing.get("tokens_read", 0) + method.choosing.get("tokens_written", 0),
         "evalSeconds": seconds if math.isfinite(seconds) else None,
         "generatedTokens": method.grid.generated_tokens,
         "curve": points,

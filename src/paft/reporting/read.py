@@ -1,7 +1,7 @@
 """What a run directory holds, as figures; what is damaged or missing is named and the rest is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ GRID_COLUMNS = ("prompt_id", "example_id", "correct", "generated_tokens")
 class Grid:
     """A whole ``predictions.parquet``: ``right`` and ``unparsed`` are boolean arrays ``(prompts, examples)``."""
 
+    path: Path
     prompt_ids: tuple[str, ...]
     example_ids: tuple[str, ...]
     right: np.ndarray
@@ -40,6 +41,8 @@ class MethodResult:
     summary: Summary
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
+    choosing: dict[str, float] = field(default_factory=dict)
+    """What a baseline's choice of its prompt cost: ``seconds``, ``tokens_read``, ``tokens_written``."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -154,13 +157,16 @@ def read_run(path: Path) -> RunResult:
             )
             unfinished[name] = "its predictions are damaged"
         else:
-            methods.append(
-                MethodResult(name, summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top), grid, log)
-            )
-    prompts = _prompts(directory.prompts("test"), path, damaged, needed=True)
-    train_prompts = _prompts(directory.prompts("train"), path, damaged, needed=False)
+            summary = summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top)
+            choosing = _choosing(folder / "choice.json", path, damaged)
+            methods.append(MethodResult(name, summary, grid, log, choosing))
+    prompts = _prompts(directory.prompts("test"), path, damaged)
+    train_prompts = _prompts(directory.prompts("train"), path, damaged)
     rows = _rows(directory.examples, path, damaged)
     examples = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
+    _lacking(directory.prompts("test"), path, prompts, [i for m in methods for i in m.grid.prompt_ids], damaged)
+    if examples:
+        _lacking(directory.examples, path, examples, [i for m in methods for i in m.grid.example_ids], damaged)
     return RunResult(path, config, methods, unfinished, damaged, top, chance, prompts, train_prompts, examples)
 
 
@@ -190,7 +196,13 @@ def read_grid(path: Path) -> Grid:
     generated = compute.sum(table["generated_tokens"]).as_py() or 0
     shape = len(names), size
     return Grid(
-        tuple(names), tuple(examples[:size]), right.reshape(shape), unparsed.reshape(shape), seconds, generated
+        path,
+        tuple(names),
+        tuple(examples[:size]),
+        right.reshape(shape),
+        unparsed.reshape(shape),
+        seconds,
+        generated,
     )
 
 
@@ -207,6 +219,17 @@ def _checked(directory: RunDirectory) -> dict[str, Any]:
 def _number(facts: Any, key: str, default: float) -> float:
     value = facts.get(key, default)
     return float(value) if isinstance(value, int | float) else default
+
+
+def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    try:
+        choice = json.loads(path.read_bytes())
+        return {key: float(choice[key]) for key in ("seconds", "tokens_read", "tokens_written")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        damaged[str(path.relative_to(run))] = "damaged; what choosing the prompt cost is not shown"
+        return {}
 
 
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
@@ -255,10 +278,8 @@ def _log(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]
     return rows
 
 
-def _prompts(path: Path, run: Path, damaged: dict[str, str], *, needed: bool) -> dict[str, Prompt]:
+def _prompts(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Prompt]:
     rows = _rows(path, run, damaged)
-    if needed and not rows and str(path.relative_to(run)) not in damaged:
-        damaged[str(path.relative_to(run))] = "missing or empty; prompts are shown by their ids"
     return {
         row["id"]: Prompt(
             row["text"], row.get("system") if isinstance(row.get("system"), str) else None, id=row["id"]
@@ -266,3 +287,11 @@ def _prompts(path: Path, run: Path, damaged: dict[str, str], *, needed: bool) ->
         for row in rows
         if isinstance(row.get("id"), str) and isinstance(row.get("text"), str)
     }
+
+
+def _lacking(path: Path, run: Path, known: Collection[str], asked: Sequence[str], damaged: dict[str, str]) -> None:
+    """Name a file that does not hold everything that the predictions are about."""
+    wanted = set(asked)
+    if lacking := len(wanted - set(known)):
+        reason = f"{lacking} of the {len(wanted)} that were asked are not in it; they are shown by their ids"
+        damaged.setdefault(str(path.relative_to(run)), reason)

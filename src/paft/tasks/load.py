@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest
@@ -12,6 +12,8 @@ from paft.files import read_jsonl
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
+
+T = TypeVar("T")
 
 PlacedRow = tuple[str, int, dict[str, Any]]
 """The place to name in an error, the row's number from 0, and the row."""
@@ -94,7 +96,7 @@ def complete(config: TaskConfig) -> Spec:
     )
 
 
-def subset(examples: list[Example], size: int | None, seed: int) -> list[Example]:
+def subset(examples: list[T], size: int | None, seed: int) -> list[T]:
     """Return at most ``size`` examples, drawn with the seed and kept in their order."""
     if size is None or size >= len(examples):
         return examples

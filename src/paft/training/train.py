@@ -54,7 +54,7 @@ class StepLog(TrainerCallback):
         keep = [row for row in read_log(self.path) if row["step"] <= state.global_step]
         write_jsonl(self.path, keep)
         self.last_time, self.last_step = time.perf_counter(), state.global_step
-        self.tick(state.global_step)
+        self.tick(state.global_step, earlier=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Log the last step too, whatever the interval."""
@@ -79,7 +79,8 @@ class StepLog(TrainerCallback):
         }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        self.tick(len(steps), f"loss {logs['loss']:.3f}")
+        rate = row["examples"] / max(now - self.last_time, 1e-9)
+        self.tick(len(steps), f"loss {logs['loss']:.3f}, {rate:.1f} examples/s")
         self.last_time, self.last_step = now, state.global_step
 
 

@@ -20,7 +20,7 @@ function fill(element, attributes, children) {
     else if (key === "color") element.style.setProperty("--c", value);
     else if (value !== null && value !== false) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -42,21 +42,28 @@ function cells(method) {
 }
 
 const place = (id) => document.querySelector(`#${id} > div`);
-const show = (id, ...children) => place(id).replaceChildren(...children.flat().filter(Boolean));
+const show = (id, ...children) => place(id).replaceChildren(...children.flat(Infinity).filter(Boolean));
 
 const tip = document.getElementById("tip");
-function showTip(text, box) {
+let anchor = null; // what the tip is about; focusing it may scroll, and the tip goes along
+function showTip(text, element) {
+  anchor = element;
   tip.textContent = text.length > 900 ? text.slice(0, 900) + "…" : text;
-  tip.hidden = false;
+  placeTip();
+}
+function placeTip() {
+  const box = anchor?.getBoundingClientRect();
+  tip.hidden = !box || box.bottom < 0 || box.top > innerHeight;
+  if (tip.hidden) return;
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(Math.max(8, box.left + box.width / 2 - width / 2), innerWidth - width - 8);
-  const above = box.top - height - 10;
+  const below = box.bottom + 10;
   tip.style.left = `${left}px`;
-  tip.style.top = `${above > 8 ? above : Math.min(box.bottom + 10, innerHeight - height - 8)}px`;
+  tip.style.top = `${below + height < innerHeight ? below : Math.max(8, box.top - height - 10)}px`;
 }
-const hideTip = () => { tip.hidden = true; };
+const hideTip = () => { anchor = null; placeTip(); };
 addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
-addEventListener("scroll", hideTip, { passive: true });
+addEventListener("scroll", placeTip, { passive: true });
 
 function choice(label, options, chosen, choose) {
   return h("span", { class: "choice", role: "group", "aria-label": label }, options.map(([value, text]) =>

@@ -9,8 +9,10 @@ function ticks(low, high, most) {
   return found;
 }
 
+const SHARES = Array.from({ length: 161 }, (_, k) => k / 160);
+
 function density(values, at, bandwidth) {
-  return values.reduce((sum, v) => sum + Math.exp(-0.5 * ((at - v) / bandwidth) ** 2), 0);
+  return values.reduce((sum, v) => sum + Math.exp(-0.5 * ((at - v) / bandwidth) ** 2), 0) / values.length;
 }
 
 // One row for each method, of every run where there are several: density, marks, mean and its interval.
@@ -26,27 +28,32 @@ function drawDistribution() {
     s("text", { class: "soft", x: x(t), y: bottom + 20, "text-anchor": "middle" }, String(Math.round(100 * t))),
   ]);
   const chance = data.runs[0].chance;
+  for (const row of rows) {
+    row.known = row.m.accuracy.map((a, p) => [a, p]).filter(([a]) => a !== null).sort((one, other) => one[0] - other[0]);
+    row.heights = SHARES.map((at) => density(row.known.map(([a]) => a), at, 0.025));
+  }
+  const highest = Math.max(...rows.flatMap((row) => row.heights)); // one scale: equal areas
   const chart = s("svg", { width, height: bottom + 44, role: "group", "aria-label": "Accuracy of every prompt under each method" },
     axis,
     chance > 0 ? [
       s("line", { class: "chance", x1: x(chance), x2: x(chance), y1: 18, y2: bottom + 4 }),
     ] : [],
-    rows.map((row, i) => distributionRow(row, i * tall, tall, x, several)),
+    rows.map((row, i) => distributionRow(row, i * tall, tall, x, highest)),
     s("text", { class: "soft", x: x(0.5), y: bottom + 38, "text-anchor": "middle" },
       "Accuracy under one prompt, %" + (chance > 0 ? `; dashed: chance, ${Math.round(100 * chance)}` : "")));
   holder.replaceChildren(chart);
 }
 
-function distributionRow({ r, i, m }, top, tall, x, several) {
-  const known = m.accuracy.map((a, p) => [a, p]).filter(([a]) => a !== null).sort((one, other) => one[0] - other[0]);
-  const values = known.map(([a]) => a), base = top + tall - 22;
-  const shares = Array.from({ length: 161 }, (_, k) => k / 160);
-  const heights = shares.map((at) => density(values, at, 0.025));
-  const scale = (tall - 46) / Math.max(...heights);
-  const area = shares.map((at, k) => `${x(at).toFixed(1)},${(base - heights[k] * scale).toFixed(1)}`).join("L");
-  const title = `${several ? `${m.name}, ${r.name}` : m.name}: ${percent(m.mean)} ± ${percent(m.std)}, worst ${percent(m.worst)}`;
+function distributionRow({ r, i, m, known, heights }, top, tall, x, highest) {
+  const base = top + tall - 22, scale = (tall - 46) / highest;
+  const area = SHARES.map((at, k) => `${x(at).toFixed(1)},${(base - heights[k] * scale).toFixed(1)}`).join("L");
+  const title = `${data.runs.length > 1 ? `${m.name}, ${r.name}` : m.name}: ${percent(m.mean)} ± ${percent(m.std)}, worst ${percent(m.worst)}`;
   const marks = s("g", { role: "listbox", "aria-label": `${title}; ${known.length} prompts, arrow keys go through them` });
-  known.forEach(([a, p], rank) => marks.append(mark({ r, i, m }, a, p, x(a), base, rank === 0, x(1) - x(0))));
+  known.forEach(([a, p], rank) => {
+    const same = known.filter(([other]) => other === a); // prompts of one accuracy share a mark's height
+    const share = 14 / same.length, y = base + 4 + share * same.findIndex(([, other]) => other === p);
+    marks.append(mark({ r, i, m }, a, p, { x: x(a), y, height: share }, rank === 0));
+  });
   marks.addEventListener("keydown", walk);
   return s("g", { color: colour(m) },
     s("text", { class: "head", x: x(0), y: top + 14 }, title),
@@ -57,8 +64,8 @@ function distributionRow({ r, i, m }, top, tall, x, several) {
     marks);
 }
 
-function mark({ r, i, m }, accuracy, p, at, base, first, span) {
-  const prompt = r.prompts[p], text = `${percent(accuracy)} % (${m.name})\n${whole(prompt)}`;
+function mark({ r, i, m }, accuracy, p, at, first) {
+  const prompt = r.prompts[p], text = `${percent(accuracy)}% (${m.name})\n${whole(prompt)}`;
   const element = s("g", {
     class: "mark", role: "option", tabindex: first ? 0 : -1, "data-prompt": prompt.id,
     "aria-label": `${percent(accuracy)} percent: ${oneLine(whole(prompt), 300)}`, "aria-selected": "false",
@@ -68,8 +75,8 @@ function mark({ r, i, m }, accuracy, p, at, base, first, span) {
     onblur: () => unpoint(),
     onclick: () => openPrompt(i, p, r.methods.indexOf(m)),
   },
-  s("rect", { x: at - Math.max(3, span / 400), y: base + 1, width: Math.max(6, span / 200), height: 20 }),
-  s("line", { x1: at, x2: at, y1: base + 4, y2: base + 17 }));
+  s("rect", { x: at.x - 3, y: at.y, width: 6, height: at.height }),
+  s("line", { x1: at.x, x2: at.x, y1: at.y, y2: at.y + at.height - 1 }));
   element.choose = () => openPrompt(i, p, r.methods.indexOf(m));
   return element;
 }
@@ -78,7 +85,7 @@ function point(element, prompt, text) {
   for (const other of document.querySelectorAll(".mark")) {
     other.classList.toggle("on", other.dataset.prompt === prompt.id);
   }
-  showTip(text, element.getBoundingClientRect());
+  showTip(text, element);
 }
 
 function unpoint() {
@@ -104,8 +111,8 @@ function drawTraits() {
   const worst = methods.map((m) => {
     const order = m.accuracy.map((a, p) => [a, p]).filter(([a]) => a !== null).sort((a, b) => a[0] - b[0]).slice(0, 3);
     return h("div", { color: colour(m) }, h("h3", { class: "key" }, m.name), h("ol", {}, order.map(([a, p]) =>
-      h("li", {}, h("button", { type: "button", class: "clamp", onclick: () => openPrompt(state.run, p, methods.indexOf(m)) },
-        `${percent(a)} %: ${oneLine(whole(prompts[p]), 170)}`), h("span", { class: "role" }, prompts[p].traits)))));
+      h("li", {}, h("button", { type: "button", onclick: () => openPrompt(state.run, p, methods.indexOf(m)) },
+        `${percent(a)}%: ${oneLine(whole(prompts[p]), 170)}`), h("div", { class: "role" }, prompts[p].traits)))));
   });
   const parts = [h("div", { class: "worst" }, worst), h("h3", {}, "What goes with accuracy")];
   if (told.length) parts.push(legend(methods), forest(told, methods));
@@ -147,24 +154,26 @@ function forest(told, methods) {
 function drawCost() {
   const { methods } = run();
   if (!methods.length) return show("cost", h("p", {}, "No method is finished."));
-  const head = ["Method", "Accuracy, %", "Training, s", "Training tokens", "Answering, s", "Generated tokens"];
+  const chosen = methods.some((m) => m.chooseSeconds || m.chooseTokens);
+  const head = ["Method", "Accuracy, %", chosen && "Choosing, s", chosen && "Tokens of language models", "Training, s",
+    "Training tokens", "Answering, s", "Generated tokens"].filter(Boolean);
   const table = h("div", { class: "scroll" }, h("table", { class: "figures" },
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, methods.map((m) => h("tr", {}, h("th", { scope: "row", "data-method": m.name, color: colour(m) }, m.name),
-      [percent(m.mean), number(m.trainSeconds), number(m.trainTokens), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
+      [percent(m.mean), ...(chosen ? [number(m.chooseSeconds), number(m.chooseTokens)] : []), number(m.trainSeconds), number(m.trainTokens), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
         .map((cell) => h("td", {}, cell)))))));
   show("cost",
     h("div", { class: "pair" }, h("div", {}), h("div", {})), legend(methods),
     h("p", { class: "note" }, "Filled: mean over prompts with its 95 % interval; hollow: the worst prompt."), table);
   const [one, other] = place("cost").querySelectorAll(".pair > div");
-  one.append(scatter(one.clientWidth, methods, (m) => m.trainSeconds, "Seconds of training"));
+  one.append(scatter(one.clientWidth, methods, (m) => m.trainSeconds + m.chooseSeconds, chosen ? "Seconds of choosing and training" : "Seconds of training"));
   other.append(scatter(other.clientWidth, methods, (m) => m.trainTokens, "Tokens of training"));
 }
 
 function scatter(width, methods, cost, title) {
   const height = 250, left = 34, most = Math.max(...methods.map(cost)) * 1.08 || 1;
   const x = (v) => left + 10 + (v / most) * (width - left - 24), y = (v) => 8 + (1 - v) * (height - 56);
-  const spoken = methods.map((m) => `${m.name}: ${percent(m.mean)} % after ${number(cost(m))}`).join("; ");
+  const spoken = methods.map((m) => `${m.name}: ${percent(m.mean)}% after ${number(cost(m))}`).join("; ");
   const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(v));
   return s("svg", { width, height, role: "img", "aria-label": `${title}. ${spoken}` }, s("title", {}, spoken),
     ticks(0, 1, 5).map((t) => [s("line", { class: "axis", x1: left, x2: width - 4, y1: y(t), y2: y(t) }),
@@ -183,7 +192,7 @@ function drawTraining() {
   if (!trained.length) return show("training", h("p", {}, "Nothing was trained in this run."));
   const readout = h("output", { "aria-live": "polite" });
   show("training", legend(trained), h("div", {}), readout,
-    h("p", { class: "note" }, "Loss by step; the thick line is a running mean. Ticks below mark the steps at which the training prompt changed. Point, or focus the chart and use the arrow keys, to read them."));
+    h("p", { class: "note" }, "Loss by step; the thick line is the mean of the steps around. Ticks below mark the steps at which the training prompt changed. Point, or focus the chart and use the arrow keys, to read them."));
   const holder = place("training").children[1];
   holder.append(curves(holder.clientWidth, trained, readout));
 }
@@ -212,7 +221,7 @@ function curves(width, trained, readout) {
     cursor.setAttribute("x1", x(step));
     cursor.setAttribute("x2", x(step));
     cursor.setAttribute("visibility", "visible");
-    readout.replaceChildren(h("strong", {}, `Step ${step}`), trained.map((m) => {
+    readout.replaceChildren(h("strong", {}, `Step ${step}`), ...trained.map((m) => {
       const at = m.curve.find(([a]) => a >= step) ?? m.curve.at(-1);
       const prompt = m.changes.findLast(([a]) => a <= step)?.[1] ?? m.changes[0]?.[1];
       return h("div", { class: "key", color: colour(m) }, `${m.name}: loss ${at[1].toFixed(3)}, prompt: ${oneLine(run().trainPrompts[prompt] ?? prompt ?? "unknown", 160)}`);
@@ -227,8 +236,11 @@ function curves(width, trained, readout) {
   return chart;
 }
 
+// The mean of a window around each step: no lag at the beginning.
 function smooth(curve) {
-  const weight = Math.min(0.9, 1 - 6 / Math.max(curve.length, 7));
-  let mean = curve[0][1];
-  return curve.map(([step, loss]) => [step, (mean = weight * mean + (1 - weight) * loss)]);
+  const half = Math.ceil(curve.length / 50);
+  return curve.map(([step], i) => {
+    const near = curve.slice(Math.max(0, i - half), i + half + 1);
+    return [step, near.reduce((sum, [, loss]) => sum + loss, 0) / near.length];
+  });
 }

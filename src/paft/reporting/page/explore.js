@@ -86,7 +86,7 @@ function drawGrid() {
 function paint(canvas, method, { rows, columns }) {
   const style = getComputedStyle(document.documentElement), bytes = cells(method);
   const rgb = (name) => style.getPropertyValue(`--${name}`).trim().match(/[0-9a-f]{2}/gi)?.map((c) => parseInt(c, 16)) ?? [255, 255, 255];
-  const colours = { right: rgb("right"), wrong: rgb("wrong"), unparsed: rgb("unparsed"), none: style.getPropertyValue("--none").trim() };
+  const colours = { right: rgb("right"), wrong: rgb("wrong"), unparsed: rgb("unparsed") };
   canvas.width = columns.length;
   canvas.height = rows.length;
   canvas.style.height = `${rows.length * Math.max(4, Math.min(16, 440 / rows.length))}px`;
@@ -107,7 +107,7 @@ function watchGrid(canvas, readout, method, { rows, columns }) {
     const p = rows[r], e = columns[c];
     readout.replaceChildren(
       h("div", {}, h("strong", {}, answer(method, p, e)), ` for “${oneLine(exampleText(examples[e]), 160)}” (right: ${examples[e].choices[0]})`),
-      h("div", { class: "role" }, `prompt, ${percent(method.accuracy[p])} %: ${oneLine(whole(prompts[p]), 200)}`));
+      h("div", { class: "role" }, `prompt, ${percent(method.accuracy[p])}%: ${oneLine(whole(prompts[p]), 200)}`));
   };
   const clamp = () => { r = Math.min(Math.max(0, r), rows.length - 1); c = Math.min(Math.max(0, c), columns.length - 1); };
   canvas.addEventListener("mousemove", (event) => {
@@ -155,14 +155,14 @@ function drawDetail() {
   if (!methods.length) return show("detail", h("p", {}, "No method is finished."));
   const prompt = prompts[state.prompt], method = methods[state.method];
   const select = h("select", { id: "pick", onchange: () => { state.prompt = Number(select.value); drawDetail(); fillPrompts(); } },
-    prompts.map((one, p) => h("option", { value: p, selected: p === state.prompt ? "" : null }, `${percent(method.accuracy[p])} % ${oneLine(whole(one), 70)}`)));
+    prompts.map((one, p) => h("option", { value: p, selected: p === state.prompt ? "" : null }, `${percent(method.accuracy[p])}% ${oneLine(whole(one), 70)}`)));
   const kinds = [["failed", "Failed"], ["all", "All"], ["unparsed", "Could not be read"]];
   show("detail",
     h("div", { class: "controls" }, h("label", { class: "grow" }, "Prompt ", select), methodChoice(),
       choice("Which examples", kinds, state.cases, (kind) => { state.cases = kind; drawDetail(); })),
     prompt.system ? [h("div", { class: "role" }, "System text"), template(prompt.system)] : null,
     h("div", { class: "role" }, prompt.system ? "User text" : "Prompt"), template(prompt.text || `prompt ${prompt.id} (its text is not in the run directory)`),
-    h("p", { class: "note" }, [prompt.traits, methods.map((m) => `${m.name} ${percent(m.accuracy[state.prompt])} %`).join(", ")].filter(Boolean).join(". ")),
+    h("p", { class: "note" }, [prompt.traits, methods.map((m) => `${m.name} ${percent(m.accuracy[state.prompt])}%`).join(", ")].filter(Boolean).join(". ")),
     cases(method));
 }
 
@@ -181,7 +181,7 @@ function cases(method) {
   const extend = () => {
     for (const e of found.slice(shown, (shown += 25))) body.append(caseRow(method, e, code(e)));
     more.hidden = shown >= found.length;
-    more.textContent = `Show 25 more of ${found.length - shown}`;
+    more.textContent = `Show ${Math.min(25, found.length - shown)} more of ${found.length}`;
   };
   more.addEventListener("click", extend);
   extend();

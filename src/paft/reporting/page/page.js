@@ -2,6 +2,8 @@
 "use strict";
 
 function drawRun() {
+  const select = document.getElementById("run");
+  if (select) select.value = String(state.run);
   drawPrompts();
   drawTraits();
   drawGrid();

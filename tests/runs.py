@@ -1,0 +1,59 @@
+"""Made-up run directories of which the answers are known."""
+
+import numpy as np
+import pyarrow as pa
+import yaml
+from pyarrow import parquet
+
+from conftest import write_rows
+from paft.evaluation.grid import SCHEMA, SECONDS
+from paft.files import write_text
+
+HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt;b&gt; <img src=x onerror='window.bad = 2'> {thing}"
+LABELS = ["red", "green", "blue"]
+
+
+def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(), trained=("user", "paft")):
+    """Write a run directory: method -> share of right answers of each prompt, the worst prompt first."""
+    config = {
+        "model": {"path": "fake"}, "task": {"name": "colours", "fields": ["thing"], "choices": LABELS},
+        "methods": list(skills), "training": {"epochs": 2, "K": 4}, "seed": seed,
+        "evaluation": {"answers": "generate" if outputs else "likelihood"},
+        "run": {"top": 0.5, "chance": 1 / 3, "digest": "d1g3st", "paft": "0", "versions": {"torch": "1"},
+                "fields": ["thing"], "labels": LABELS, "aliases": {}},
+    }  # fmt: skip
+    write_text(path / "config.yaml", yaml.safe_dump(config))
+    known = [*texts, *(f"prompt number {i} for {{thing}}" for i in range(len(texts), prompts))]
+    write_rows(path / "prompts/test.jsonl", [{"id": f"p{i}", "text": t} for i, t in enumerate(known)])
+    write_rows(path / "prompts/train.jsonl", [{"id": f"t{i}", "text": f"train {i} {{thing}}"} for i in range(5)])
+    write_rows(path / "examples.jsonl", [
+        {"id": str(e), "fields": {"thing": f"{HOSTILE} thing {e}"}, "options": LABELS, "target": LABELS[e % 3]} for e in range(examples)
+    ])  # fmt: skip
+    rng = np.random.default_rng(seed)
+    for name, skill in skills.items():
+        right = rng.random((prompts, examples)) < np.asarray(skill)[:, None]
+        other = rng.integers(1, 3, (prompts, examples))
+        target = np.tile(np.arange(examples) % 3, (prompts, 1))
+        unparsed = outputs & ~right & (other == 2)
+        label = np.array(LABELS, dtype=object)
+        prediction = np.where(unparsed, None, label[np.where(right, target, (target + other) % 3)]).ravel()
+        correct = np.where(unparsed, None, right).ravel()
+        size = prompts * examples
+        table = pa.table({
+            "prompt_id": np.repeat([f"p{i}" for i in range(prompts)], examples), "example_id": np.tile([str(e) for e in range(examples)], prompts),
+            "prediction": pa.array(list(prediction), pa.string()), "target": pa.array(list(label[target].ravel()), pa.string()),
+            "correct": pa.array(list(correct), pa.bool_()), "scores": pa.nulls(size, SCHEMA.field("scores").type),
+            "output": pa.array([f"I say {p} <b>{i}</b>" if outputs else None for i, p in enumerate(prediction)], pa.string()),
+            "generated_tokens": pa.array([4 * outputs] * size, pa.int32()),
+        }, SCHEMA)  # fmt: skip
+        folder = path / "methods" / name
+        folder.mkdir(parents=True)
+        parquet.write_table(table.replace_schema_metadata({SECONDS: "12.5"}), folder / "predictions.parquet")
+        if name in trained:
+            write_rows(folder / "train.jsonl", [
+                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_id": f"t{s // 4 % 5}"} for s in range(1, 31)
+            ])  # fmt: skip
+    return path
+
+
+SKILLS = {"base": [0.2] * 6, "user": [0, 0.3, 0.6, 0.8, 0.9, 1], "paft": [0.5, 0.8, 0.9, 1, 1, 1]}

@@ -1,0 +1,217 @@
+"""The page of a run in a real browser: it asks for nothing, and what it offers works by mouse and by keyboard."""
+
+import time
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from browser import Browser, chromium
+from paft.reporting.page import write_page
+from paft.reporting.read import read_run
+from paft.reporting.report import report_all, write_report
+from runs import HOSTILE, SKILLS, make_run
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    found = Browser(tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = make_run(
+        tmp_path_factory.mktemp("page"), SKILLS, outputs=True, examples=40, texts=[HOSTILE, "zebra {thing}"]
+    )
+    write_report(folder)
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_it_loads_without_an_error_a_request_or_a_sideways_scroll(browser, page, width, dark):
+    browser.open(page, width, dark=dark)
+    assert browser.logged == []
+    assert browser.requests == [page.resolve().as_uri()]
+    assert browser.js("document.documentElement.scrollWidth") <= width
+    assert (
+        browser.js("[...document.querySelectorAll('section > div')].filter((d) => !d.textContent.trim()).length")
+        == 0
+    )
+
+
+def test_hostile_texts_are_shown_as_text(browser, page):
+    browser.open(page)
+    assert browser.js("window.bad") is None
+    assert browser.js("document.querySelectorAll('img').length") == 0
+    assert "</script><script>window.bad = 1" in browser.js("document.getElementById('prompts').textContent")
+    assert "<img src=x" in browser.js("document.getElementById('cases').textContent")
+
+
+def test_a_mark_is_read_by_mouse_and_by_keyboard_and_leads_to_its_answers(browser, page):
+    browser.open(page)
+    browser.mouse(".mark[data-prompt=p1]")
+    assert browser.js("document.getElementById('tip').hidden") is False
+    assert "zebra" in browser.js("document.getElementById('tip').textContent")
+    browser.js("document.querySelectorAll('[role=listbox]')[2].querySelector('[tabindex=\"0\"]').focus()")
+    first = browser.js("document.activeElement.dataset.prompt")
+    browser.key("ArrowRight", 39)
+    second = browser.js("document.activeElement.dataset.prompt")
+    assert first != second
+    text = browser.js(f"data.runs[0].prompts.find((p) => p.id === '{second}').text")
+    assert text in browser.js("document.getElementById('tip').textContent")
+    browser.key("Escape", 27)
+    assert browser.js("document.getElementById('tip').hidden") is True
+    browser.key("Enter", 13)
+    assert text in browser.js("document.querySelector('#detail .prompt').textContent")
+    assert browser.js("document.activeElement.id") == "detail-title"
+
+
+def column(browser, number):
+    rows = browser.js(
+        f"[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[{number}].textContent)"
+    )
+    return [float(v.rstrip("%")) for v in rows]
+
+
+def test_prompts_are_sorted_and_filtered(browser, page):
+    browser.open(page)
+    assert column(browser, 4) == sorted(column(browser, 4)), "worst first under the last method"
+    browser.mouse("#prompt-table th:nth-child(4) button", click=True)
+    assert column(browser, 3) == sorted(column(browser, 3))
+    browser.mouse("#prompt-table th:nth-child(4) button", click=True)
+    assert column(browser, 3) == sorted(column(browser, 3), reverse=True)
+    assert (
+        browser.js("document.querySelector('#prompt-table th:nth-child(4)').getAttribute('aria-sort')")
+        == "descending"
+    )
+    assert len(column(browser, 3)) == 6
+    browser.js("document.getElementById('filter').focus()")
+    browser.type("ZEBRA")
+    assert browser.js("[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.dataset.prompt)") == [
+        "1"
+    ]
+    assert browser.js("document.getElementById('count').textContent") == "1 of 6 prompts"
+
+
+def test_a_prompt_shows_the_examples_it_fails_and_what_was_answered(browser, page):
+    rows = parquet.read_table(page.parent / "methods/user/predictions.parquet").to_pylist()
+    wrong = [r for r in rows if r["prompt_id"] == "p1" and not r["correct"]]
+    browser.open(page)
+    browser.js("state.method = 1; state.prompt = 1; drawDetail()")
+    assert (
+        browser.js("document.querySelector('#cases p').textContent")
+        == f"{len(wrong)} of 40 examples failed (user)."
+    )
+    browser.js(
+        "document.querySelector('#cases > button').hidden || document.querySelector('#cases > button').click()"
+    )
+    shown = browser.js(
+        "[...document.querySelectorAll('#cases tbody tr')].map((r) => [r.cells[1].textContent, r.cells[2].textContent])"
+    )
+    expected = [[r["target"], f"{r['prediction'] or 'could not be read'}wrote: {r['output']}"] for r in wrong]
+    assert shown == expected
+    browser.mouse("#detail .choice[aria-label='Which examples'] button:nth-child(3)", click=True)
+    unread = sum(r["prediction"] is None for r in wrong)
+    assert browser.js("document.querySelector('#cases p').textContent").startswith(
+        f"{unread} of 40 examples unreadable"
+    )
+
+
+def test_the_heat_map_is_walked_by_keys_and_opens_a_prompt(browser, page):
+    browser.open(page)
+    browser.js("document.querySelector('#grid canvas').focus()")
+    browser.key("ArrowDown", 40)
+    browser.key("ArrowRight", 39)
+    row, example = browser.js(
+        "(() => { const o = gridOrder(run().methods[2]); return [o.rows[1], o.columns[1]]; })()"
+    )
+    found = browser.js("document.querySelector('#grid output').textContent")
+    assert browser.js(f"answer(run().methods[2], {row}, {example})") in found
+    assert f"thing {example}" in browser.js(f"exampleText(run().examples[{example}])")
+    browser.key("Enter", 13)
+    assert browser.js("state.prompt") == row
+    pixel = browser.js(
+        "[...document.querySelector('#grid canvas').getContext('2d').getImageData(0, 0, 1, 1).data].slice(0, 3)"
+    )
+    code = browser.js(
+        "(() => { const m = run().methods[2], o = gridOrder(m); return cells(m)[o.rows[0] * 40 + o.columns[0]]; })()"
+    )
+    assert pixel == {0: [207, 227, 241], 255: [36, 41, 47]}.get(code, [213, 94, 0])
+
+
+def test_training_steps_are_read_with_their_prompts(browser, page):
+    browser.open(page)
+    browser.js("document.querySelector('#training svg[tabindex]').focus()")
+    for _ in range(5):
+        browser.key("ArrowRight", 39)
+    read = browser.js("document.querySelector('#training output').textContent")
+    assert read.startswith("Step 5")
+    assert "user: loss 0.400, prompt: train 1 {thing}" in read
+
+
+def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):
+    for seed in range(2):
+        make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)
+    _, _, path = report_all([tmp_path / "run0", tmp_path / "run1"])
+    browser.open(path)
+    assert browser.js("document.querySelectorAll('[role=listbox]').length") == 6
+    first = column(browser, 4)
+    browser.js(
+        "(() => { const s = document.getElementById('run'); s.value = '1'; s.dispatchEvent(new Event('change')); })()"
+    )
+    assert column(browser, 4) != first
+    assert browser.logged == []
+    browser.mouse(".mark[data-prompt=p2]", click=True)
+    assert browser.js("document.getElementById('run').value") == "0", "the mark belongs to the first run"
+
+
+def test_everything_that_can_be_used_has_a_name(browser, page):
+    browser.open(page)
+    browser.send("Accessibility.enable")
+    nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
+    roles = {
+        "button",
+        "combobox",
+        "searchbox",
+        "listbox",
+        "option",
+        "image",
+        "img",
+        "link",
+        "region",
+        "DisclosureTriangle",
+    }
+    used = [n for n in nodes if not n.get("ignored") and n["role"]["value"] in roles]
+    assert {"button", "combobox", "searchbox", "listbox", "link"} <= {n["role"]["value"] for n in used}
+    assert [n["role"]["value"] for n in used if not n.get("name", {}).get("value", "").strip()] == []
+
+
+@pytest.mark.parametrize("skills", [{}, {"base": [0.5] * 6}])
+def test_a_run_with_little_in_it_has_a_page_too(browser, tmp_path, skills):
+    folder = make_run(tmp_path, skills)
+    (folder / "prompts/test.jsonl").unlink()
+    (folder / "examples.jsonl").unlink()
+    write_report(folder)
+    browser.open(folder / "report.html")
+    assert browser.logged == []
+    assert browser.js("document.querySelectorAll('#prompts p, #prompts table').length") > 0
+
+
+def test_fifty_prompts_thousand_examples_six_methods_open_in_two_seconds(browser, tmp_path):
+    names = ["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
+    skills = {name: np.linspace(0.3, 0.9, 50) for name in names}
+    folder = make_run(tmp_path, skills, prompts=50, examples=1000, outputs=True, trained=names[1:])
+    write_page(folder / "report.html", [read_run(folder)])
+    assert (folder / "report.html").stat().st_size < 8e6
+    seconds = browser.open(folder / "report.html")
+    assert browser.logged == []
+    assert browser.js("document.querySelectorAll('.mark').length") == 300
+    started = time.perf_counter()
+    browser.js("openPrompt(0, 20, 3)")
+    assert time.perf_counter() - started < 1
+    assert seconds < 2
