@@ -78,7 +78,8 @@ def test_table_3_reads_no_test_prompt_and_no_test_example(project):
     test_things = {row["thing"] for row in things(6, 100)}
     for config in (project / "out").rglob("config.yaml"):
         text = config.read_text()
-        assert "prompts/test.jsonl" in text
+        assert "prompts/validation/test.jsonl" in text
+        assert str(project / "prompts/test.jsonl") not in text
         assert str(project / "test.jsonl") not in text
     for file in (project / "out").rglob("*.jsonl"):
         assert not any(json.dumps(thing) in file.read_text() for thing in test_things), file

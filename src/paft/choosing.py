@@ -21,7 +21,7 @@ BASELINES = ("top-accuracy", "batprompt", "zopo")
 def check_baselines(methods: Sequence[str], settings: BaselinesConfig, console: Console) -> None:
     """Refuse, before anything runs, a baseline that lacks what it needs."""
     if "batprompt" in methods:
-        if settings.batprompt is None:
+        if settings.batprompt.llm is None:
             raise UserError(
                 "config key baselines.batprompt.llm is missing: the method batprompt has a language model rewrite "
                 "the prompt; set {model: NAME, base_url: URL, key: VARIABLE}, or the path of a model alone"
@@ -78,7 +78,7 @@ def chosen(
             from paft.baselines.batprompt import BATprompt, Settings
             from paft.engine.embed import SentenceEncoder
 
-            assert settings.batprompt is not None
+            assert settings.batprompt.llm is not None
             [client] = language_models([settings.batprompt.llm], console).values()
             most = settings.batprompt.max_tokens
             asker = Asker(client, folder / "answers.jsonl", max_tokens=most, seed=seed)

@@ -221,7 +221,7 @@ class ZopoConfig(Section):
 class BATpromptConfig(Section):
     """The method ``batprompt``; the numbers are its paper's."""
 
-    llm: LlmConfig
+    llm: LlmConfig | None = None
     """The language model that disturbs inputs and rewrites the prompt."""
     encoder: str = "embedded/all-minilm-l6-v2"
     """The sentence encoder that tells whether a disturbed input still means the same."""
@@ -243,7 +243,7 @@ class BaselinesConfig(Section):
 
     top_accuracy: TopAccuracyConfig = TopAccuracyConfig()
     zopo: ZopoConfig = ZopoConfig()
-    batprompt: BATpromptConfig | None = None
+    batprompt: BATpromptConfig = BATpromptConfig()
 
 
 class EvaluationConfig(Section):

@@ -194,9 +194,8 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
     zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
     asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []
-    if batprompt:
-        batprompt.encoder = _model_path(batprompt.encoder, absolute)
-        asked = [*asked, batprompt.llm]
+    batprompt.encoder = _model_path(batprompt.encoder, absolute)
+    asked = [*asked, batprompt.llm] if batprompt.llm else asked
     for llm in asked:
         llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
     return config

@@ -5,6 +5,7 @@ one whose worker died is simply started anew.
 """
 
 import json
+import socket
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,8 +46,9 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         if address == "local":
             ray.init(include_dashboard=False, log_to_driver=False)
         else:
+            _knock(address)
             ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
         raise UserError(f"--ray {address}: no cluster answers there: {reason}") from None
     try:
@@ -69,6 +71,13 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         return failed
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def do_cell(cell: Cell, output: Path, console: Console) -> str | None:

@@ -137,7 +137,7 @@ def _training(shown: View, done: Sequence[tuple[Cell, RunResult]]) -> None:
             if method.train_seconds is None:
                 continue
             hours = paper.TABLE_6.get((method.name, paper.data_set(cell.task)))
-            choosing = _choice(run.path, method.name).get("seconds")
+            choosing = method.choosing.get("seconds")
             row = _row(cell.task, cell.seed, method) | {"choosing_seconds": choosing, "paper_hours": hours}
             shown.rows.append(row)
             shown.text.append(
@@ -287,11 +287,6 @@ def _over_seeds(shown: View) -> None:
                 f"{task}, {method}: {statistics.mean(means):.1f} ± {statistics.stdev(means):.1f} "
                 f"over {len(means)} seeds"
             )
-
-
-def _choice(run: Path, method: str) -> dict[str, Any]:
-    file = run / "methods" / method / "choice.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 _ACCURACY = ("Task", "Seed", "Method", "Mean", "Std", "Top", "Worst", "Unparsed", "Disagree", "Paper")
