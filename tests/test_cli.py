@@ -40,6 +40,7 @@ def test_a_run_prints_its_table_and_a_second_one_goes_on(project):
     assert first.returncode == 0, first.stderr
     assert "paft" in first.stdout
     assert "runs/config/report.md" in first.stdout
+    assert "runs/config/report.html" in first.stdout
     assert "starting" in first.stderr
     second = paft("run", "config.yaml", "methods=[base,paft]", "--quiet", cwd=project)
     assert (second.returncode, second.stderr) == (0, "")

@@ -26,7 +26,7 @@ def report(folder):
 
 def test_one_command_leaves_the_run_directory_of_the_contract(project):
     folder = start(project)
-    for name in ("config.yaml", "report.json", "report.md", "figures/accuracy.svg", "figures/accuracy.png",
+    for name in ("config.yaml", "examples.jsonl", "report.html", "report.json", "report.md", "figures/accuracy.svg", "figures/accuracy.png",
                  "prompts/train.jsonl", "prompts/test.jsonl", "prompts/screened.jsonl"):  # fmt: skip
         assert (folder / name).stat().st_size >= 0, name
     assert not (folder / "methods/paft/checkpoints").exists()

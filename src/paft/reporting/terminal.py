@@ -20,9 +20,8 @@ def show(result: RunResult) -> None:
         table.add_row(*cells(method))
     console.print(table)
     console.print(sentence(result), markup=False, highlight=False)
-    console.print(
-        f"Report: {result.path}/report.html, report.md, report.json, figures/", markup=False, highlight=False
-    )
+    console.print(f"Page: {result.path}/report.html", markup=False, highlight=False)
+    console.print(f"Report: {result.path}/report.md, report.json, figures/", markup=False, highlight=False)
     for problem in result.problems:
         console.print(problem, markup=False, highlight=False)
     for method in result.methods:
