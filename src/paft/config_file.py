@@ -20,6 +20,7 @@ from paft.config import (
     OptionColumns,
     PromptsConfig,
     ScreenConfig,
+    ServedModel,
     TaskConfig,
     UserPrompt,
 )
@@ -97,25 +98,32 @@ ACCEPTED = {
 }
 """What keys that take several forms take, for error messages."""
 
-_FORMS = ("str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt")
+_FORMS = {"str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt"}
+_FORMS |= {"local", "served"}
 """How pydantic marks in a location which of several forms it tried."""
 
 
 def _first_problem(error: ValidationError) -> str:
     """Return one line for the deepest problem: it belongs to the form that fits best."""
     problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
-    location = [
-        str(part) for part in problem["loc"] if part not in _FORMS and not str(part).startswith("function")
-    ]
+    *path, last = (str(part) for part in problem["loc"])
+    location = [part for part in path if not _is_form(part)]
+    if problem["type"] in ("extra_forbidden", "missing") or not _is_form(last):
+        location.append(last)  # a user's own key may have the name of a form
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        return f"config key {key} is unknown{nearest(location[-1], _keys_beside(location))}"
+        beside = _keys_beside(location, served=problem["loc"][:2] == ("model", "served"))
+        return f"config key {key} is unknown{nearest(last, beside)}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
     for form in (key, ".".join(location[:-1])):
         if form in ACCEPTED and "type" in problem["type"]:
             return f"config key {form} takes {ACCEPTED[form]}; found {problem['input']!r}"
     return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
+
+
+def _is_form(part: str) -> bool:
+    return part in _FORMS or part.startswith("function")
 
 
 def _of_best_form(problems: list[Any]) -> list[Any]:
@@ -126,11 +134,11 @@ def _of_best_form(problems: list[Any]) -> list[Any]:
     return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
 
 
-def _keys_beside(location: list[str]) -> list[str]:
+def _keys_beside(location: list[str], *, served: bool) -> list[str]:
     """Return the keys that the section holding ``location`` knows."""
     sections: dict[str, type[BaseModel]] = {
         "": Config,
-        "model": ModelConfig,
+        "model": ServedModel if served else ModelConfig,
         "task": TaskConfig,
         "task.train": HubSource,
         "task.test": HubSource,
@@ -166,10 +174,11 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
         if isinstance(source, HubSource) and source.hub.startswith((".", "~", "/")):
             source.hub = absolute(source.hub)
     prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
-    model.adapter = absolute(model.adapter)
-    if model.chat_template not in ("auto", "none"):
-        model.chat_template = absolute(model.chat_template)
-    model.path = _model_path(model.path, absolute)
+    if isinstance(model, ModelConfig):
+        model.adapter = absolute(model.adapter)
+        if model.chat_template not in ("auto", "none"):
+            model.chat_template = absolute(model.chat_template)
+        model.path = _model_path(model.path, absolute)
     if isinstance(prompts.train, GenerateSource):
         for llm in prompts.train.generate.models:
             llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)

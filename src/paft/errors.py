@@ -7,6 +7,10 @@ class UserError(Exception):
     """A mistake the user can mend. The command line prints it as one line and exits with 2."""
 
 
+class WorkError(Exception):
+    """Work that failed for a reason outside, such as a server that is down. One line, and exit code 1."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the list of known names."""
     from rapidfuzz import process

@@ -54,6 +54,37 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Add a line that is on the disk when this returns; a torn line before it gives way."""
+    line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    with path.open("ab+") as log:
+        if log.seek(0, os.SEEK_END) and log.seek(-1, os.SEEK_END) is not None and log.read(1) != b"\n":
+            log.seek(0)
+            log.truncate(log.read().rfind(b"\n") + 1)
+        log.write(line)
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_appended(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield ``(line number, object)`` of what :func:`append_jsonl` wrote; a torn last line never came whole.
+
+    Raises:
+        UserError: another line is no object.
+    """
+    if not path.is_file():
+        return
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: not a JSON object; mend or remove the line")
+        yield number, row
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all or nothing."""
     with replacing(path) as temporary:

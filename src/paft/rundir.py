@@ -13,9 +13,12 @@ from typing import Any
 import yaml
 
 from paft import __version__
-from paft.config import Config
+from paft.config import Config, ModelConfig
 from paft.errors import UserError
 from paft.files import write_text
+
+PACE = {"model.key", "model.parallel", "model.retries", "model.timeout"}
+"""Keys on how a served model is reached; a run may go on under others, the answers are the same."""
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
 
@@ -128,9 +131,10 @@ def _inputs(config: Config) -> dict[str, str]:
         "prompts.test": config.prompts.test,
     }
     files = {key: Path(value) for key, value in sources.items() if isinstance(value, str)}
-    files["model.chat_template"] = Path(config.model.chat_template)
-    if config.model.adapter:
-        files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
+    if isinstance(config.model, ModelConfig):
+        files["model.chat_template"] = Path(config.model.chat_template)
+        if config.model.adapter:
+            files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
     return {k: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for k, f in files.items() if f.is_file()}
 
 
@@ -139,7 +143,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     missing = "not set"
     return [
         f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
-        for key in sorted(one.keys() | other.keys())
+        for key in sorted((one.keys() | other.keys()) - PACE)
         if one.get(key, missing) != other.get(key, missing)
     ]
 

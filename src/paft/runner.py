@@ -1,14 +1,16 @@
 """``paft run`` and ``paft evaluate``: the paper's two stages and the comparison, on one page."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from paft.config import Config, GenerateSource, PromptsConfig, TrainingConfig
+from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.prompts.template import render
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
 from paft.types import Prompt
@@ -23,6 +25,11 @@ def run(config: Config, output: Path, console: Console) -> None:
         raise UserError("paft runs in one process so far; start it without accelerate launch or torchrun")
     if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
+    if isinstance(config.model, ServedModel) and config.methods != ["base"]:
+        raise UserError(
+            "config key methods: a model behind an endpoint cannot be fine-tuned; "
+            "use paft evaluate, or methods=[base]"
+        )
     task, train_examples, test_examples = load_task(config.task)
     examples = train_examples + test_examples
     train_examples = subset(train_examples, config.training.examples, config.seed)
@@ -36,17 +43,20 @@ def run(config: Config, output: Path, console: Console) -> None:
             directory.claim(config, facts)
             sources = _generated(config, output / "prompts" / "generated", console)
         prompts = prepare_prompts(sources, task, examples, list(config.methods), config.seed)
-        engine: Any = None
+        model: Any = None
 
         def ready() -> Any:
-            nonlocal engine, train_examples
-            if engine is None:
-                engine = _engine(config, console)
-                train_examples = _fitting(config, engine, task, prompts, train_examples, console)
-            return engine
+            nonlocal model, train_examples
+            if model is None:
+                model = _served(config, directory) or _engine(config, console)
+                train_examples = _fitting(config, model, task, prompts, train_examples, console)
+            return model
 
         if not (output / "config.yaml").is_file():
             ready()  # a model that is not there, or examples too long: nothing is written
+            if isinstance(config.model, ServedModel):
+                first = test_examples[0]
+                model.check(render(prompts.test[0], task, first), task.answers(first), **_asking(config))
         resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
         for method in config.methods:
@@ -83,12 +93,24 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
     return config.prompts.model_copy(update={"train": str(folder / "train.jsonl"), "test": test})
 
 
+def _served(config: Config, directory: RunDirectory) -> Any:
+    """Return the model behind the config's endpoint, None where the model is to run in this process."""
+    if not isinstance(config.model, ServedModel):
+        return None
+    from paft.llm.client import Endpoint
+    from paft.llm.served import Served
+
+    journal = directory.method("base") / "predictions" / "answers.jsonl"
+    return Served(Endpoint.of(config.model.path, config.model), journal)
+
+
 def _engine(config: Config, console: Console) -> Any:
     console.say(f"loading {config.model.path}")
     from paft.engine.chat import ChatFormat
     from paft.engine.engine import Engine
     from paft.engine.load import load_model
 
+    assert isinstance(config.model, ModelConfig)
     model, tokenizer = load_model(config.model, console.say, merge=config.methods != ["base"])
     chat = ChatFormat(tokenizer, config.model.chat_template)
     return Engine(model, chat, config.evaluation.batch_tokens, console.say)
@@ -173,8 +195,13 @@ def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 
+def _asking(config: Config) -> dict[str, Any]:
+    """Return how the model is asked."""
+    return config.evaluation.model_dump(include={"answers", "max_new_tokens"})
+
+
 def _evaluate(
-    engine: Any,
+    model: Any,
     adapter: Path | None,
     task: Any,
     prompts: list[Prompt],
@@ -183,19 +210,22 @@ def _evaluate(
     config: Config,
     console: Console,
 ) -> None:
-    from paft.engine.load import with_adapter
     from paft.evaluation.grid import evaluate as fill_grid
 
-    settings = config.evaluation
+    served = isinstance(config.model, ServedModel)
+    if served:
+        questions = (render(prompt, task, example) for prompt in prompts for example in examples)
+        console.say(model.estimate(questions, **_asking(config)))
     folder.mkdir(parents=True, exist_ok=True)
-    with with_adapter(engine, adapter):
-        fill_grid(
-            engine,
-            task,
-            prompts,
-            examples,
-            folder,
-            answers=settings.answers,
-            max_new_tokens=settings.max_new_tokens,
-            console=console,
-        )
+    with _wearing(model, adapter):
+        fill_grid(model, task, prompts, examples, folder, **_asking(config), console=console)
+    if served:
+        console.say(model.used())
+
+
+def _wearing(model: Any, adapter: Path | None) -> AbstractContextManager[None]:
+    if adapter is None:
+        return nullcontext()
+    from paft.engine.load import with_adapter
+
+    return with_adapter(model, adapter)

@@ -5,9 +5,7 @@ screened out and the costs are functions of that file. So a stop loses no paid a
 for what is missing.
 """
 
-import json
 import math
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from pathlib import Path
 from paft.config import Generation, LlmConfig, ScreenConfig
 from paft.console import Console, Tick
 from paft.errors import UserError
+from paft.files import append_jsonl, read_appended
 from paft.llm.client import Client, ModelError
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
@@ -244,7 +243,7 @@ class Ensemble:
             seconds,
         )
         with self._writing:
-            _append(self.file, answer)
+            append_jsonl(self.file, asdict(answer))
             self._answers[request.key] = answer
             self._failed[request.model] = 0
             tick(1, request.model)
@@ -272,42 +271,16 @@ def clients(models: Sequence[LlmConfig], local: Mapping[str, Client]) -> dict[st
     for model in models:
         if model.model in found:
             raise UserError(f"config key prompts.train.generate.models: {model.model!r} is listed twice")
-        found[model.model] = (
-            local[model.model]
-            if model.base_url is None
-            else Endpoint(
-                model.model,
-                model.base_url,
-                model.key,
-                parallel=model.parallel,
-                retries=model.retries,
-                timeout=model.timeout,
-                request=model.request,
-            )
-        )
+        found[model.model] = local[model.model] if model.base_url is None else Endpoint.of(model.model, model)
     return found
 
 
 def read_answers(file: Path) -> list[Answer]:
-    """Return the answers of a file; a torn last line is an answer that never came whole."""
-    if not file.is_file():
-        return []
+    """Return the answers of a file."""
     answers = []
-    *lines, _torn = file.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, row in read_appended(file):
         try:
-            answers.append(Answer(**json.loads(line)))
-        except (ValueError, TypeError):
+            answers.append(Answer(**row))
+        except TypeError:
             raise UserError(f"{file}:{number}: not an answer; mend or remove the line") from None
     return answers
-
-
-def _append(file: Path, answer: Answer) -> None:
-    """Add a line that is on the disk when this returns; a torn line before it gives way."""
-    line = json.dumps(asdict(answer), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-    with file.open("ab+") as log:
-        log.seek(0)
-        log.truncate(log.read().rfind(b"\n") + 1)
-        log.write(line)
-        log.flush()
-        os.fsync(log.fileno())
