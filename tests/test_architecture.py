@@ -11,7 +11,7 @@ LEVELS = {
     "types": 0, "errors": 0, "config": 0, "config_file": 0, "files": 0, "console": 0, "rundir": 0, "training_arguments": 0,
     "tasks": 1, "prompts": 1, "llm": 1, "schedule": 1,
     "engine": 2, "training": 3, "evaluation": 3, "baselines": 4, "experiments": 5,
-    "reporting": 4, "stage1": 6, "runner": 7, "cli_prompts": 7, "cli": 8,
+    "reporting": 4, "doctor": 4, "stage1": 6, "runner": 7, "cli_prompts": 7, "cli": 8,
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -92,6 +92,20 @@ def report(
     print(compare([write_report(path) for path in runs]))
 
 
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Check what it needs too.")] = None,
+) -> None:
+    """Say what this machine has, what paft will choose on it, and what is missing; exit code 1 on a problem."""
+    from paft.doctor import examine
+
+    states = []
+    for finding in examine(config):
+        print(finding)
+        states.append(finding.state)
+    raise typer.Exit(int("problem" in states))
+
+
 def _prepared(
     config: Path, overrides: list[str] | None, output: Path | None, quiet: bool
 ) -> "tuple[Config, Path, Console]":

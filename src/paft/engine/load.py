@@ -83,7 +83,7 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
 def locate(path: str, say: Say = print) -> str:
     """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
     if path.startswith("embedded/"):
-        return str(_converted(_embedded_file(path), say))
+        return str(_converted(embedded_file(path), say))
     if path.endswith(".gguf"):
         file = Path(path)
         if not file.is_file():
@@ -110,7 +110,12 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def _embedded_file(path: str) -> Path:
+def embedded_file(path: str) -> Path:
+    """Return the GGUF file of an embedded model.
+
+    Raises:
+        UserError: there is no such model, or its package is not installed.
+    """
     if path not in EMBEDDED:
         raise UserError(f"config key model.path: no embedded model {path!r}{nearest(path, EMBEDDED)}")
     package, file = EMBEDDED[path]
@@ -129,9 +134,7 @@ def _converted(file: Path, say: Say) -> Path:
     A model read from GGUF cannot be saved again as it is, and unpacking it takes half a minute, so the unpacked
     copy is kept in the user's cache.
     """
-    status = file.stat()
-    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
-    folder = cache_folder() / f"{file.stem}-{key}"
+    folder = converted_folder(file)
     if (folder / "complete.json").is_file():
         return folder
     say(f"unpacking {file.name} into {folder} (once, about half a minute)")
@@ -153,6 +156,13 @@ def _converted(file: Path, say: Say) -> Path:
     except OSError:  # another process was first, and its copy is as good
         shutil.rmtree(temporary)
     return folder
+
+
+def converted_folder(file: Path) -> Path:
+    """Return where the unpacked copy of a .gguf file is, or will be."""
+    status = file.stat()
+    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
+    return cache_folder() / f"{file.stem}-{key}"
 
 
 def cache_folder() -> Path:

@@ -154,6 +154,21 @@ class Endpoint:
         except (OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             raise self._failure(error) from None
 
+    def models(self) -> list[str] | None:
+        """Return the names that the endpoint lists; None where it has no such list.
+
+        Raises:
+            ModelError: nobody is there, or the key is refused.
+        """
+        from openai import OpenAIError
+
+        try:
+            return [str(model.id) for model in self._client.models.list().data]
+        except (OpenAIError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            if getattr(error, "status_code", None) in (404, 405, 501) or not isinstance(error, OpenAIError):
+                return None
+            raise self._failure(error) from None
+
     def _send(self, conversation: Conversation, parameters: dict[str, Any]) -> Any:
         system = [{"role": "system", "content": conversation.system}] if conversation.system else []
         return self._client.chat.completions.create(
