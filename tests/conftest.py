@@ -61,7 +61,10 @@ def real_server(embedded, tmp_path_factory):
     command = Path(sys.executable).with_name("transformers")
     log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
     process = subprocess.Popen(
-        [command, "serve", folder, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, cwd=ROOT
+        [command, "serve", folder, "--port", str(port), "--device", "cpu", "--dtype", "float32"],
+        stdout=log,
+        stderr=log,
+        cwd=ROOT,
     )
     url = f"http://127.0.0.1:{port}"
     try:

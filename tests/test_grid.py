@@ -10,7 +10,7 @@ from paft.console import Console
 from paft.evaluation.grid import evaluate, seconds_of
 from paft.evaluation.metrics import summarise
 from paft.llm.fake import FakeModel
-from paft.reporting.read import correctness
+from paft.reporting.read import read_grid
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -45,10 +45,10 @@ def test_an_answer_that_cannot_be_read_is_null_and_not_wrong(tmp_path):
     rows = fill(FakeModel(lambda c: "perhaps" if "two" in c.user else right(c)), tmp_path, answers="generate")
     unread = [r for r in rows if r["prompt_id"] == PROMPTS[1].id]
     assert all(r["correct"] is None and r["prediction"] is None and r["output"] == "perhaps" for r in unread)
-    correct, ids, unparsed = correctness(tmp_path / "predictions.parquet")
-    assert unparsed == 6
-    assert ids == [p.id for p in PROMPTS]
-    assert correct.mean(axis=1).tolist() == [1, 0, 1]
+    grid = read_grid(tmp_path / "predictions.parquet")
+    assert grid.unparsed.sum(axis=1).tolist() == [0, 6, 0]
+    assert list(grid.prompt_ids) == [p.id for p in PROMPTS]
+    assert grid.right.mean(axis=1).tolist() == [1, 0, 1]
 
 
 def test_a_letter_task_is_answered_by_letter(tmp_path):

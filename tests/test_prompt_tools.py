@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
 from paft.errors import UserError
+from paft.layout import ending
 from paft.prompts.importing import import_prompts
 from paft.prompts.parse import clean
 from paft.prompts.rules import RULES, check_rules, defect
 from paft.prompts.screen import screen
-from paft.prompts.similarity import clusters, diversity, ending, similarities
+from paft.prompts.similarity import clusters, diversity, similarities
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from test_endpoint import paft

@@ -314,11 +314,11 @@ def test_the_same_question_is_asked_once(project, serve):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"path": "m", "base_url": "localhost:8000"}, "model.base_url is no URL: 'localhost:8000'; write it like http"),
-        ({"path": "m", "base_url": "http://me:secret@host/v1"}, "model.base_url takes a plain URL"),
-        ({"path": "m", "base_url": "http://host/v1?key=secret"}, "model.base_url takes a plain URL"),
-        ({"path": "m", "base_url": "http://host:99999/v1"}, "model.base_url is no URL"),
-        ({"path": "m", "base_url": "http://h/v1", "key": "sk-secret"}, "model.key takes the name of the environment"),
+        ({"path": "m", "base_url": "localhost:8000"}, "base_url of a language model is no URL: 'localhost:8000'; write it like http"),
+        ({"path": "m", "base_url": "http://me:secret@host/v1"}, "base_url of a language model takes a plain URL"),
+        ({"path": "m", "base_url": "http://host/v1?key=secret"}, "base_url of a language model takes a plain URL"),
+        ({"path": "m", "base_url": "http://host:99999/v1"}, "base_url of a language model is no URL"),
+        ({"path": "m", "base_url": "http://h/v1", "key": "sk-secret"}, "'key' of a language model takes the name of the environment"),
         ({"path": "m", "base_url": "http://h/v1", "adapter": "a"}, "model.adapter: a model behind an endpoint is asked"),
         ({"path": "m", "base_url": "http://h/v1", "paralel": 3}, "model.paralel is unknown; did you mean 'parallel'?"),
         ({"path": "m", "base_url": "http://h/v1", "parallel": 0}, "model.parallel: Input should be"),
@@ -414,3 +414,21 @@ def test_likelihoods_that_cannot_be_known_are_refused_with_the_setting_to_take(p
     with pytest.raises(UserError, match=r"set evaluation\.answers=generate"):
         evaluate(served(project, serve(reply_), *overrides), project / "run", QUIET)
     assert not (project / "run").exists()
+
+
+@pytest.mark.embedded
+def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedded, real_server):
+    """``transformers serve`` and the engine, both in float32: the same texts, the same count of tokens."""
+    url, folder = real_server
+    write_rows(project / "test.jsonl", things(3, 100))
+    generate = ["evaluation.answers=generate", "evaluation.max_new_tokens=12"]
+    here = load_config(project / "config.yaml", [f"model.path={embedded}", *generate])
+    evaluate(here, project / "here", QUIET)
+    path = project / "served.yaml"
+    text = (project / "config.yaml").read_text().split("\n", 1)[1]
+    path.write_text(f"model: {json.dumps({'path': folder, 'base_url': url, 'parallel': 2})}\n{text}")
+    evaluate(load_config(path, generate), project / "there", QUIET)
+    assert rows(project / "there") == rows(project / "here")
+    likelihood = load_config(path, ["task.answer=letter", "evaluation.answers=likelihood"])
+    with pytest.raises(UserError, match=r"logprobs.*set evaluation\.answers=generate"):
+        evaluate(likelihood, project / "other", QUIET)

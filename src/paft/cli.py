@@ -85,11 +85,30 @@ def demo(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or several run directories.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.html",
+            help="The page; by default RUN/report.html, of several runs comparison.html beside the first.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the report of each run anew and show the methods of all of them side by side."""
-    from paft.reporting.report import compare, write_report
+    """Write the report of each run anew and show the methods of all of them side by side, here and as a page.
 
-    print(compare([write_report(path) for path in runs]))
+    What is unfinished or damaged is named and the rest is shown; a RUN that is no run directory makes exit code 2,
+    among others that are exit code 1.
+    """
+    from paft.reporting.report import compare, report_all
+
+    results, refused, page = report_all(runs, output)
+    print(compare(results))
+    for line in [*refused, *(f"{r.path}: {line}" for r in results for line in r.problems)]:
+        print(f"paft: {line}", file=sys.stderr)
+    print(f"Page: {page}")
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()

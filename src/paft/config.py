@@ -1,7 +1,7 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,7 +18,7 @@ from pydantic import (
 from paft.errors import UserError
 from paft.training_arguments import check_training_arguments
 
-Method = Literal["base", "user", "paft"]
+Method = Literal["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
 
 
 class Section(BaseModel):
@@ -29,9 +29,6 @@ class Section(BaseModel):
 
 class EndpointSection(Section):
     """How a model behind an OpenAI-compatible endpoint is reached."""
-
-    place: ClassVar[str]
-    """Where the section stands in the config, for error messages."""
 
     base_url: str | None = None
     """Such as ``http://localhost:8000/v1``."""
@@ -50,8 +47,8 @@ class EndpointSection(Section):
     def _key_is_a_name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
             raise UserError(  # without repeating it: it may be the key
-                f"config key {cls.place}.key takes the name of the environment variable that holds the key, "
-                "not the key itself"
+                "the config key 'key' of a language model takes the name of the environment variable that holds "
+                "the key, not the key itself"
             )
         return name
 
@@ -60,18 +57,18 @@ class EndpointSection(Section):
     def _url_holds_no_secret(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        key = f"config key {cls.place}.base_url"
+        key = "config key base_url of a language model"
         try:
             parts = urlsplit(url)
             port_is_one = parts.port is None or parts.port > 0
         except ValueError:
-            raise UserError(f"{key} is no URL; write it like http://localhost:8000/v1") from None
+            raise UserError(f"the {key} is no URL; write it like http://localhost:8000/v1") from None
         if parts.username is not None or parts.query or parts.fragment:
             raise UserError(  # without repeating it
-                f"{key} takes a plain URL, without user, password or query; name the variable of the key in 'key'"
+                f"the {key} takes a plain URL, without password or query; name the key's variable in 'key'"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
-            raise UserError(f"{key} is no URL: {url!r}; write it like http://localhost:8000/v1")
+            raise UserError(f"the {key} is no URL: {url!r}; write it like http://localhost:8000/v1")
         return url
 
 
@@ -89,8 +86,6 @@ class ModelConfig(Section):
 
 class ServedModel(EndpointSection):
     """A model that is measured where it is served; it cannot be fine-tuned."""
-
-    place = "model"
 
     path: str
     """Its name at the endpoint."""
@@ -165,8 +160,6 @@ class BankSource(Section):
 
 class LlmConfig(EndpointSection):
     """A language model that is asked for prompts: behind an endpoint, or in this process."""
-
-    place = "prompts.train.generate.models"
 
     model: str
     """Its name at the endpoint; without ``base_url`` what ``model.path`` takes."""
@@ -265,6 +258,53 @@ class TrainingConfig(BaseModel):
         return self
 
 
+class TopAccuracyConfig(Section):
+    """The method ``top-accuracy``."""
+
+    examples: Annotated[int, Field(ge=1)] = 100
+    """Training examples that each training prompt is tried on; the paper does not say how many."""
+
+
+class ZopoConfig(Section):
+    """The method ``zopo``; the numbers are its paper's."""
+
+    budget: Annotated[int, Field(ge=1)] = 165
+    """Prompts tried, ``initial`` of them drawn at random before the search."""
+    initial: Annotated[int, Field(ge=1)] = 40
+    examples: Annotated[int, Field(ge=1)] = 20
+    """Training examples that each is tried on."""
+    embeddings: str = "model"
+    """``model`` for the base model's last hidden state, else a sentence encoder (folder, hub id or embedded)."""
+
+
+class BATpromptConfig(Section):
+    """The method ``batprompt``; the numbers are its paper's."""
+
+    llm: LlmConfig
+    """The language model that disturbs inputs and rewrites the prompt."""
+    encoder: str = "embedded/all-minilm-l6-v2"
+    """The sentence encoder that tells whether a disturbed input still means the same."""
+    pairs: Annotated[int, Field(ge=1)] = 5
+    """Disturbed inputs of each kind that the language model is shown."""
+    examples: Annotated[int, Field(ge=1)] = 20
+    """Training examples, each disturbed in nine ways, that a prompt is scored on."""
+    attacks: Annotated[int, Field(ge=1)] = 3
+    variants: Annotated[int, Field(ge=1)] = 5
+    rounds: Annotated[int, Field(ge=1)] = 5
+    rewrites: Annotated[int, Field(ge=1)] = 5
+    keep: Annotated[int, Field(ge=1)] = 5
+    max_tokens: Annotated[int, Field(ge=16)] = 1024
+    """Longest answer of the language model."""
+
+
+class BaselinesConfig(Section):
+    """The methods that choose one prompt before they train on it."""
+
+    top_accuracy: TopAccuracyConfig = TopAccuracyConfig()
+    zopo: ZopoConfig = ZopoConfig()
+    batprompt: BATpromptConfig | None = None
+
+
 class EvaluationConfig(Section):
     """The grid of test prompts and test examples."""
 
@@ -284,6 +324,7 @@ class Config(Section):
     prompts: PromptsConfig = PromptsConfig()
     methods: list[Method] = Field(default=["base", "user", "paft"], min_length=1)
     training: TrainingConfig = TrainingConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     run: dict[str, Any] | None = None

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from paft.config import (
     BankSource,
+    BaselinesConfig,
+    BATpromptConfig,
     Config,
     EvaluationConfig,
     GenerateSource,
@@ -22,9 +23,12 @@ from paft.config import (
     ScreenConfig,
     ServedModel,
     TaskConfig,
+    TopAccuracyConfig,
     UserPrompt,
+    ZopoConfig,
 )
 from paft.errors import UserError, nearest
+from paft.limits import CONFIG, read_text, yaml_tree
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> Config:
@@ -46,20 +50,7 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: the config is not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the config: {error.strerror}") from None
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    except ValueError as error:  # a date or number that YAML recognises and Python does not
-        raise UserError(f"{path}: a value is no {error}; put it in quotes") from None
+    tree = yaml_tree(read_text(path, CONFIG), str(path))
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
     return tree
@@ -81,8 +72,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 def _override_value(text: str) -> Any:
     """Return a YAML value; what is no YAML, or a mapping only by a colon in running text, is the text itself."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml_tree(text, "override")
+    except UserError:
         return text
     return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
 
@@ -151,6 +142,11 @@ def _keys_beside(location: list[str], *, served: bool) -> list[str]:
         "prompts.test": BankSource,
         "prompts.user": UserPrompt,
         "training.lora": LoraSection,
+        "baselines": BaselinesConfig,
+        "baselines.top_accuracy": TopAccuracyConfig,
+        "baselines.zopo": ZopoConfig,
+        "baselines.batprompt": BATpromptConfig,
+        "baselines.batprompt.llm": LlmConfig,
         "evaluation": EvaluationConfig,
     }
     section = ".".join(part for part in location[:-1] if not part.isdigit())
@@ -179,9 +175,14 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
         if model.chat_template not in ("auto", "none"):
             model.chat_template = absolute(model.chat_template)
         model.path = _model_path(model.path, absolute)
-    if isinstance(prompts.train, GenerateSource):
-        for llm in prompts.train.generate.models:
-            llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
+    batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
+    zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
+    asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []
+    if batprompt:
+        batprompt.encoder = _model_path(batprompt.encoder, absolute)
+        asked = [*asked, batprompt.llm]
+    for llm in asked:
+        llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
     return config
 
 

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
+from paft.limits import PROMPTS, read_bytes
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield ``(line number, object)`` of a JSON lines file.
 
     Raises:
-        UserError: the file cannot be read, or a line is empty, torn or not an object.
+        UserError: the file cannot be read or is larger than ``most`` bytes, or a line is empty, torn or no object.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from None
+    lines = read_bytes(path, most).split(b"\n")
     if lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -56,9 +54,11 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
     """Add a line that is on the disk when this returns; a torn line before it gives way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     with path.open("ab+") as log:
-        if log.seek(0, os.SEEK_END) and log.seek(-1, os.SEEK_END) is not None and log.read(1) != b"\n":
+        log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
+        if log.read(1) not in (b"", b"\n"):
             log.seek(0)
             log.truncate(log.read().rfind(b"\n") + 1)
         log.write(line)
@@ -66,14 +66,15 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
         os.fsync(log.fileno())
 
 
-def read_appended(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield ``(line number, object)`` of what :func:`append_jsonl` wrote; a torn last line never came whole.
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that :func:`append_jsonl` has written; a torn last line is a row that never came whole.
 
     Raises:
-        UserError: another line is no object.
+        UserError: another line is not a JSON object.
     """
     if not path.is_file():
-        return
+        return []
+    rows = []
     *lines, _torn = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
@@ -81,8 +82,9 @@ def read_appended(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: not a JSON object; mend or remove the line")
-        yield number, row
+            raise UserError(f"{path}:{number}: not a whole JSON object; mend or remove the line")
+        rows.append(row)
+    return rows
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from paft import __version__
 from paft.config import Config, ModelConfig
 from paft.errors import UserError
 from paft.files import write_text
+from paft.limits import CONFIG, read_text, yaml_tree
 
 PACE = {"model.key", "model.parallel", "model.retries", "model.timeout"}
 """Keys on how a served model is reached; a run may go on under others, the answers are the same."""
@@ -29,6 +30,7 @@ class RunDirectory:
     def __init__(self, path: Path):
         self.path = path
         self.config_file = path / "config.yaml"
+        self.examples = path / "examples.jsonl"
 
     def method(self, name: str) -> Path:
         """Return the folder of a method."""
@@ -77,13 +79,22 @@ class RunDirectory:
 
     def read_config(self) -> dict[str, Any]:
         """Return the tree of ``config.yaml``."""
+        self.check_links()
         try:
-            tree = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            tree = yaml_tree(read_text(self.config_file, CONFIG), str(self.config_file))
+        except UserError:
             raise UserError(f"{self.path}: no run directory (config.yaml is missing or damaged)") from None
         if not isinstance(tree, dict):
             raise UserError(f"{self.config_file}: damaged: not a mapping")
         return tree
+
+    def check_links(self) -> None:
+        """Refuse links that lead out of the directory: what is written or read below it stays below it."""
+        root = self.path.resolve()
+        for folder, folders, files in os.walk(self.path):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.is_symlink() and not path.resolve().is_relative_to(root):
+                    raise UserError(f"{path}: a link out of the run directory; remove it")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -95,6 +106,7 @@ class RunDirectory:
             raise UserError(
                 f"{self.path}: cannot make the run directory: {error.strerror}; choose another --output"
             ) from None
+        self.check_links()
         with (self.path / ".lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

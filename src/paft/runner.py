@@ -5,11 +5,15 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
+from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
+from paft.config import Config, GenerateSource, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
+from paft.files import write_jsonl
+from paft.models import load_engine, served_model
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.prompts.screen import overlap
 from paft.prompts.template import render
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
@@ -30,12 +34,13 @@ def run(config: Config, output: Path, console: Console) -> None:
             "config key methods: a model behind an endpoint cannot be fine-tuned; "
             "use paft evaluate, or methods=[base]"
         )
+    check_baselines(config.methods, config.baselines, console)
     task, train_examples, test_examples = load_task(config.task)
     examples = train_examples + test_examples
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
     chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
-    facts = {"top": task.top, "chance": round(chance, 6)}
+    facts = {"top": task.top, "chance": round(chance, 6)} | _layout_facts(task)
     directory = RunDirectory(output)
     with directory.locked():
         sources = config.prompts
@@ -43,27 +48,51 @@ def run(config: Config, output: Path, console: Console) -> None:
             directory.claim(config, facts)
             sources = _generated(config, output / "prompts" / "generated", console)
         prompts = prepare_prompts(sources, task, examples, list(config.methods), config.seed)
-        model: Any = None
+        engine: Any = None
 
         def ready() -> Any:
-            nonlocal model, train_examples
-            if model is None:
-                model = _served(config, directory) or _engine(config, console)
-                train_examples = _fitting(config, model, task, prompts, train_examples, console)
-            return model
+            nonlocal engine, train_examples
+            if engine is None:
+                if isinstance(config.model, ServedModel):
+                    engine = served_model(config.model, directory.method("base") / "predictions" / "answers.jsonl")
+                    return engine
+                size, merge = config.evaluation.batch_tokens, config.methods != ["base"]
+                engine = load_engine(config.model, console, batch_tokens=size, merge=merge)
+                trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
+                train_examples = _fitting(config, engine, task, trained_on, train_examples, console)
+            return engine
 
         if not (output / "config.yaml").is_file():
             ready()  # a model that is not there, or examples too long: nothing is written
             if isinstance(config.model, ServedModel):
                 first = test_examples[0]
-                model.check(render(prompts.test[0], task, first), task.answers(first), **_asking(config))
+                engine.check(render(prompts.test[0], task, first), task.answers(first), **_asking(config))
         resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
+        if not directory.examples.is_file():
+            write_jsonl(directory.examples, (_shown(task, example) for example in test_examples))
         for method in config.methods:
             folder = directory.method(method)
             trained_on = prompts.trained_on(method)
+            if method in BASELINES:
+                model = None if has_chosen(folder) else ready()  # which may leave out training examples
+                prompt = chosen(
+                    method,
+                    config.baselines,
+                    model,
+                    task,
+                    trained_on,
+                    train_examples,
+                    folder,
+                    evaluation=config.evaluation,
+                    seed=config.seed,
+                    console=console,
+                )
+                trained_on = _unseen([prompt], prompts.test, task, folder)
             if trained_on and not (folder / "adapter").is_dir():
-                _train(ready(), task, train_examples, trained_on, folder, config, console)
+                model = ready()
+                fit = _fitting(config, model, task, trained_on, train_examples, console)
+                _train(model, task, fit, trained_on, folder, config, console)
             if not (folder / "predictions.parquet").is_file():
                 adapter = folder / "adapter" if trained_on else None
                 _evaluate(ready(), adapter, task, prompts.test, test_examples, folder, config, console)
@@ -76,6 +105,22 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
     """Measure the model of the config, with its adapter if it names one, on the test prompts."""
     task = config.task.model_copy(update={"train": None})
     run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
+
+
+def _layout_facts(task: Any) -> dict[str, Any]:
+    """Return what the report must know to tell how a prompt is laid out."""
+    labels = None if task.labels is None else list(task.labels)
+    return {"fields": list(task.fields), "labels": labels, "aliases": dict(task.aliases)}
+
+
+def _shown(task: Any, example: Any) -> dict[str, Any]:
+    """Return a test example as a row of ``examples.jsonl``."""
+    return {
+        "id": example.id,
+        "fields": dict(example.fields),
+        "options": list(example.options),
+        "target": task.target(example),
+    }
 
 
 def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
@@ -93,35 +138,11 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
     return config.prompts.model_copy(update={"train": str(folder / "train.jsonl"), "test": test})
 
 
-def _served(config: Config, directory: RunDirectory) -> Any:
-    """Return the model behind the config's endpoint, None where the model is to run in this process."""
-    if not isinstance(config.model, ServedModel):
-        return None
-    from paft.llm.client import Endpoint
-    from paft.llm.served import Served
-
-    journal = directory.method("base") / "predictions" / "answers.jsonl"
-    return Served(Endpoint.of(config.model.path, config.model), journal)
-
-
-def _engine(config: Config, console: Console) -> Any:
-    console.say(f"loading {config.model.path}")
-    from paft.engine.chat import ChatFormat
-    from paft.engine.engine import Engine
-    from paft.engine.load import load_model
-
-    assert isinstance(config.model, ModelConfig)
-    model, tokenizer = load_model(config.model, console.say, merge=config.methods != ["base"])
-    chat = ChatFormat(tokenizer, config.model.chat_template)
-    return Engine(model, chat, config.evaluation.batch_tokens, console.say)
-
-
 def _fitting(
-    config: Config, engine: Any, task: Any, prompts: PromptSets, examples: list, console: Console
+    config: Config, engine: Any, task: Any, prompts: list[Prompt], examples: list, console: Console
 ) -> list:
     """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
-    trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
-    if not trained_on:
+    if not prompts:
         return examples
     from paft.training.data import fitting
     from paft.training.train import check_targets, trainer_settings
@@ -131,7 +152,17 @@ def _fitting(
     trainer_settings("cpu", Path("unused"), training.batch_size, config.seed, trainer_arguments(training))
     longest = min(training.max_length, engine.positions)
     drop = training.too_long == "drop"
-    return fitting(engine, task, trained_on, examples, max_length=longest, drop=drop, say=console.say)
+    return fitting(engine, task, prompts, examples, max_length=longest, drop=drop, say=console.say)
+
+
+def _unseen(prompts: list[Prompt], test: list[Prompt], task: Any, folder: Path) -> list[Prompt]:
+    """Refuse a prompt that a language model wrote and that happens to be a test prompt."""
+    if shared := overlap(prompts, test, task):
+        raise UserError(
+            f"{folder / 'choice.json'}: the chosen prompt is the test prompt {shared[0][1].id} up to case, "
+            "spacing and punctuation; test prompts must be unseen, remove it from them and choose another --output"
+        )
+    return prompts
 
 
 def _introduce(

@@ -1,16 +1,14 @@
 """``paft prompts``: what its commands do, on one page."""
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from paft.config import Config, GenerateSource, Generation, ModelConfig
+from paft.config import Config, GenerateSource, Generation
 from paft.console import Console
 from paft.errors import UserError
-from paft.llm.client import Client, LocalModel
+from paft.models import language_models
 from paft.prompts.check import check, cost_table, show
 from paft.prompts.files import load_prompts, read_prompts, write_prompts, write_screened
-from paft.prompts.generate import Ensemble, Generated, clients
+from paft.prompts.generate import Ensemble, Generated
 from paft.prompts.importing import import_prompts
 from paft.prompts.rules import check_rules
 from paft.prompts.screen import counts, screen
@@ -33,7 +31,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
     asked = source.generate
     ensemble = Ensemble(
         asked,
-        clients(asked.models, _local(asked, console)),
+        language_models(asked.models, console),
         task,
         train_examples,
         _shots(asked, config),
@@ -147,19 +145,3 @@ def _read(path: Path, task: Task) -> list[Prompt]:
 def _shots(asked: Generation, config: Config) -> list[Prompt]:
     user = config.prompts.user
     return [Prompt(text) for text in asked.shots] or ([Prompt(user.text, user.system)] if user else [])
-
-
-def _local(asked: Generation, console: Console) -> dict[str, Client]:
-    """Return a client for each model of the ensemble that runs in this process; it is loaded when it is asked."""
-
-    def load(path: str) -> Any:
-        from paft.engine.chat import ChatFormat
-        from paft.engine.engine import Engine
-        from paft.engine.load import load_model
-
-        console.say(f"loading {path}")
-        model, tokenizer = load_model(ModelConfig(path=path), console.say)
-        return Engine(model, ChatFormat(tokenizer), say=console.say)
-
-    names = [model.model for model in asked.models if model.base_url is None]
-    return {name: LocalModel(name, partial(load, name)) for name in names}

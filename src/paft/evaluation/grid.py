@@ -78,7 +78,7 @@ def evaluate(
                 tick(len(examples))
                 continue
             started, rows = time.perf_counter(), []
-            for row in _answer(model, task, prompt, examples, answers, max_new_tokens):
+            for row in answer(model, task, prompt, examples, answers, max_new_tokens):
                 rows.append(row)
                 tick(1)
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
@@ -92,7 +92,7 @@ def seconds_of(path: Path) -> float:
     return float((parquet.read_schema(path).metadata or {}).get(SECONDS, b"nan"))
 
 
-def _answer(
+def answer(
     model: Answerer,
     task: Task,
     prompt: Prompt,
@@ -100,6 +100,7 @@ def _answer(
     answers: str,
     max_new_tokens: int,
 ) -> Iterator[dict[str, Any]]:
+    """Yield a row for each example under the prompt, in the columns of ``predictions.parquet``."""
     conversations = [render(prompt, task, example) for example in examples]
     remaining = iter(examples)
     if answers == "likelihood":

@@ -44,7 +44,7 @@ def summarise(correct: np.ndarray, unparsed: int, top: float, seed: int = 0) -> 
         top: the accuracy from which on a prompt counts for the Top figure.
     """
     accuracy = correct.mean(axis=1)
-    means, stds = _bootstrap(correct, seed)
+    means, stds = bootstrap(correct, seed)
     return Summary(
         mean=float(accuracy.mean()),
         std=sample_std(accuracy),
@@ -54,8 +54,8 @@ def summarise(correct: np.ndarray, unparsed: int, top: float, seed: int = 0) -> 
         unparsed=unparsed,
         prompts=correct.shape[0],
         examples=correct.shape[1],
-        mean_interval=_interval(means),
-        std_interval=_interval(stds),
+        mean_interval=interval(means),
+        std_interval=interval(stds),
         per_prompt=tuple(float(a) for a in accuracy),
     )
 
@@ -65,7 +65,7 @@ def sample_std(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def _bootstrap(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def bootstrap(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw prompts and examples anew, both with replacement; return mean and std of each draw."""
     rng = np.random.default_rng(seed)
     prompts, examples = correct.shape
@@ -76,6 +76,7 @@ def _bootstrap(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return drawn.mean(axis=1), stds
 
 
-def _interval(values: np.ndarray) -> Interval:
+def interval(values: np.ndarray) -> Interval:
+    """Return the middle 95 % of bootstrap draws."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

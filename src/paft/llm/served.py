@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from paft.errors import UserError, WorkError
-from paft.files import append_jsonl, read_appended
+from paft.files import append_jsonl, read_log
 from paft.llm.client import Endpoint, ModelError
 from paft.types import Conversation
 
@@ -73,7 +73,7 @@ class Served:
     def __init__(self, endpoint: Endpoint, journal: Path):
         self.endpoint, self.journal = endpoint, journal
         self._known: dict[str, Reply] = {}
-        for number, row in read_appended(journal):
+        for number, row in enumerate(read_log(journal), start=1):
             try:
                 reply = _REPLY.validate_python(row)
             except ValidationError:
@@ -176,7 +176,6 @@ class Served:
             return
         with self._writing:
             self._in_a_row = 0
-            self.journal.parent.mkdir(parents=True, exist_ok=True)
             append_jsonl(self.journal, asdict(reply))
             self._known[reply.key] = reply
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from paft.config import Generation, LlmConfig, ScreenConfig
 from paft.console import Console, Tick
 from paft.errors import UserError
-from paft.files import append_jsonl, read_appended
+from paft.files import append_jsonl, read_log
 from paft.llm.client import Client, ModelError
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
@@ -278,7 +278,7 @@ def clients(models: Sequence[LlmConfig], local: Mapping[str, Client]) -> dict[st
 def read_answers(file: Path) -> list[Answer]:
     """Return the answers of a file."""
     answers = []
-    for number, row in read_appended(file):
+    for number, row in enumerate(read_log(file), start=1):
         try:
             answers.append(Answer(**row))
         except TypeError:

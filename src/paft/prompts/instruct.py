@@ -50,21 +50,15 @@ def instruction(
     task: Task, example: Example | None, strategy: str, shots: Sequence[Prompt], count: int, index: int
 ) -> Conversation:
     """Return what is asked in the ``index``-th request of a strategy for ``count`` prompts."""
-    slots = ", ".join(f"{{{name}}}" for name in task.fields)
     parts = [
         f"Write {count} prompt templates that ask a language model to do this task.",
-        f"The task: {task.description or task.name}.".replace("..", "."),
-        f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
-        "thousands of questions, and the program puts the text of each where the slot is. "
-        f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
-        f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
-        "of answer, and must not give an answer away.",
+        *requirements(task),
     ]
     if example is not None:
         parts.append(f"One question of the task, so that you know it: {_shown(task, example)}")
     if strategy == FEW_SHOT:
         drawn = random.Random(f"shots:{index}").sample(list(shots), min(len(shots), 4))
-        known = "\n\n".join(f"Template {i}:\n{_whole(prompt)}" for i, prompt in enumerate(drawn, start=1))
+        known = "\n\n".join(f"Template {i}:\n{whole(prompt)}" for i, prompt in enumerate(drawn, start=1))
         parts.append(
             f"Templates that exist already; write others, in other words and with another layout:\n\n{known}"
         )
@@ -73,13 +67,36 @@ def instruction(
         "Let them differ clearly from each other in wording, tone, length and layout. "
         f"This time: {'; '.join(forms)}."
     )
+    parts.append(json_form(task))
+    return Conversation("\n\n".join(parts))
+
+
+def requirements(task: Task) -> list[str]:
+    """Return what the task is and what a template of it must hold, a paragraph each."""
+    slots = ", ".join(f"{{{name}}}" for name in task.fields)
+    return [
+        f"The task: {task.description or task.name}.".replace("..", "."),
+        f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
+        "thousands of questions, and the program puts the text of each where the slot is. "
+        f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
+        f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
+        "of answer, and must not give an answer away.",
+    ]
+
+
+def json_form(task: Task) -> str:
+    """Return the request for an answer in the form of :data:`SCHEMA`."""
     needed = [*task.fields, *(["choices"] if task.labels is None else [])]
     text = " ... ".join(["", *(f"{{{name}}}" for name in needed), ""]).strip()
-    parts.append(
+    return (
         f'Answer with JSON alone: {{"prompts": [{{"system": "", "text": "{text}"}}]}}, where text is a template '
         "with its slots still in it, and system a system text or empty."
     )
-    return Conversation("\n\n".join(parts))
+
+
+def whole(prompt: Prompt) -> str:
+    """Return a prompt as it is shown to a language model."""
+    return f"(system: {prompt.system})\n{prompt.text}" if prompt.system else prompt.text
 
 
 def _options(task: Task) -> str:
@@ -108,7 +125,3 @@ def _shown(task: Task, example: Example) -> str:
     fields = "; ".join(f"{name} = {value[:300]!r}" for name, value in example.fields.items())
     options = "" if task.labels is not None else f"; options = {[option[:100] for option in example.options]}"
     return f"{fields}{options}."
-
-
-def _whole(prompt: Prompt) -> str:
-    return f"(system: {prompt.system})\n{prompt.text}" if prompt.system else prompt.text

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from paft.prompts.template import SLOT
+from paft.layout import SLOT
 from paft.types import Prompt
 
 LONGEST = 6000
@@ -31,6 +31,16 @@ def prompts_in(answer: str, *, most: int) -> list[Prompt]:
             if len(found) == most:
                 break
     return found
+
+
+def texts_in(answer: str, *, most: int) -> list[str]:
+    """Return at most ``most`` different texts of an answer: of its JSON, else of its list, else its paragraphs."""
+    answer = _THOUGHT.sub("", answer)
+    for reading in (_json, _strings, _items, _paragraphs):
+        texts = list(dict.fromkeys(filter(None, (clean(text) for text, _ in reading(answer)))))
+        if texts:
+            return texts[:most]
+    return []
 
 
 def clean(text: str) -> str:

@@ -10,6 +10,13 @@ from paft.prompts.screen import Screened, counts, overlap, screen
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
+_USERS = frozenset(("user", "batprompt"))
+"""Methods that begin with the user's prompt; the others, but for the base model, with the training prompts."""
+
+
+def _drawing(methods: list[str]) -> bool:
+    return any(method not in _USERS and method != "base" for method in methods)
+
 
 @dataclass(frozen=True)
 class PromptSets:
@@ -21,10 +28,10 @@ class PromptSets:
     screened: list[tuple[str, Screened]]
 
     def trained_on(self, method: str) -> list[Prompt]:
-        """Return the prompts that a method is trained on; the base model on none."""
-        if method == "user":
+        """Return the prompts that a method is trained on, or chooses the one from; the base model has none."""
+        if method in _USERS:
             return [self.user] if self.user else []
-        return self.train if method == "paft" else []
+        return [] if method == "base" else self.train
 
     def notes(self) -> list[str]:
         """Return one line for each split that lost prompts."""
@@ -52,9 +59,9 @@ def prepare_prompts(
         UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
     """
     check_rules(config.screen.off)
-    train, train_out = _split(config, "train", task, examples, seed) if "paft" in methods else ([], [])
+    train, train_out = _split(config, "train", task, examples, seed) if _drawing(methods) else ([], [])
     test, test_out = _split(config, "test", task, examples, seed)
-    user = _user(config, task) if "user" in methods else None
+    user = _user(config, task) if _USERS.intersection(methods) else None
     for name, known in (("training prompt", _seen(config, seed)), ("prompt of the method user", _written(config))):
         if shared := overlap(known, test, task):
             raise UserError(
@@ -92,7 +99,9 @@ def _split(
 
 def _user(config: PromptsConfig, task: Task) -> Prompt:
     if config.user is None:
-        raise UserError("config key prompts.user is missing: the method 'user' trains on this prompt")
+        raise UserError(
+            "config key prompts.user is missing: the method 'user' trains on it, 'batprompt' begins with it"
+        )
     [prompt] = _written(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
         raise UserError(f"config key prompts.user: {fault[1]}")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from paft.layout import ending, slots
 from paft.prompts.rules import normalised
-from paft.prompts.template import SLOT, slots
 from paft.types import Prompt
 
 
@@ -119,14 +119,3 @@ def word_triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
     """Return the sequences of three words in a prompt, and the whole of it."""
     found = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
     return frozenset(zip(found, found[1:], found[2:], strict=False)) | {tuple(found)}
-
-
-def ending(prompt: Prompt) -> tuple[str, str]:
-    """Return how a prompt ends: ``slot``, ``cue``, ``question`` or ``sentence``, and the words of a cue."""
-    text = prompt.text.rstrip()
-    if re.search(SLOT.pattern + r"[\"')\].>}]*$", text):
-        return "slot", ""
-    tail = SLOT.split(text.rpartition("\n")[2])[-1].strip()
-    if tail.endswith((":", "=", ">", "\u2192")):
-        return "cue", tail
-    return ("question" if tail.endswith("?") else "sentence"), ""

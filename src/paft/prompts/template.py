@@ -1,18 +1,10 @@
-"""Slots and rendering. A template is filled by plain substitution; nothing in it is ever executed."""
+"""Rendering. A template is filled by plain substitution; nothing in it is ever executed."""
 
 import re
-from collections.abc import Mapping
 
+from paft.layout import SLOT
 from paft.tasks.task import LETTERS, Task
 from paft.types import Conversation, Example, Prompt
-
-SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def slots(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> list[str]:
-    """Return the prompt's slots in order of appearance, system text first, aliases replaced."""
-    names = SLOT.findall(f"{prompt.system or ''}\n{prompt.text}")
-    return [(aliases or {}).get(name, name) for name in names]
 
 
 def literal(prompt: Prompt) -> str:

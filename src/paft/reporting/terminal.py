@@ -7,20 +7,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from paft.reporting.read import RunResult
-from paft.reporting.report import HEADER, cells, sentence
+from paft.reporting.tables import HEADER, cells, sentence
 
 
 def show(result: RunResult) -> None:
     """Print the methods of a run to standard output."""
     console = Console(width=None if Console().is_terminal else 140)
-    table = Table(title=f"{result.config['task']['name']}: accuracy on unseen prompts, %", title_justify="left")
+    table = Table(title=f"{result.task}: accuracy on unseen prompts, %", title_justify="left")
     for name in HEADER:
         table.add_column(name, justify="left" if name == "Method" else "right", no_wrap=name in ("Method", "Mean"))
     for method in result.methods:
         table.add_row(*cells(method))
     console.print(table)
     console.print(sentence(result), markup=False, highlight=False)
-    console.print(f"Report: {result.path}/report.md, report.json, figures/", markup=False, highlight=False)
+    console.print(
+        f"Report: {result.path}/report.html, report.md, report.json, figures/", markup=False, highlight=False
+    )
+    for problem in result.problems:
+        console.print(problem, markup=False, highlight=False)
     for method in result.methods:
         if method.train_seconds:
             console.print(f"Adapter: {result.path}/methods/{method.name}/adapter", markup=False, highlight=False)

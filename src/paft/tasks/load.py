@@ -9,9 +9,13 @@ from typing import Any, Literal
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest
 from paft.files import read_jsonl
+from paft.limits import DATA, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
+
+ROW = 100
+"""Bytes that a row takes beside its values, at least."""
 
 PlacedRow = tuple[str, int, dict[str, Any]]
 """The place to name in an error, the row's number from 0, and the row."""
@@ -199,7 +203,7 @@ def _rows(source: Source) -> Iterator[PlacedRow]:
     if not path.is_file():
         raise UserError(f"{path}: no such data file")
     if path.suffix in (".jsonl", ".ndjson"):
-        yield from ((f"{path}:{line}", line - 1, row) for line, row in read_jsonl(path))
+        yield from ((f"{path}:{line}", line - 1, row) for line, row in read_jsonl(path, DATA))
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         yield from _table_rows(path)
     else:
@@ -208,25 +212,41 @@ def _rows(source: Source) -> Iterator[PlacedRow]:
 
 def _table_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
+    read = _parquet if path.suffix == ".parquet" else _csv
     try:
-        if path.suffix == ".parquet":
-            table = parquet.read_table(path)
-        else:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            header = csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)).schema.names
-            table = csv.read_csv(
-                path,
-                parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-                ),
-            )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: cannot read the table: {str(error).splitlines()[0]}") from None
-    for number, row in enumerate(table.to_pylist()):
+        rows = [row for batch in read(path) for row in batch.to_pylist()]
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
+    for number, row in enumerate(rows):
         yield f"{path}: row {number + 1}", number, row
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    """Yield a table in batches, so that one which unpacks to more than is taken is refused before it is there."""
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
+    groups = range(file.metadata.num_row_groups)
+    packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
+    size = 0
+    for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000)):
+        size += batch.nbytes + ROW * batch.num_rows
+        if max(size, packed) > DATA:
+            raise too_large(path, DATA)
+        yield batch
+
+
+def _csv(path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    if path.stat().st_size > DATA:
+        raise too_large(path, DATA)
+    parse = csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
+    header = csv.open_csv(path, parse_options=parse).schema.names
+    as_text = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+    yield from csv.read_csv(path, parse_options=parse, convert_options=as_text).to_batches()
 
 
 def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
@@ -236,6 +256,10 @@ def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
     try:
         data = datasets.load_dataset(source.hub, source.config, split=source.split)
     except Exception as error:  # the hub client's errors have no common base
-        raise UserError(f"data set {name}: cannot load: {str(error).splitlines()[0]}") from None
+        raise UserError(f"data set {name}: cannot load: {_line(error)}") from None
     for number, row in enumerate(data):
         yield f"{name}: row {number + 1}", number, row
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

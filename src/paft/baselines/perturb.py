@@ -1,0 +1,90 @@
+"""The nine ways in which BATprompt disturbs an input, three each of characters, words and sentences.
+
+Typing mistakes and handles are made by rule: a language model is asked only for what takes language.
+"""
+
+import random
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Rule = Callable[[str, random.Random], str]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A way to disturb a text: by a rule, or by what a language model is told to do."""
+
+    code: str
+    name: str
+    rule: Rule | None = None
+    instruction: str = ""
+
+    @property
+    def characters(self) -> bool:
+        """Whether letters are disturbed, so that closeness is counted in letters and not in meaning."""
+        return self.code.startswith("C")
+
+
+_NEIGHBOURS = {
+    key: row[max(i - 1, 0) : i] + row[i + 1 : i + 2]
+    for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+    for i, key in enumerate(row)
+}
+_LOOK_ALIKES = {"a": "@", "b": "8", "e": "3", "g": "9", "i": "1", "l": "1", "o": "0", "s": "5", "t": "7", "z": "2"}
+
+
+def _typo(word: str, draw: random.Random) -> str:
+    """Swap two letters, leave one out, double one, or hit the key beside it."""
+    i = draw.randrange(len(word) - 1)
+    beside = draw.choice(_NEIGHBOURS.get(word[i].lower(), word[i]))
+    return draw.choice(
+        (
+            word[:i] + word[i + 1] + word[i] + word[i + 2 :],
+            word[:i] + word[i + 1 :],
+            word[:i] + word[i] + word[i:],
+            word[:i] + beside + word[i + 1 :],
+        )
+    )
+
+
+def _altered(word: str, draw: random.Random) -> str:
+    """Put a look-alike or another letter in the place of one."""
+    i = draw.randrange(len(word))
+    other = _LOOK_ALIKES.get(word[i].lower()) or draw.choice(string.ascii_lowercase)
+    return word[:i] + other + word[i + 1 :]
+
+
+def _appended(word: str, draw: random.Random) -> str:
+    """Add one to three characters at the end."""
+    return word + "".join(draw.choices(string.ascii_lowercase + string.digits, k=draw.randint(1, 3)))
+
+
+def _in_words(change: Callable[[str, random.Random], str]) -> Rule:
+    """Return a rule that changes about every fifth word of two letters or more, at least one."""
+
+    def rule(text: str, draw: random.Random) -> str:
+        pieces = text.split(" ")
+        places = [i for i, piece in enumerate(pieces) if len(piece) > 1]
+        for i in draw.sample(places, min(len(places), max(1, len(places) // 5))):
+            pieces[i] = change(pieces[i], draw)
+        return " ".join(pieces)
+
+    return rule
+
+
+def _handle(text: str, draw: random.Random) -> str:
+    return f"{text} @{''.join(draw.choices(string.ascii_letters + string.digits, k=draw.randint(5, 10)))}"
+
+
+PERTURBATIONS = (
+    Perturbation("C1", "typing mistakes", _in_words(_typo)),
+    Perturbation("C2", "altered letters", _in_words(_altered)),
+    Perturbation("C3", "appended characters", _in_words(_appended)),
+    Perturbation("W1", "synonyms", instruction="Put synonyms in the place of some words."),
+    Perturbation("W2", "dropped words", instruction="Leave out a few words that matter least."),
+    Perturbation("W3", "added words", instruction="Add up to four neutral words that say nothing new."),
+    Perturbation("S1", "a random handle", _handle),
+    Perturbation("S2", "paraphrase", instruction="Say the same in other words."),
+    Perturbation("S3", "other syntax", instruction="Keep the words as far as you can, and change the syntax."),
+)

@@ -1,0 +1,21 @@
+"""Top-accuracy: the training prompt under which the base model answers most training examples rightly."""
+
+from collections.abc import Sequence
+
+from paft.baselines.development import Development
+from paft.console import Console
+from paft.types import Example, Prompt
+
+
+def top_accuracy(
+    development: Development, prompts: Sequence[Prompt], examples: Sequence[Example], console: Console
+) -> tuple[Prompt, float]:
+    """Return the best of the prompts, the first of equals, and its accuracy on the examples."""
+    best, highest = prompts[0], -1.0
+    with console.progress("choosing top-accuracy", len(prompts)) as tick:
+        for prompt in prompts:
+            accuracy = development.evaluate(prompt, examples).accuracy
+            if accuracy > highest:
+                best, highest = prompt, accuracy
+            tick(1, f"best {highest:.0%}")
+    return best, highest

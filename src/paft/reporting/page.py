@@ -1,0 +1,237 @@
+"""One self-contained HTML page of one or several runs: no network, readable from a mail attachment."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from paft import __version__
+from paft.errors import UserError
+from paft.evaluation.metrics import Interval
+from paft.files import write_text
+from paft.reporting.answers import cut, encode
+from paft.reporting.features import layout, traits
+from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.tables import HEADER, NAMES, cells, over_seeds, sentence
+
+GENERATOR = "paft report"
+CURVE_POINTS = 600
+"""A training curve is cut into at most so many pieces, each shown by its mean."""
+
+
+def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
+    """Write the page.
+
+    Args:
+        unreadable: a line for each run directory that could not be read, to be named on the page.
+
+    Raises:
+        UserError: at ``path`` there is a file that is no such page.
+    """
+    if path.exists() and not _is_page(path):
+        raise UserError(f"{path}: a file that is no report of paft is in the way; choose another --output")
+    write_text(path, render(results, unreadable))
+
+
+def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
+    """Return the page as HTML."""
+    folder = resources.files("paft.reporting") / "page"
+
+    def source(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    several = len(results) > 1
+    return environment.from_string(source("page.html")).render(
+        generator=f"{GENERATOR} {__version__}",
+        title=" and ".join(dict.fromkeys(result.task for result in results)) or "paft",
+        several=several,
+        runs=[_head(result, several) for result in results],
+        header=HEADER,
+        seeds=over_seeds(results),
+        unreadable=unreadable,
+        css=source("page.css"),
+        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "page.js")],
+        data=island({"runs": [run_data(result) for result in results]}),
+    )
+
+
+def island(data: Any) -> str:
+    """Return data as JSON that is safe inside ``<script>``, whatever texts it holds."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be written
+
+
+def _head(result: RunResult, several: bool) -> dict[str, Any]:
+    """Return what the page's first screen says of a run, as text that needs no script."""
+    summary = result.methods[0].summary if result.methods else None
+    unparsed = [
+        f"{m.name}: {m.summary.unparsed} of {m.summary.prompts * m.summary.examples} answers could not be read; "
+        "they count as not right"
+        for m in result.methods
+        if m.summary.unparsed
+    ]
+    training = result.config.get("training") if isinstance(result.config.get("training"), dict) else {}
+    return {
+        "name": result.path.resolve().name,
+        "task": result.task,
+        "model": result.model,
+        "seed": result.config.get("seed", 0),
+        "sentence": sentence(result),
+        "size": f"{summary.prompts} unseen prompts x {summary.examples} test examples" if summary else "",
+        "answers": "likelihood of the options" if result.answers == "likelihood" else "generation",
+        "chance": f"{result.chance:.0%}",
+        "training": _training(training),
+        "top": f"{result.top:.0%}",
+        "problems": result.problems + unparsed,
+        "rows": [cells(method) for method in result.methods],
+        "differences": [
+            f"{NAMES.get(d.second, d.second)} {'is above' if d.difference > 0 else 'is below'} "
+            f"{NAMES.get(d.first, d.first)} by {abs(d.difference) * 100:.1f} points "
+            f"[{_points(d.interval, d.difference < 0)}], p = {_p(d.p)}: "
+            f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
+            for d in result.differences
+        ],
+        "digest": result.facts.get("digest", "unknown"),
+        "paft": result.facts.get("paft", "unknown"),
+        "versions": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("versions")).items()),
+        "inputs": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("inputs")).items()),
+        "config": yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
+        "several": several,
+    }
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _training(training: Any) -> str:
+    keys = ("examples", "epochs", "K", "batch_size", "learning_rate")
+    return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
+
+
+def _points(interval: Interval, turned: bool) -> str:
+    low, high = (-interval.high, -interval.low) if turned else (interval.low, interval.high)
+    return f"{low * 100:.1f}, {high * 100:.1f}"
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "0.001 or less"
+
+
+def run_data(result: RunResult) -> dict[str, Any]:
+    """Return what the page's scripts need of a run; accuracies are fractions of 1, no number is NaN."""
+    grids = {m.name: m.grid for m in result.methods}
+    prompts = list(dict.fromkeys(p for g in grids.values() for p in g.prompt_ids))
+    examples = list(dict.fromkeys(e for g in grids.values() for e in g.example_ids))
+    files = {name: result.path / "methods" / name / "predictions.parquet" for name in grids}
+    answers = encode(files, grids, prompts, examples)
+    accuracy = {m.name: _in_order(prompts, m) for m in result.methods}
+    known = [result.prompts[p] for p in prompts if p in result.prompts]
+    layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
+    kept = [i for i, p in enumerate(prompts) if p in layouts]
+    found = traits([layouts[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()})
+    trained_on = {row["prompt_id"] for m in result.methods for row in m.log if "prompt_id" in row}
+    return {
+        "name": result.path.resolve().name,
+        "task": result.task,
+        "chance": result.chance,
+        "top": result.top,
+        "prompts": [
+            _prompt(result, p) | {"traits": layouts[p].describe() if p in layouts else ""} for p in prompts
+        ],
+        "examples": [_example(result, e, choices) for e, choices in zip(examples, answers.choices, strict=True)],
+        "texts": answers.texts,
+        "outputsLeftOut": answers.left_out,
+        "traits": [asdict(trait) for trait in found],
+        "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
+        "methods": [
+            _method(m)
+            | {
+                "accuracy": [None if math.isnan(a) else round(float(a), 6) for a in accuracy[m.name]],
+                "cells": answers.cells[m.name],
+                "outputs": answers.outputs[m.name],
+            }
+            for m in result.methods
+        ],
+    }
+
+
+def _in_order(prompts: Sequence[str], method: MethodResult) -> np.ndarray:
+    """Return a method's accuracies in the order of ``prompts``, NaN where it was not asked."""
+    own = dict(zip(method.prompt_ids, method.summary.per_prompt, strict=True))
+    return np.array([own.get(prompt, math.nan) for prompt in prompts])
+
+
+def _task_layout(result: RunResult) -> tuple[list[str], list[str] | None, dict[str, str]]:
+    task, facts = result.config["task"], result.facts
+    fields = facts.get("fields") or task.get("fields") or []
+    labels = facts.get("labels") or (task.get("choices") if isinstance(task.get("choices"), list) else None)
+    return list(map(str, fields)), list(map(str, labels)) if labels else None, _mapping(facts.get("aliases"))
+
+
+def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
+    known = result.prompts.get(prompt)
+    return {
+        "id": prompt,
+        "text": cut(known.text if known else "", 8000),
+        "system": cut((known and known.system) or ""),
+    }
+
+
+def _example(result: RunResult, example: str, choices: list[str]) -> dict[str, Any]:
+    row = result.examples.get(example, {})
+    fields = [[str(name), cut(text)] for name, text in _mapping(row.get("fields")).items()]
+    own = isinstance(row.get("options"), list) and _task_layout(result)[1] is None
+    options = [cut(option, 500) for option in row["options"]] if own else []
+    return {"id": example, "fields": fields, "options": options, "choices": choices}
+
+
+def _method(method: MethodResult) -> dict[str, Any]:
+    summary, seconds = method.summary, method.grid.seconds
+    points, changes = _curve(method.log)
+    return {
+        "name": method.name,
+        "label": NAMES.get(method.name, method.name),
+        "mean": summary.mean,
+        "std": summary.std,
+        "worst": summary.worst,
+        "interval": [summary.mean_interval.low, summary.mean_interval.high],
+        "unparsed": summary.unparsed,
+        "trainSeconds": method.train_seconds or 0,
+        "trainTokens": method.train_tokens,
+        "evalSeconds": seconds if math.isfinite(seconds) else None,
+        "generatedTokens": method.grid.generated_tokens,
+        "curve": points,
+        "changes": changes,
+    }
+
+
+def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[Any]]]:
+    """Return ``[step, mean loss]`` of each piece of the curve, and ``[step, prompt id]`` wherever it changes."""
+    rows = [row for row in log if math.isfinite(row["loss"])]
+    size = math.ceil(len(rows) / CURVE_POINTS) or 1
+    pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
+    points = [[p[-1]["step"], round(sum(row["loss"] for row in p) / len(p), 5)] for p in pieces]
+    changes: list[list[Any]] = []
+    for row in log:
+        if row.get("prompt_id") and (not changes or changes[-1][1] != row["prompt_id"]):
+            changes.append([row["step"], row["prompt_id"]])
+    return points, changes
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return f'content="{GENERATOR}' in file.read(1000)
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,70 @@
+"""What a run says in words and cells: the sentence, the methods, their differences, several seeds."""
+
+import json
+import statistics
+from collections.abc import Sequence
+
+from paft.evaluation.metrics import Interval
+from paft.reporting.read import MethodResult, RunResult
+
+NAMES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
+"""What a method is called in a sentence; any other by its name."""
+
+
+def sentence(result: RunResult) -> str:
+    """Return the run's answer in one sentence: mean, std over prompts and worst prompt of each method."""
+    if not result.methods:
+        return "No method is finished yet."
+    parts = [
+        f"{NAMES.get(m.name, m.name)}: {m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
+        f"worst {m.summary.worst * 100:.0f}"
+        for m in reversed(result.methods)
+    ]
+    return f"On {result.methods[0].summary.prompts} unseen prompts, {'; '.join(parts)}."
+
+
+HEADER = ("Method", "Mean", "Std", "Top", "Worst", "Best", "Unparsed", "Training", "Answering")
+
+
+def cells(method: MethodResult) -> tuple[str, ...]:
+    """Return a method's row under :data:`HEADER`."""
+    s = method.summary
+    cells_ = s.prompts * s.examples
+    rate = method.train_examples_per_second
+    return (
+        method.name,
+        f"{s.mean * 100:.1f} {bracket(s.mean_interval)}",
+        f"{s.std * 100:.1f} {bracket(s.std_interval)}",
+        f"{s.top * 100:.0f}",
+        f"{s.worst * 100:.1f}",
+        f"{s.best * 100:.1f}",
+        f"{s.unparsed / cells_:.1%}" if s.unparsed else "0",
+        f"{method.train_seconds:.0f} s, {rate:.1f} ex/s" if method.train_seconds and rate else "-",
+        f"{method.grid.seconds:.0f} s, {method.eval_examples_per_second:.1f} q/s",
+    )
+
+
+def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
+    """Return head and rows of a table over runs that differ in the seed only; nothing for other runs."""
+    if len(results) < 2 or len({_without_seed(result) for result in results}) > 1:
+        return []
+    everywhere = set.intersection(*({m.name for m in r.methods} for r in results))
+    rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]
+    for name in [m.name for m in results[0].methods if m.name in everywhere]:
+        runs = [m.summary for r in results for m in r.methods if m.name == name]
+        columns = [[100 * getattr(s, key) for s in runs] for key in _OVER_SEEDS]
+        rows.append((name, *(f"{statistics.mean(c):.1f} ± {statistics.stdev(c):.1f}" for c in columns)))
+    return rows
+
+
+_OVER_SEEDS = ("mean", "std", "top", "worst", "best")
+
+
+def bracket(interval: Interval) -> str:
+    """Return an interval in points."""
+    return f"[{interval.low * 100:.1f}, {interval.high * 100:.1f}]"
+
+
+def _without_seed(result: RunResult) -> str:
+    kept = {k: v for k, v in result.config.items() if k not in ("seed", "run")}
+    return json.dumps(kept, sort_keys=True)
