@@ -100,12 +100,12 @@ def test_any_prompt_file_is_read_or_refused(file):
 
 def table(rows):
     """A parquet file of rows, or of their text where Arrow finds no type for them."""
-    try:
-        made = pa.Table.from_pylist(rows)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        made = pa.Table.from_pylist([{k: repr(v) for k, v in r.items()} for r in rows])
     sink = pa.BufferOutputStream()
-    parquet.write_table(made, sink)
+    try:
+        parquet.write_table(pa.Table.from_pylist(rows), sink)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        sink = pa.BufferOutputStream()
+        parquet.write_table(pa.Table.from_pylist([{k: repr(v) for k, v in r.items()} for r in rows]), sink)
     return sink.getvalue().to_pybytes()
 
 

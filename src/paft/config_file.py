@@ -97,7 +97,7 @@ _FORMS |= {"local", "served"}
 def _first_problem(error: ValidationError) -> str:
     """Return one line for the deepest problem: it belongs to the form that fits best."""
     problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
-    *path, last = (str(part) for part in problem["loc"])
+    *path, last = [str(part) for part in problem["loc"]] or ["at the top"]
     location = [part for part in path if not _is_form(part)]
     if problem["type"] in ("extra_forbidden", "missing") or not _is_form(last):
         location.append(last)  # a user's own key may have the name of a form

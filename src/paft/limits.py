@@ -1,5 +1,6 @@
 """What paft takes of a file that may come from anybody: how much, and YAML that cannot hurt."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ PROMPTS = 50_000_000
 
 DATA = 500_000_000
 """Bytes of a data file, and of what a compressed one unpacks to."""
+
+ROW = 100
+"""Bytes that a row of a table takes beside its values, at least."""
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -44,13 +48,36 @@ def read_text(path: Path, most: int) -> str:
         raise UserError(f"{path}: not UTF-8 text; convert it") from None
 
 
+def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield a table in batches; one that unpacks to more than :data:`DATA` is refused before it is there.
+
+    Raises:
+        UserError: it is too large.
+        OSError, ValueError, pyarrow.ArrowException: it cannot be read.
+    """
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
+    groups = range(file.metadata.num_row_groups)
+    packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
+    size = 0
+    for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000), columns=columns):
+        size += batch.nbytes + ROW * batch.num_rows
+        if max(size, packed) > DATA:
+            raise too_large(path, DATA)
+        yield batch
+
+
 def too_large(path: Path, most: int) -> UserError:
     """Return the error for a file that holds more than ``most`` bytes."""
     return UserError(f"{path}: more than {most:,} bytes, the most that is taken; split it or take a part")
 
 
-def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader) -> Any:
+def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader, kind: str = "YAML") -> Any:
     """Return what a YAML text holds; tags that would make objects are refused by the loader.
+
+    Args:
+        kind: what the file should be, for error messages.
 
     Raises:
         UserError: it is no YAML, holds itself, or unfolds to more than :data:`VALUES` values.
@@ -61,7 +88,7 @@ def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise UserError(f"{place}{line}: not YAML: {' '.join(str(problem).split())}") from None
+        raise UserError(f"{place}{line}: not {kind}: {' '.join(str(problem).split())}") from None
     except RecursionError:
         raise UserError(f"{place}: nested too deeply") from None
     except Exception as error:  # a date or number that YAML recognises and Python does not; PyYAML raises anything
@@ -71,6 +98,8 @@ def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader) -> Any:
         size = _unfolded(tree, {}, set())
     except RecursionError:
         raise UserError(f"{place}: a value holds itself, or is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise UserError(f"{place}: holds half of a surrogate pair; mend the text") from None
     if size > VALUES:
         raise UserError(f"{place}: its aliases unfold to more than {VALUES:,} values; write it without them")
     return tree
@@ -78,6 +107,8 @@ def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader) -> Any:
 
 def _unfolded(node: Any, known: dict[int, int], above: set[int]) -> int:
     """Return how many values a tree holds with each alias written out; RecursionError where it has no end."""
+    if isinstance(node, str):
+        node.encode()
     if not isinstance(node, dict | list | tuple | set):
         return 1
     if id(node) in above or len(above) > 200:

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -33,7 +34,9 @@ class RunDirectory:
         self.examples = path / "examples.jsonl"
 
     def method(self, name: str) -> Path:
-        """Return the folder of a method."""
+        """Return the folder of a method; a name is never a path."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise UserError(f"{self.config_file}: {name!r} is no name of a method")
         return self.path / "methods" / name
 
     def prompts(self, name: str) -> Path:

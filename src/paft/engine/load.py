@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from paft.config import ModelConfig
 from paft.errors import UserError, nearest
 from paft.files import storage_problem
+from paft.limits import CONFIG, read_text
 from paft.types import content_hash
+
+PLAIN = {"trust_remote_code": False, "use_safetensors": True}
+"""A model is numbers and a config that names a class of transformers: no code of its own, no pickle."""
 
 Say = Callable[[str], None]
 
@@ -43,8 +48,8 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     where = locate(config.path, say)
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **PLAIN)
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and storage_problem(error):
             raise
@@ -59,12 +64,37 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
 def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
-    if not (Path(adapter) / "adapter_config.json").is_file():
-        raise UserError(f"config key model.adapter: no PEFT adapter at {adapter} (adapter_config.json is missing)")
+    check_adapter(Path(adapter))
     try:
         return PeftModel.from_pretrained(model, adapter)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuse an adapter that is more than numbers, or that claims more memory than its weights take.
+
+    Raises:
+        UserError: it is no PEFT adapter, its weights are a pickle, or its rank is not that of its matrices.
+    """
+    file, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    where = f"config key model.adapter: {folder}"
+    if not file.is_file():
+        raise UserError(f"{where}: no PEFT adapter (adapter_config.json is missing)")
+    if not weights.is_file():
+        raise UserError(
+            f"{where}: no adapter_model.safetensors; a pickle (.bin) may hold code, save it anew with PEFT"
+        )
+    try:
+        config = json.loads(read_text(file, CONFIG))
+        with safe_open(str(weights), "pt") as tensors:
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+        named = [config.get("r") or 0, *(config.get("rank_pattern") or {}).values()]
+        claimed, held = max(named), max((s[0] for n, s in shapes.items() if "lora_" in n and "_A" in n), default=0)
+    except (ValueError, AttributeError, TypeError, RecursionError, SafetensorError) as error:
+        raise UserError(f"{where}: damaged: {_first_line(error)}") from None
+    if config.get("peft_type") == "LORA" and claimed > held:
+        raise UserError(f"{where}: adapter_config.json names rank {claimed}, its matrices have {held}")
 
 
 @contextmanager
@@ -75,6 +105,7 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
         return
     from peft import PeftModel
 
+    check_adapter(adapter)
     base = engine.model
     engine.model = PeftModel.from_pretrained(base, str(adapter)).eval()
     try:

@@ -103,7 +103,7 @@ _Loader.add_multi_constructor("!Template", _mapping)
 
 
 def _jinja(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
-    tree = yaml_tree(read_text(path, PROMPTS), str(path), _Loader)
+    tree = yaml_tree(read_text(path, PROMPTS), str(path), _Loader, "YAML of promptsource")
     templates = tree.get("templates") if isinstance(tree, dict) else None
     if not isinstance(templates, dict):
         raise UserError(f"{path}: not YAML of promptsource: no mapping 'templates'")

@@ -9,13 +9,10 @@ from typing import Any, Literal
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest
 from paft.files import read_jsonl
-from paft.limits import DATA, too_large
+from paft.limits import DATA, parquet_batches, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
-
-ROW = 100
-"""Bytes that a row takes beside its values, at least."""
 
 PlacedRow = tuple[str, int, dict[str, Any]]
 """The place to name in an error, the row's number from 0, and the row."""
@@ -213,28 +210,13 @@ def _rows(source: Source) -> Iterator[PlacedRow]:
 def _table_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow as pa
 
-    read = _parquet if path.suffix == ".parquet" else _csv
+    read = parquet_batches if path.suffix == ".parquet" else _csv
     try:
         rows = [row for batch in read(path) for row in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
     for number, row in enumerate(rows):
         yield f"{path}: row {number + 1}", number, row
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    """Yield a table in batches, so that one which unpacks to more than is taken is refused before it is there."""
-    from pyarrow import parquet
-
-    file = parquet.ParquetFile(path)
-    groups = range(file.metadata.num_row_groups)
-    packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
-    size = 0
-    for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000)):
-        size += batch.nbytes + ROW * batch.num_rows
-        if max(size, packed) > DATA:
-            raise too_large(path, DATA)
-        yield batch
 
 
 def _csv(path: Path) -> Iterator[Any]:
