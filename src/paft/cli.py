@@ -125,6 +125,44 @@ def doctor(
     raise typer.Exit(int("problem" in states))
 
 
+@app.command()
+def reproduce(
+    name: Annotated[
+        str, typer.Argument(metavar="TABLE_OR_FIGURE", help="table1, 2, 3, 6 or 7; figure1, 3, 4, 5 or 6.")
+    ],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="CONFIG... [KEY.SUB=VALUE]...", help="A config a task; overrides."),
+    ],
+    size: Annotated[str, typer.Option("--size", help="tiny, small or paper.")] = "tiny",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from the config's on.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="A Ray cluster; `local` starts one here.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of all runs.")] = Path("reproduced"),
+    quiet: Quiet = False,
+) -> None:
+    """Make a table or figure of the paper on your model and data, beside the paper's numbers; resumable."""
+    from paft.experiments.reproduce import reproduce as work
+
+    configs = [Path(a) for a in arguments if "=" not in a]
+    overrides = [a for a in arguments if "=" in a]
+    with _interruptible():
+        shown, failed = work(
+            name,
+            configs,
+            overrides,
+            size=size,
+            seeds=seeds,
+            output=output.resolve(),
+            ray=ray,
+            console=Console(quiet=quiet),
+        )
+    print(shown.markdown())
+    if failed:
+        raise typer.Exit(1)
+
+
 def _prepared(
     config: Path, overrides: list[str] | None, output: Path | None, quiet: bool
 ) -> "tuple[Config, Path, Console]":

@@ -1,6 +1,6 @@
 """Reading a config file: YAML, overrides, paths, and one line for whatever is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,18 @@ from paft.errors import UserError, nearest
 from paft.limits import CONFIG, read_text, yaml_tree
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+def load_config(
+    path: Path, overrides: list[str] | None = None, *, over: Mapping[str, Any] | None = None
+) -> Config:
     """Read a YAML config, apply ``key.sub=value`` overrides and make its paths absolute.
+
+    Args:
+        over: values that replace the file's, before the overrides replace both.
 
     Raises:
         UserError: the file is not there or not YAML, a key is unknown, a value does not fit.
     """
-    tree = _read_yaml(path)
+    tree = _merged(_read_yaml(path), over or {})
     for override in overrides or []:
         _apply_override(tree, override)
     try:
@@ -53,6 +58,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     tree = yaml_tree(read_text(path, CONFIG), str(path))
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
+    return tree
+
+
+def _merged(tree: Any, over: Mapping[str, Any]) -> dict[str, Any]:
+    tree = dict(tree) if isinstance(tree, dict) else {}
+    for key, value in over.items():
+        tree[key] = _merged(tree.get(key), value) if isinstance(value, Mapping) else value
     return tree
 
 

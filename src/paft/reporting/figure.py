@@ -13,10 +13,14 @@ COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 
 def write_figure(result: RunResult, folder: Path) -> None:
     """Write ``accuracy.png`` and ``accuracy.svg``."""
-    chart = accuracy_chart(result)
-    with replacing(folder / "accuracy.svg") as temporary:
+    save(accuracy_chart(result), folder, "accuracy")
+
+
+def save(chart: alt.VConcatChart, folder: Path, name: str) -> None:
+    """Write a chart as PNG and SVG."""
+    with replacing(folder / f"{name}.svg") as temporary:
         chart.save(str(temporary), format="svg")
-    with replacing(folder / "accuracy.png") as temporary:
+    with replacing(folder / f"{name}.png") as temporary:
         chart.save(str(temporary), format="png", ppi=144)
 
 

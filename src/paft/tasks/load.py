@@ -113,10 +113,10 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
 
 
 def _split(spec: Spec, source: Source, split: str) -> list[Example]:
-    rows = list(_rows(source))
-    if not rows:
+    placed = list(rows(source))
+    if not placed:
         raise UserError(f"config key task.{split}: no examples in {source}")
-    return _examples(spec, rows)
+    return _examples(spec, placed)
 
 
 def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
@@ -192,7 +192,8 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _rows(source: Source) -> Iterator[PlacedRow]:
+def rows(source: Source) -> Iterator[PlacedRow]:
+    """Yield the rows of a file or a split, as they are."""
     if isinstance(source, HubSource):
         yield from _hub_rows(source)
         return

@@ -1,0 +1,107 @@
+"""Doing the cells of an experiment: one after the other here, or side by side on a Ray cluster.
+
+A cell works in a folder of its own and goes on where it stopped, so a cell that is finished is not done again and
+one whose worker died is simply started anew.
+"""
+
+import json
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paft.config import Config
+from paft.console import Console
+from paft.errors import UserError
+from paft.experiments.plan import Cell
+
+RETRIES = 3
+"""Times that a cell is started again after its worker died."""
+
+
+def run_cells(cells: Sequence[Cell], output: Path, console: Console) -> dict[str, str]:
+    """Do the cells in this process; return the reason of each that failed by its folder."""
+    failed = {}
+    for number, cell in enumerate(cells, start=1):
+        console.say(f"[{number}/{len(cells)}] {cell.folder}")
+        if reason := do_cell(cell, output, console):
+            failed[cell.folder] = reason
+            console.say(f"{cell.folder} failed: {reason}")
+    return failed
+
+
+def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Console) -> dict[str, str]:
+    """Do the cells as tasks of a Ray cluster; the output folder must be the same on every machine of it.
+
+    Args:
+        address: of the cluster; ``local`` starts one on this machine and stops it at the end.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--ray needs the package ray: pip install 'paft[ray]'") from None
+
+    try:
+        if address == "local":
+            ray.init(include_dashboard=False, log_to_driver=False)
+        else:
+            ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(f"--ray {address}: no cluster answers there: {reason}") from None
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_remote)
+        open_ = {task.remote(_packed(cell), str(output)): cell for cell in cells}
+        failed: dict[str, str] = {}
+        while open_:
+            [done], _ = ray.wait(list(open_), num_returns=1)
+            cell = open_.pop(done)
+            try:
+                reason = ray.get(done)
+            except ray.exceptions.RayError as error:
+                reason = f"its worker died {RETRIES + 1} times: {(str(error).splitlines() or [''])[0]}"
+            console.say(
+                f"[{len(cells) - len(open_)}/{len(cells)}] {cell.folder}{f' failed: {reason}' * bool(reason)}"
+            )
+            if reason:
+                failed[cell.folder] = reason
+        return failed
+    finally:
+        ray.shutdown()
+
+
+def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
+    """Do a cell, or what is left of it; return why it failed, None where it is done."""
+    folder = output / cell.folder
+    try:
+        if cell.work == "one-word":
+            from paft.experiments.one_word import search
+
+            search(cell.config, folder, console, most=cell.edits)
+        elif cell.work == "prompts":
+            from paft.stage1 import costs, generate
+
+            table = costs(cell.config, generate(cell.config, folder, console))
+            (folder / "costs.json").write_text(json.dumps(table), encoding="utf-8")
+        else:
+            from paft.runner import run
+
+            run(cell.config, folder, console)
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # a cell that fails leaves the rest of the table standing; its trace is kept
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {folder / 'error.txt'})"
+    return None
+
+
+def _packed(cell: Cell) -> dict[str, Any]:
+    return {**cell.__dict__, "config": cell.config.model_dump(mode="json")}
+
+
+def _remote(packed: dict[str, Any], output: str) -> str | None:
+    """Run in a worker of the cluster."""
+    cell = Cell(**packed | {"config": Config.model_validate(packed["config"])})
+    return do_cell(cell, Path(output), Console(quiet=True))

@@ -1,0 +1,43 @@
+"""The paper's figures as charts: distributions per method, and accuracy against the number of prompts."""
+
+from pathlib import Path
+
+import altair as alt
+
+from paft.experiments.views import View
+from paft.reporting.figure import COLOURS, accuracy_chart, save
+
+
+def write_figures(name: str, shown: View, folder: Path) -> None:
+    """Write the charts of a view as PNG and SVG; most tables have none."""
+    if name == "figure6" and shown.rows:
+        save(counts_chart(shown), folder, name)
+    for run in shown.runs:
+        save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.config.get('seed', 0)}")
+
+
+def counts_chart(shown: View) -> alt.VConcatChart:
+    """Return figure 6: mean with its interval, and Std, against the number of training prompts, log axis."""
+    rows = [
+        {
+            "task": row["task"] if row["seed"] == 0 else f"{row['task']}, seed {row['seed']}",
+            "prompts": row["training_prompts"],
+            "mean": 100 * row["mean"],
+            "low": 100 * row["mean_interval"][0],
+            "high": 100 * row["mean_interval"][1],
+            "std": 100 * row["std"],
+        }
+        for row in shown.rows
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("prompts:Q").scale(type="log").title("Training prompts"),
+        color=alt.Color("task:N").scale(range=COLOURS).title(None),
+    )
+    mean = base.mark_line(point=True).encode(y=alt.Y("mean:Q").scale(zero=False).title("Mean accuracy, %"))
+    interval = base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q")
+    std = base.mark_line(point=True).encode(y=alt.Y("std:Q").title("Std over prompts, points"))
+    return (
+        alt.vconcat((interval + mean).properties(width=480, height=220), std.properties(width=480, height=140))
+        .properties(background="white", padding=12)
+        .configure_view(stroke=None)
+    )

@@ -1,0 +1,132 @@
+"""Figure 1: two prompts that differ by one word, and how far their accuracies lie apart.
+
+The search looks at training examples only; the pair that it finds is then measured on the test examples, so that
+the figure is not the luck of the search.
+"""
+
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from paft.config import Config, ModelConfig
+from paft.console import Console
+from paft.files import write_text
+from paft.prompts.files import load_prompts
+from paft.prompts.screen import screen
+from paft.types import Prompt
+
+RESULT = "one-word.json"
+DEVELOPMENT = 48
+"""Training examples that each edit is tried on."""
+_WORD = re.compile(r"(?<![\w{])[A-Za-z][A-Za-z']*(?![\w}])")
+
+
+def search(config: Config, folder: Path, console: Console, *, most: int) -> dict[str, Any]:
+    """Train on the fixed prompt, try one-word edits, and measure the two that lie farthest apart.
+
+    Args:
+        config: of a run of the method ``user``; its training prompts lend their words.
+        most: edits that are tried.
+    """
+    file = folder / RESULT
+    if file.is_file():
+        return json.loads(file.read_text(encoding="utf-8"))
+    from paft.baselines.development import Development
+    from paft.engine.load import with_adapter
+    from paft.models import load_engine
+    from paft.runner import run
+    from paft.tasks.load import load_task, subset
+
+    run(config, folder, console)
+    task, train, test = load_task(config.task)
+    assert config.prompts.user is not None  # the method user needs it
+    start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
+    pool = load_prompts(config.prompts.train, "train", config.seed) if config.prompts.train else []
+    drawn = _sample(list(edits(start, pool)), most, config.seed)
+    kept, _ = screen([start, *(prompt for _, prompt in drawn)], task, train + test)
+    places = {prompt: place for place, prompt in drawn}
+    development = subset(train, DEVELOPMENT, config.seed + 1)
+    asked = subset(test, config.evaluation.examples, config.seed)
+    assert isinstance(config.model, ModelConfig)  # one behind an endpoint is not trained, so the run refused it
+    engine = load_engine(config.model, console)
+    with with_adapter(engine, folder / "methods" / "user" / "adapter"):
+        model = Development(
+            engine,
+            task,
+            answers=config.evaluation.answers,
+            max_new_tokens=config.evaluation.max_new_tokens,
+            log=folder / "evaluations.jsonl",
+        )
+        with console.progress("trying one-word edits", len(kept)) as tick:
+            accuracy = {}
+            for prompt in kept:
+                accuracy[prompt] = model.evaluate(prompt, development).accuracy
+                tick(1)
+        low, high = farthest(accuracy, places, start)
+        found = {
+            "low": _row(low, accuracy[low], model.evaluate(low, asked).accuracy),
+            "high": _row(high, accuracy[high], model.evaluate(high, asked).accuracy),
+            "tried": len(kept),
+            "development_examples": len(development),
+            "test_examples": len(asked),
+        }
+    write_text(file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    return found
+
+
+def edits(prompt: Prompt, pool: Sequence[Prompt]) -> Iterator[tuple[int, Prompt]]:
+    """Yield each prompt that differs from this one by one word, with the word's place.
+
+    A word is left out, or gives way to one that stands between the same two neighbours, or after the same one, in
+    another prompt: so that what comes out is mostly still a sentence.
+    """
+    after: dict[str, set[str]] = {}
+    for other in pool:
+        words = [match[0].lower() for match in _WORD.finditer(other.text)]
+        for left, word in zip(["", *words], words, strict=False):
+            after.setdefault(left, set()).add(word)
+    matches = list(_WORD.finditer(prompt.text))
+    for place, match in enumerate(matches):
+        left = matches[place - 1][0].lower() if place else ""
+        without = prompt.text[: match.start()] + prompt.text[match.end() :]
+        yield place, Prompt(re.sub(r" {2,}", " ", without).strip(), prompt.system)
+        for word in sorted(after.get(left, ())):
+            if word != match[0].lower():
+                word = word.capitalize() if match[0][0].isupper() else word
+                yield (
+                    place,
+                    Prompt(prompt.text[: match.start()] + word + prompt.text[match.end() :], prompt.system),
+                )
+
+
+def farthest(accuracy: dict[Prompt, float], places: dict[Prompt, int], start: Prompt) -> tuple[Prompt, Prompt]:
+    """Return the two prompts that differ by one word and most in accuracy, the lower one first.
+
+    Two edits of the same place differ by one word, and so does each edit from the prompt that it was made of.
+    """
+    groups: dict[int, list[Prompt]] = {}
+    for prompt, place in places.items():
+        if prompt in accuracy:
+            groups.setdefault(place, [start]).append(prompt)
+    best = (start, start)
+    for group in groups.values():
+        low, high = min(group, key=accuracy.__getitem__), max(group, key=accuracy.__getitem__)
+        if accuracy[high] - accuracy[low] > accuracy[best[1]] - accuracy[best[0]]:
+            best = (low, high)
+    return best
+
+
+def _sample(found: list[tuple[int, Prompt]], most: int, seed: int) -> list[tuple[int, Prompt]]:
+    return found if len(found) <= most else random.Random(f"edits:{seed}").sample(found, most)
+
+
+def _row(prompt: Prompt, searched: float, measured: float) -> dict[str, Any]:
+    return {
+        "text": prompt.text,
+        "system": prompt.system,
+        "development_accuracy": searched,
+        "test_accuracy": measured,
+    }

@@ -1,0 +1,162 @@
+"""Which runs a table or a figure is made of. Runs that several of them need are the same runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from paft.config import BankSource, Config, GenerateSource
+from paft.errors import UserError
+from paft.experiments.sizes import Size
+from paft.files import write_jsonl
+from paft.prompts.files import load_prompts, spread, write_prompts
+from paft.tasks.load import rows, subset
+from paft.types import Prompt
+
+METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "paft")
+"""The paper's, in the order of table 1."""
+
+K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
+"""The pairs of table 3."""
+
+VALIDATION = 1 / 9
+"""Share of the training prompts, and of the training examples, that table 3 is chosen on."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One piece of work: a run, a search for one-word edits, or stage 1; each in a folder of its own.
+
+    Attributes:
+        folder: below the output folder.
+        label: what the cell is called beside others of its task and seed.
+        edits: one-word edits that are tried.
+    """
+
+    folder: str
+    config: Config
+    task: str
+    seed: int
+    label: str
+    work: Literal["run", "one-word", "prompts"] = "run"
+    edits: int = 0
+
+
+class Plan:
+    """The cells of one task with one seed.
+
+    Args:
+        config: of the task; its prompts are drawn here, to the size, and written to files below the output.
+    """
+
+    def __init__(
+        self, config: Config, size: Size, methods: Sequence[str], output: Path, say: Callable[[str], None]
+    ):
+        self.config, self.size, self.methods, self.output, self.say = config, size, methods, output, say
+        self.task, self.seed = config.task.name, config.seed
+        self.folder = f"{self.task}/seed-{self.seed}"
+
+    def cells(self, name: str) -> list[Cell]:
+        """Return the cells of a table or a figure."""
+        makers: dict[str, Callable[[], list[Cell]]] = {
+            "table3": self._k_and_t,
+            "table7": self._stage_1,
+            "figure1": self._one_word,
+            "figure3": self._all_prompts,
+            "figure6": self._counts,
+        }
+        return makers.get(name, self._comparison)()
+
+    def _comparison(self) -> list[Cell]:
+        """Tables 1, 2 and 6 and figures 4 and 5: each method on the unseen prompts."""
+        config = self._with_prompts(self._drawn("train", 0), self._drawn("test", 1))
+        return [self._cell(method, _only(config, method), label=method) for method in self.methods]
+
+    def _k_and_t(self) -> list[Cell]:
+        """Table 3: PAFT with each K and T, on training prompts and training examples kept from training."""
+        prompts = self._drawn("train", 0)
+        held = spread(prompts, max(2, round(len(prompts) * VALIDATION)), self.seed)
+        rest = [prompt for prompt in prompts if prompt not in held]
+        config = _only(self._with_prompts(rest, held, name="validation"), "paft")
+        train, validation = self._validation_examples()
+        task = config.task.model_copy(update={"train": str(train), "test": str(validation)})
+        cells = []
+        for k, t in K_AND_T:
+            training = config.training.model_copy(update={"K": k, "epochs": t})
+            tried = config.model_copy(update={"training": training, "task": task})
+            cells.append(self._cell(f"K-{k}-T-{t}", tried, label=f"K={k}, T={t}"))
+        return cells
+
+    def _all_prompts(self) -> list[Cell]:
+        """Figure 3: the base model and the one trained on a fixed prompt, on every prompt there is."""
+        config = self._with_prompts(None, self._drawn("train", 0) + self._drawn("test", 1), name="all")
+        methods = [method for method in ("base", "user") if method in self.methods]
+        return [self._cell(f"all-prompts/{m}", _only(config, m), label=m) for m in methods]
+
+    def _counts(self) -> list[Cell]:
+        """Figure 6: PAFT with ever more training prompts."""
+        prompts, test = self._drawn("train", 0), self._drawn("test", 1)
+        counts = sorted({min(count, len(prompts)) for count in self.size.counts})
+        cells = []
+        for count in counts:
+            few = spread(prompts, count, self.seed)
+            config = _only(self._with_prompts(few, test, name=f"{count}-prompts"), "paft")
+            cells.append(self._cell(f"prompts-{count}", config, label=str(count)))
+        return cells
+
+    def _one_word(self) -> list[Cell]:
+        config = _only(self._with_prompts(self._drawn("train", 0), self._drawn("test", 1)), "user")
+        place, edits = f"{self.folder}/one-word", self.size.edits
+        return [Cell(place, config, self.task, self.seed, "user", work="one-word", edits=edits)]
+
+    def _stage_1(self) -> list[Cell]:
+        if not isinstance(self.config.prompts.train, GenerateSource):
+            raise UserError(
+                f"table7 shows what stage 1 costs for {self.task}: set prompts.train to "
+                "{generate: {models: [...]}}"
+            )
+        return [Cell(f"{self.folder}/stage-1", self.config, self.task, self.seed, "stage 1", work="prompts")]
+
+    def _cell(self, place: str, config: Config, *, label: str) -> Cell:
+        return Cell(f"{self.folder}/{place}", config, self.task, self.seed, label)
+
+    def _drawn(self, split: str, place: int) -> list[Prompt]:
+        """Return as many prompts as the size asks for, or all there are, and say so."""
+        source = getattr(self.config.prompts, split)
+        if source is None or isinstance(source, GenerateSource):
+            raise UserError(
+                f"config key prompts.{split} of {self.task}: name a file or a bank; "
+                "`paft prompts generate` makes files"
+            )
+        whole = source.model_copy(update={"size": None}) if isinstance(source, BankSource) else source
+        prompts, wanted = load_prompts(whole, split, self.seed), self.size.prompts[place]
+        if len(prompts) < wanted:
+            self.say(f"{self.task}: {wanted} {split} prompts asked, {len(prompts)} there are")
+        return spread(prompts, min(wanted, len(prompts)), self.seed)
+
+    def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
+        """Write prompts to files and return the config that names them."""
+        folder = self.output / self.folder / "prompts" / name
+        update = {"train": None, "test": str(folder / "test.jsonl")}
+        for split, prompts in (("train", train), ("test", test)):
+            if prompts is not None:
+                update[split] = str(folder / f"{split}.jsonl")
+                write_prompts(folder / f"{split}.jsonl", prompts)
+        prompts_config = self.config.prompts.model_copy(update=update)
+        return self.config.model_copy(update={"prompts": prompts_config})
+
+    def _validation_examples(self) -> tuple[Path, Path]:
+        """Write training rows and validation rows, drawn from the training split."""
+        source = self.config.task.train
+        if source is None:
+            raise UserError(f"config key task.train of {self.task} is missing")
+        every = [row for _, _, row in rows(source)]
+        held = set(subset(list(range(len(every))), round(len(every) * VALIDATION), self.seed))
+        folder = self.output / self.folder / "examples"
+        write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(every) if i not in held))
+        write_jsonl(folder / "validation.jsonl", (every[i] for i in sorted(held)))
+        return folder / "train.jsonl", folder / "validation.jsonl"
+
+
+def _only(config: Config, method: str) -> Config:
+    return config.model_copy(update={"methods": [method]})

@@ -1,0 +1,103 @@
+"""``paft reproduce``: plan the runs of a table or figure, do what is left of them, write what they say."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paft.choosing import check_baselines
+from paft.config import Config
+from paft.config_file import load_config
+from paft.console import Console
+from paft.errors import UserError, nearest
+from paft.experiments.cells import run_cells, run_on_ray
+from paft.experiments.figures import write_figures
+from paft.experiments.plan import METHODS, Cell, Plan
+from paft.experiments.sizes import SIZES
+from paft.experiments.views import VIEWS, View, view
+from paft.files import write_text
+from paft.reporting.page import write_page
+
+
+def reproduce(
+    name: str,
+    configs: Sequence[Path],
+    overrides: Sequence[str],
+    *,
+    size: str,
+    seeds: int,
+    output: Path,
+    ray: str | None,
+    console: Console,
+) -> tuple[View, dict[str, str]]:
+    """Make a table or a figure of the paper, on the tasks and the model of the configs.
+
+    Args:
+        overrides: ``key.sub=value``, which win over the size, which wins over the configs.
+        ray: address of a Ray cluster, ``local`` for one of this machine's own; None does one cell after the other.
+
+    Returns:
+        What there is, and for each cell that failed the reason.
+
+    Raises:
+        UserError: no such table, figure or size; a config does not fit. Nothing has run then.
+    """
+    if name not in VIEWS:
+        raise UserError(f"no table or figure {name!r}{nearest(name, VIEWS)}")
+    if size not in SIZES:
+        raise UserError(f"no size {size!r}; there are {', '.join(SIZES)}")
+    if not configs:
+        raise UserError("name a config for each task, such as examples/trec.yaml")
+    cells = plan(name, configs, overrides, size=size, seeds=seeds, output=output, console=console)
+    failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
+    shown = view(name, cells, output, failed)
+    write(name, shown, output)
+    return shown, failed
+
+
+def plan(
+    name: str,
+    configs: Sequence[Path],
+    overrides: Sequence[str],
+    *,
+    size: str,
+    seeds: int,
+    output: Path,
+    console: Console,
+) -> list[Cell]:
+    """Return the cells, after everything that can be refused before they run has been."""
+    given = {override.partition("=")[0] for override in overrides}
+    read = [_config(path, overrides, size) for path in configs]
+    names = [config.task.name for config in read]
+    if twice := [n for n in names if names.count(n) > 1]:
+        raise UserError(f"two configs are of the task {twice[0]!r}; the cells are named by the task")
+    cells: list[Cell] = []
+    for config in read:
+        methods = config.methods if "methods" in given else METHODS
+        needed = {"table3": ["paft"], "figure1": ["user"], "figure3": ["base", "user"], "figure6": ["paft"]}
+        if name != "table7":
+            check_baselines(needed.get(name, methods), config.baselines, console)
+        for seed in range(config.seed, config.seed + seeds):
+            seeded = config.model_copy(update={"seed": seed})
+            cells += Plan(seeded, SIZES[size], methods, output, console.say).cells(name)
+    console.say(f"{name} at size {size}: {len(cells)} cells in {output}")
+    return cells
+
+
+def write(name: str, shown: View, output: Path) -> None:
+    """Write the view as ``NAME.json``, ``NAME.md``, figures and, where methods are compared, a page."""
+    tree: dict[str, Any] = {
+        "title": shown.title,
+        "rows": shown.rows,
+        "notes": shown.notes,
+        "missing": shown.missing,
+    }
+    write_text(output / f"{name}.json", json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
+    write_text(output / f"{name}.md", shown.markdown())
+    write_figures(name, shown, output / "figures")
+    if shown.runs:
+        write_page(output / f"{name}.html", shown.runs)
+
+
+def _config(path: Path, overrides: Sequence[str], size: str) -> Config:
+    return load_config(path, list(overrides), over=SIZES[size].config)

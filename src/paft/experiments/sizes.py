@@ -1,0 +1,72 @@
+"""How large an experiment is. ``paper`` is the paper's settings; the others are for machines without a GPU."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size: how many prompts, and what it sets in the config.
+
+    Answers are generated, as in the paper; in the small sizes they are cut after a few words, which is enough for
+    every answer of the tasks.
+
+    Attributes:
+        prompts: training and test prompts.
+        counts: of training prompts in figure 6.
+        edits: one-word edits tried in figure 1.
+    """
+
+    prompts: tuple[int, int]
+    counts: tuple[int, ...]
+    edits: int
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+SIZES = {
+    "tiny": Size(
+        (60, 10),
+        (1, 2, 5, 10, 60),
+        40,
+        {
+            "training": {"examples": 240, "epochs": 1, "batch_size": 8},
+            "evaluation": {"examples": 32, "answers": "generate", "max_new_tokens": 16},
+            "baselines": {
+                "top_accuracy": {"examples": 8},
+                "zopo": {"budget": 24, "initial": 8, "examples": 16},
+                "batprompt": {"pairs": 1, "examples": 4, "attacks": 1, "rounds": 2, "rewrites": 2},
+            },
+        },
+    ),
+    "small": Size(
+        (200, 20),
+        (1, 2, 5, 10, 20, 50, 100, 200),
+        120,
+        {
+            "training": {"examples": 1000, "epochs": 2, "batch_size": 8},
+            "evaluation": {"examples": 120, "answers": "generate", "max_new_tokens": 32},
+            "baselines": {
+                "top_accuracy": {"examples": 32},
+                "zopo": {"budget": 100, "initial": 25, "examples": 20},
+                "batprompt": {"pairs": 2, "examples": 8, "attacks": 2, "rounds": 3, "rewrites": 3},
+            },
+        },
+    ),
+    "paper": Size(
+        (400, 50),
+        (1, 2, 5, 10, 20, 50, 100, 200, 400),
+        400,
+        {
+            "training": {
+                "examples": 20_000,
+                "epochs": 3,
+                "K": 4,
+                "batch_size": 8,
+                "learning_rate": 1e-4,
+                "max_length": 1024,
+                "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
+            },
+            "evaluation": {"examples": None, "answers": "generate", "max_new_tokens": 256},
+        },
+    ),
+}

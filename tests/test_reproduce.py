@@ -1,0 +1,289 @@
+"""``paft reproduce``: the paper's tables and figures out of runs, here on a tiny network."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import TRAIN_PROMPTS, things, write_rows
+from paft.config_file import load_config
+from paft.console import Console
+from paft.errors import UserError
+from paft.experiments.one_word import edits, farthest
+from paft.experiments.plan import K_AND_T
+from paft.experiments.reproduce import plan, reproduce
+from paft.experiments.sizes import SIZES
+from paft.experiments.views import VIEWS, disagreement
+from paft.reporting.read import read_run
+from paft.types import Prompt
+
+QUIET = Console(quiet=True)
+FEW = [
+    "methods=[base, user, top-accuracy, zopo, paft]",
+    "training.examples=8",
+    "evaluation.examples=4",
+    "evaluation.max_new_tokens=4",
+    "baselines.top_accuracy.examples=4",
+    "baselines.zopo={budget: 3, initial: 2, examples: 4}",
+]
+
+
+def make(project, name, *overrides, size="tiny", seeds=1, ray=None, output="out"):
+    return reproduce(
+        name,
+        [project / "config.yaml"],
+        [*FEW, *overrides],
+        size=size,
+        seeds=seeds,
+        output=project / output,
+        ray=ray,
+        console=QUIET,
+    )
+
+
+def test_table_1_has_every_method_beside_the_paper_and_says_what_differs(project):
+    shown, failed = make(project, "table1")
+    assert not failed
+    assert [row["method"] for row in shown.rows] == ["base", "user", "top-accuracy", "zopo", "paft"]
+    found = json.loads((project / "out/table1.json").read_text())
+    assert found["rows"] == json.loads(json.dumps(shown.rows))
+    assert found["missing"] == {}
+    assert sum("Wilcoxon" in note for note in found["notes"]) == 4
+    text = (project / "out/table1.md").read_text()
+    assert "| zopo |" in text
+    assert (project / "out/table1.html").is_file()
+    assert (project / "out/figures/table1-colours-seed-0.svg").is_file()
+
+
+def test_what_is_finished_is_not_done_again_and_serves_other_tables(project, monkeypatch):
+    make(project, "table1")
+    times = {p: p.stat().st_mtime_ns for p in (project / "out").rglob("predictions.parquet")}
+    assert len(times) == 5
+    for name in ("table2", "table6", "figure4"):
+        shown, failed = make(project, name)
+        assert not failed
+        assert shown.rows
+    assert {p: p.stat().st_mtime_ns for p in (project / "out").rglob("predictions.parquet")} == times
+
+
+def test_table_3_reads_no_test_prompt_and_no_test_example(project):
+    shown, failed = make(project, "table3")
+    assert not failed
+    assert [(row["K"], row["T"]) for row in shown.rows] == list(K_AND_T)
+    assert sum(row["best"] for row in shown.rows) == 1
+    test_things = {row["thing"] for row in things(6, 100)}
+    for config in (project / "out").rglob("config.yaml"):
+        text = config.read_text()
+        assert "prompts/test.jsonl" in text
+        assert str(project / "test.jsonl") not in text
+    for file in (project / "out").rglob("*.jsonl"):
+        assert not any(json.dumps(thing) in file.read_text() for thing in test_things), file
+    folder = project / "out/colours/seed-0/examples"
+    train, held = ((folder / f"{n}.jsonl").read_text().splitlines() for n in ("train", "validation"))
+    assert not set(train) & set(held)
+    assert len(train) + len(held) == 20
+
+
+def test_figure_6_is_a_run_for_each_number_of_prompts(project):
+    shown, failed = make(project, "figure6")
+    assert not failed
+    assert [row["training_prompts"] for row in shown.rows] == [1, 2, 5]
+    assert (project / "out/figures/figure6.png").is_file()
+
+
+def test_figure_3_asks_under_every_prompt_there_is(project):
+    shown, failed = make(project, "figure3")
+    assert not failed
+    assert [(row["method"], row["prompts"]) for row in shown.rows] == [("base", 7), ("user", 7)]
+
+
+def test_figure_1_finds_a_pair_one_word_apart_on_training_examples_alone(project):
+    shown, failed = make(project, "figure1")
+    assert not failed
+    [row] = shown.rows
+    low, high = row["low"]["text"].split(), row["high"]["text"].split()
+    assert abs(len(low) - len(high)) <= 1
+    assert row["tried"] > 3
+    again, _ = make(project, "figure1")
+    assert again.rows == shown.rows
+
+
+def test_edits_differ_by_one_word_and_leave_the_slots_alone():
+    start = Prompt("Which colour is {thing}? Say red, green or blue", "Be brief")
+    found = list(
+        edits(start, [Prompt("Which shade is {thing}? Shout red, green or blue"), Prompt("Say it: {thing}")])
+    )
+    texts = [prompt.text for _, prompt in found]
+    assert "Which shade is {thing}? Say red, green or blue" in texts
+    assert "Which colour {thing}? Say red, green or blue" in texts
+    assert all("{thing}" in text for text in texts)
+    assert all(prompt.system == "Be brief" for _, prompt in found)
+    words = start.text.split()
+    for text in texts:
+        changed = text.split()
+        same = sum(a == b for a, b in zip(words, changed, strict=False)) + sum(
+            a == b for a, b in zip(words[::-1], changed[::-1], strict=False)
+        )
+        assert same >= len(words) - 1
+
+
+def test_the_pair_is_the_farthest_of_those_a_word_apart():
+    start, a, b, c = (Prompt(f"{name} {{x}}") for name in ("start", "a", "b", "c"))
+    accuracy = {start: 0.5, a: 0.4, b: 0.7, c: 0.1}
+    assert farthest(accuracy, {a: 0, b: 0, c: 1}, start) == (c, start)
+    assert farthest(accuracy, {a: 0, b: 0, c: 0}, start) == (c, b)
+
+
+def test_several_seeds_are_one_flag(project):
+    shown, _ = make(project, "table1", "methods=[base]", seeds=2)
+    assert [row["seed"] for row in shown.rows] == [0, 1]
+    assert any("over 2 seeds" in note for note in shown.notes)
+
+
+def test_a_cell_that_fails_is_reported_and_the_rest_stands(project, monkeypatch):
+    import paft.runner
+
+    run = paft.runner.run
+
+    def breaking(config, output, console):
+        if config.methods == ["zopo"]:
+            raise RuntimeError("the machine is on fire")
+        run(config, output, console)
+
+    monkeypatch.setattr(paft.runner, "run", breaking)
+    shown, failed = make(project, "table1")
+    assert list(failed) == ["colours/seed-0/zopo"]
+    assert len(shown.rows) == 4
+    assert "the machine is on fire" in shown.missing["colours/seed-0/zopo"]
+    assert "on fire" in (project / "out/table1.md").read_text()
+    assert "RuntimeError" in (project / "out/colours/seed-0/zopo/error.txt").read_text()
+
+
+def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
+    make(project, "table1", "methods=[base, user]")
+    shutil.rmtree(project / "out/colours/seed-0/user")
+    from paft.experiments.views import view
+
+    planned = plan("table1", [project / "config.yaml"], [*FEW, "methods=[base, user]"], size="tiny", seeds=1,
+                   output=project / "out", console=QUIET)  # fmt: skip
+    shown = view("table1", planned, project / "out", {})
+    assert [row["method"] for row in shown.rows] == ["base"]
+    assert list(shown.missing) == ["colours/seed-0/user"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "tabel1"}, "no table or figure 'tabel1'; did you mean 'table1'"),
+        ({"size": "huge"}, "no size 'huge'; there are tiny, small, paper"),
+        ({"configs": []}, "name a config for each task"),
+        ({"configs": 2}, "two configs are of the task 'colours'"),
+        ({"overrides": ["methods=[batprompt]"]}, "baselines.batprompt.llm is missing"),
+        ({"overrides": []}, "baselines.batprompt.llm is missing"),
+        ({"name": "table7"}, "table7 shows what stage 1 costs"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_runs(project, arguments, message):
+    given = {"name": "table1", "configs": 1, "overrides": FEW, "size": "tiny"} | arguments
+    configs = (
+        given["configs"] if isinstance(given["configs"], list) else [project / "config.yaml"] * given["configs"]
+    )
+    with pytest.raises(UserError) as error:
+        reproduce(given["name"], configs, given["overrides"], size=given["size"], seeds=1,
+                  output=project / "out", ray=None, console=QUIET)  # fmt: skip
+    assert message in str(error.value)
+    assert not (project / "out").exists()
+
+
+def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
+    reproduce("table1", [project / "config.yaml"], [*FEW, "methods=[base]"], size="tiny", seeds=1,
+              output=project / "out", ray=None, console=Console())  # fmt: skip
+    said = capsys.readouterr().err
+    assert "60 train prompts asked, 5 there are" in said
+    assert "10 test prompts asked, 2 there are" in said
+
+
+def test_a_size_replaces_the_config_and_an_override_replaces_both(project):
+    path = project / "config.yaml"
+    assert load_config(path, over=SIZES["tiny"].config).training.examples == 240
+    assert load_config(path, ["training.examples=7"], over=SIZES["tiny"].config).training.examples == 7
+    assert load_config(path, over=SIZES["tiny"].config).training.learning_rate == 1e-2
+
+
+def test_the_size_paper_is_the_papers_settings(project):
+    config = load_config(project / "config.yaml", over=SIZES["paper"].config)
+    t = config.training
+    assert (t.examples, t.epochs, t.K, t.learning_rate, t.max_length) == (20_000, 3, 4, 1e-4, 1024)
+    assert (t.lora.r, t.lora.targets, SIZES["paper"].prompts) == (8, ["q_proj", "v_proj"], (400, 50))
+    assert t.batch_size * t.gradient_accumulation_steps == 8
+    assert config.evaluation.answers == "generate"
+    assert (config.baselines.zopo.budget, config.baselines.zopo.initial) == (165, 40)
+
+
+def test_every_table_and_figure_of_the_paper_is_there():
+    assert set(VIEWS) == {"table1", "table2", "table3", "table6", "table7",
+                          "figure1", "figure3", "figure4", "figure5", "figure6"}  # fmt: skip
+
+
+def test_disagreement_is_the_share_of_pairs_of_prompts_that_differ(project):
+    import itertools
+
+    make(project, "table1", "methods=[base]")
+    [method] = read_run(project / "out/colours/seed-0/base").methods
+    right = method.grid.right
+    pairs = list(itertools.combinations(range(len(right)), 2))
+    expected = sum((right[a] != right[b]).mean() for a, b in pairs) / len(pairs)
+    assert disagreement(method) == pytest.approx(expected)
+
+
+# --- Ray ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_cluster_of_two_workers_gives_the_same_table_though_one_is_killed(project):
+    """A real local Ray cluster: the worker of a cell is killed with SIGKILL while it works."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    write_rows(project / "prompts/train.jsonl", TRAIN_PROMPTS)
+    alone, _ = make(project, "table1", output="alone")
+    killed: list[int] = []
+
+    def kill():
+        deadline = time.monotonic() + 240
+        while not killed and time.monotonic() < deadline:
+            for lock in (project / "ray").rglob(".lock"):
+                text = lock.read_text().strip()
+                if text.isdigit() and int(text) != os.getpid():
+                    try:
+                        os.kill(int(text), signal.SIGKILL)
+                        killed.append(int(text))
+                        return
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    shown, failed = make(project, "table1", output="ray", ray="local")
+    thread.join()
+    assert killed
+    assert not failed
+    timeless = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in shown.rows]
+    assert timeless == [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in alone.rows]
+
+
+def test_a_cluster_that_is_not_there_is_one_line(project):
+    pytest.importorskip("ray", reason="ray is not installed")
+    with pytest.raises(UserError, match="no cluster answers there"):
+        make(project, "table1", "methods=[base]", ray="127.0.0.1:1")
+
+
+def test_ray_is_an_extra_that_is_named(project, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'paft\[ray\]'"):
+        make(project, "table1", "methods=[base]", ray="local")
