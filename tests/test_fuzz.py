@@ -88,7 +88,7 @@ def in_file(suffix: str, content: bytes, read) -> None:
         path.write_bytes(content)
         line = refusal_of(lambda: read(path))
     assert "\n" not in line, line
-    assert len(line) < 5000
+    assert len(line) < 2000
 
 
 @given(PROMPT_FILES)

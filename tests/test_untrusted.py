@@ -301,3 +301,11 @@ def test_a_prompt_never_becomes_a_path_or_code(project):
     evaluate(load_config(project / "config.yaml"), project / "run", QUIET)
     outside = {p.name for p in project.iterdir()}
     assert outside == {"run", "prompts", "train.jsonl", "test.jsonl", "config.yaml"}
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b]0;title\x07\x1b[2J", "line\u2028line", "half \ud83d", "x" * 10**6])
+def test_an_error_is_one_short_printable_line_whatever_it_quotes(tmp_path, name):
+    with pytest.raises(UserError) as error:
+        load_task(colours(tmp_path / "none.jsonl", fields=[name]))
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1100
