@@ -58,7 +58,8 @@ def test_what_lacks_is_named_with_the_mend(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["numpy>=99", "no-such-package>=1", "rich>=1"])
     monkeypatch.setattr(doctor, "NEEDED", 1e18)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     found = list(examine())
     lacking = {f.what: f for f in found if f.state != "ok"}
     assert "no-such-package is missing" in lacking["packages"].found

@@ -48,8 +48,8 @@ def poison(path: Path, mark: Path) -> Path:
 
 
 def colours(path: Path, **more) -> TaskConfig:
-    columns = {"fields": ["thing"], "choices": ["red", "green", "blue"], "target": "colour"}
-    return TaskConfig(name="colours", test=str(path), **(columns | more))
+    task = {"fields": ["thing"], "choices": ["red", "green", "blue"], "target": "colour", "test": str(path)}
+    return TaskConfig(name="colours", **(task | more))
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -55,13 +55,21 @@ def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
         UserError: it is too large.
         OSError, ValueError, pyarrow.ArrowException: it cannot be read.
     """
+    import pyarrow as pa
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
+    fields = [f for f in file.schema_arrow if columns is None or f.name in columns]
+    plain = pa.schema(  # a dictionary hides how large its values are when they are written out
+        [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields]
+    )
+    if any("dictionary<" in str(kind) for kind in plain.types):
+        raise ValueError("dictionaries within lists or structures; save the table without them")
     groups = range(file.metadata.num_row_groups)
     packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
     size = 0
     for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000), columns=columns):
+        batch = batch.select(plain.names).cast(plain)
         size += batch.nbytes + ROW * batch.num_rows
         if max(size, packed) > DATA:
             raise too_large(path, DATA)

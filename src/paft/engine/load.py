@@ -82,9 +82,7 @@ def check_adapter(folder: Path) -> None:
     if not file.is_file():
         raise UserError(f"{where}: no PEFT adapter (adapter_config.json is missing)")
     if not weights.is_file():
-        raise UserError(
-            f"{where}: no adapter_model.safetensors; a pickle (.bin) may hold code, save it anew with PEFT"
-        )
+        raise UserError(f"{where}: no adapter_model.safetensors; a .bin is a pickle and not loaded, save it anew")
     try:
         config = json.loads(read_text(file, CONFIG))
         with safe_open(str(weights), "pt") as tensors:
@@ -177,7 +175,9 @@ def _converted(file: Path, say: Say) -> Path:
         model = AutoModelForCausalLM.from_pretrained(
             **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
         )
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # the reader of GGUF raises whatever it meets
+        if storage_problem(error):
+            raise
         raise UserError(f"config key model.path: cannot read {file}: {_first_line(error)}") from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest
@@ -13,6 +13,8 @@ from paft.limits import DATA, parquet_batches, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
+
+T = TypeVar("T")
 
 PlacedRow = tuple[str, int, dict[str, Any]]
 """The place to name in an error, the row's number from 0, and the row."""
@@ -95,7 +97,7 @@ def complete(config: TaskConfig) -> Spec:
     )
 
 
-def subset(examples: list[Example], size: int | None, seed: int) -> list[Example]:
+def subset(examples: list[T], size: int | None, seed: int) -> list[T]:
     """Return at most ``size`` examples, drawn with the seed and kept in their order."""
     if size is None or size >= len(examples):
         return examples
@@ -214,7 +216,7 @@ def _table_rows(path: Path) -> Iterator[PlacedRow]:
     read = parquet_batches if path.suffix == ".parquet" else _csv
     try:
         rows = [row for batch in read(path) for row in batch.to_pylist()]
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
     for number, row in enumerate(rows):
         yield f"{path}: row {number + 1}", number, row

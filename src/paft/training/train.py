@@ -121,10 +121,8 @@ def train(
             checkpoint = newest_checkpoint(folder / "checkpoints")
             try:
                 trainer.train(resume_from_checkpoint=checkpoint)
-            except UnpicklingError as error:  # torch loads plain values only; what else is in the file never runs
-                raise UserError(
-                    f"{checkpoint}: damaged, remove it: {' '.join(str(error).split())[:100]}"
-                ) from None
+            except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
+                raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
         if trainer.is_world_process_zero():
             _save(engine.model, folder / "adapter")
     finally:
