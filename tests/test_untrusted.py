@@ -280,7 +280,10 @@ def test_a_checkpoint_runs_nothing_when_training_goes_on_from_it(project, monkey
     (method / "predictions.parquet").unlink()
     (method / "checkpoints/checkpoint-last").mkdir()
     (method / "checkpoints/checkpoint-last/trainer_state.json").write_text("{}")
-    newest = max(method.glob("checkpoints/checkpoint-[0-9]*"), key=lambda p: int(p.name.split("-")[1]))
+    *_, newest, last = sorted(
+        method.glob("checkpoints/checkpoint-[0-9]*"), key=lambda p: int(p.name.split("-")[1])
+    )
+    shutil.rmtree(last)  # the one at the end: nothing would be trained on from it
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         whole = (newest / name).read_bytes()
         poison(newest / name, mark)
