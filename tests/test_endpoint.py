@@ -5,76 +5,16 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import time
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from endpoints import Server, answer
 from paft.llm.client import Endpoint, ModelError
 from paft.prompts.instruct import SCHEMA
 from paft.types import Conversation
 
 ASK = Conversation("Write.", "Be brief.")
 SECRET = "sk-do-not-print-me-0123456789"
-
-
-def answer(text="fine", **changes):
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-    } | changes
-
-
-class Server(ThreadingHTTPServer):
-    """Plays a list of replies: ``(status, body, headers)``, ``"hang"`` or ``"cut"``; the last one for ever."""
-
-    daemon_threads = True
-
-    def __init__(self, *replies):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.replies, self.requests = list(replies), []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server = self.server
-        server.requests.append((body, {k.lower(): v for k, v in self.headers.items()}, time.monotonic()))
-        reply = server.replies.pop(0) if len(server.replies) > 1 else server.replies[0]
-        if reply == "hang":
-            time.sleep(2)
-            return
-        if reply == "cut":
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        status, content, headers = reply
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in (
-            {"Content-Type": "application/json", "Content-Length": str(len(data))} | headers
-        ).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture
@@ -144,6 +84,9 @@ def test_retry_after_is_waited_for(serve):
         ((401, {"error": {"message": f"wrong key {SECRET}"}}, {}), True, "check the key in \\$TEST_KEY"),
         ((200, b"this is not JSON", {}), False, "not an answer"),
         ((200, b"", {}), False, "not an answer"),
+        ((200, b"[" * 100_000, {}), False, "not an answer"),
+        ((200, b"junk", {"Content-Encoding": "gzip"}), False, "no connection|not an answer"),
+        ((200, answer(choices={"a": 1}), {}), False, "not an answer"),
         ((200, {"hello": [1, 2]}, {}), False, "not an answer"),
         ((200, [1, 2], {}), False, "not an answer"),
         ((200, answer(choices=[]), {}), False, "holds no text"),
@@ -254,37 +197,6 @@ def test_ctrl_c_and_a_missing_key_are_one_line(serve, project):
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
     assert "set the environment variable NOT_SET_ANYWHERE" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def real_server(embedded, tmp_path_factory):
-    """``transformers serve`` with the embedded model, as a user starts it."""
-    pytest.importorskip("uvicorn")
-    pytest.importorskip("fastapi")
-    from paft.engine.load import locate
-
-    folder = locate(embedded)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = Path(sys.executable).with_name("transformers")
-    log = (tmp_path_factory.mktemp("serve") / "log").open("w+")
-    process = subprocess.Popen(
-        [command, "serve", folder, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, cwd=ROOT
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            time.sleep(1)
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=1)
-                break
-            except OSError:
-                assert process.poll() is None, log.seek(0) or log.read()
-        yield f"{url}/v1", folder
-    finally:
-        process.kill()
-        process.wait(20)
 
 
 @pytest.mark.embedded

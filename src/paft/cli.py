@@ -13,7 +13,7 @@ import typer
 from paft import __version__
 from paft.cli_prompts import app as prompts_app
 from paft.console import Console
-from paft.errors import UserError
+from paft.errors import UserError, WorkError
 from paft.files import storage_problem
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, 
 
 @app.command()
 def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
-    """Measure how much a model, or a model with an adapter, depends on the wording of the prompt."""
+    """Measure how much a model, with an adapter or behind an endpoint, depends on the wording of the prompt."""
     from paft.runner import evaluate as work
 
     with _interruptible():
@@ -109,6 +109,20 @@ def report(
     print(f"Page: {page}")
     if refused:
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Check what it needs too.")] = None,
+) -> None:
+    """Say what this machine has, what paft will choose on it, and what is missing; exit code 1 on a problem."""
+    from paft.doctor import examine
+
+    states = []
+    for finding in examine(config):
+        print(finding)
+        states.append(finding.state)
+    raise typer.Exit(int("problem" in states))
 
 
 @app.command()
@@ -176,6 +190,8 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error))
+    except WorkError as error:
+        _fail(str(error), code=1)
     except Exception as error:
         problem = storage_problem(error)
         if problem is None:
@@ -193,9 +209,9 @@ def _interruptible() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _fail(line: str) -> None:
+def _fail(line: str, code: int = 2) -> None:
     print(f"paft: error: {line}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

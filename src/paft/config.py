@@ -2,12 +2,15 @@
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -24,8 +27,53 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+class EndpointSection(Section):
+    """How a model behind an OpenAI-compatible endpoint is reached."""
+
+    base_url: str | None = None
+    """Such as ``http://localhost:8000/v1``."""
+    key: str | None = None
+    """Name of the environment variable that holds the key."""
+    parallel: Annotated[int, Field(ge=1, le=256)] = 4
+    """Requests at a time."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    timeout: Annotated[float, Field(gt=0)] = 120
+    """Seconds for one attempt."""
+    request: dict[str, Any] = {}
+    """Further parameters of each request; null takes one away."""
+
+    @field_validator("key")
+    @classmethod
+    def _key_is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+            raise UserError(  # without repeating it: it may be the key
+                "the config key 'key' of a language model takes the name of the environment variable that holds "
+                "the key, not the key itself"
+            )
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _url_holds_no_secret(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        key = "config key base_url of a language model"
+        try:
+            parts = urlsplit(url)
+            port_is_one = parts.port is None or parts.port > 0
+        except ValueError:
+            raise UserError(f"the {key} is no URL; write it like http://localhost:8000/v1") from None
+        if parts.username is not None or parts.query or parts.fragment:
+            raise UserError(  # without repeating it
+                f"the {key} takes a plain URL, without password or query; name the key's variable in 'key'"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
+            raise UserError(f"the {key} is no URL: {url!r}; write it like http://localhost:8000/v1")
+        return url
+
+
 class ModelConfig(Section):
-    """The model that is measured and fine-tuned."""
+    """The model that is measured and fine-tuned, in this process."""
 
     path: str = "embedded/smollm2-135m-instruct"
     adapter: str | None = None
@@ -34,6 +82,37 @@ class ModelConfig(Section):
     """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` is bfloat16 where the machine computes in it, else float32."""
+
+
+class ServedModel(EndpointSection):
+    """A model that is measured where it is served; it cannot be fine-tuned."""
+
+    path: str
+    """Its name at the endpoint."""
+    base_url: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_of_a_model_in_process(cls, tree: Any) -> Any:
+        for key in ("adapter", "chat_template", "dtype"):
+            if isinstance(tree, dict) and key in tree:
+                raise UserError(
+                    f"config key model.{key}: a model behind an endpoint is asked as it is; leave the key out"
+                )
+        return tree
+
+
+def _where_the_model_is(tree: Any) -> str:
+    """Say which form of the section is meant: any key of an endpoint makes it a served model."""
+    if isinstance(tree, dict):
+        return "served" if EndpointSection.model_fields.keys() & tree.keys() else "local"
+    return "served" if isinstance(tree, ServedModel) else "local"
+
+
+AnyModel = Annotated[
+    Annotated[ModelConfig, Tag("local")] | Annotated[ServedModel, Tag("served")],
+    Discriminator(_where_the_model_is),
+]
 
 
 class HubSource(Section):
@@ -79,31 +158,11 @@ class BankSource(Section):
     size: Annotated[int, Field(ge=1)] | None = None
 
 
-class LlmConfig(Section):
-    """A language model that is asked for prompts: behind an OpenAI-compatible endpoint, or in this process."""
+class LlmConfig(EndpointSection):
+    """A language model that is asked for prompts: behind an endpoint, or in this process."""
 
     model: str
     """Its name at the endpoint; without ``base_url`` what ``model.path`` takes."""
-    base_url: str | None = None
-    key: str | None = None
-    """Name of the environment variable that holds the key."""
-    parallel: Annotated[int, Field(ge=1)] = 4
-    """Requests at a time."""
-    retries: Annotated[int, Field(ge=0)] = 5
-    timeout: Annotated[float, Field(gt=0)] = 120
-    """Seconds for one attempt."""
-    request: dict[str, Any] = {}
-    """Further parameters of each request; null takes one away."""
-
-    @field_validator("key")
-    @classmethod
-    def _key_is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-            raise UserError(  # without repeating it: it may be the key
-                "the config key 'key' of a language model takes the name of the environment variable that holds "
-                "the key, not the key itself"
-            )
-        return name
 
 
 class Generation(Section):
@@ -260,7 +319,7 @@ class EvaluationConfig(Section):
 class Config(Section):
     """Everything that a run depends on."""
 
-    model: ModelConfig = ModelConfig()
+    model: AnyModel = ModelConfig()
     task: TaskConfig
     prompts: PromptsConfig = PromptsConfig()
     methods: list[Method] = Field(default=["base", "user", "paft"], min_length=1)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from paft.config import (
@@ -22,12 +21,14 @@ from paft.config import (
     OptionColumns,
     PromptsConfig,
     ScreenConfig,
+    ServedModel,
     TaskConfig,
     TopAccuracyConfig,
     UserPrompt,
     ZopoConfig,
 )
 from paft.errors import UserError, nearest
+from paft.limits import CONFIG, read_text, yaml_tree
 
 
 def load_config(
@@ -54,20 +55,7 @@ def load_config(
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: the config is not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot read the config: {error.strerror}") from None
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    except ValueError as error:  # a date or number that YAML recognises and Python does not
-        raise UserError(f"{path}: a value is no {error}; put it in quotes") from None
+    tree = yaml_tree(read_text(path, CONFIG), str(path))
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a config is a mapping of keys such as 'task' and 'prompts'")
     return tree
@@ -96,8 +84,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 def _override_value(text: str) -> Any:
     """Return a YAML value; what is no YAML, or a mapping only by a colon in running text, is the text itself."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml_tree(text, "override")
+    except UserError:
         return text
     return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
 
@@ -113,25 +101,32 @@ ACCEPTED = {
 }
 """What keys that take several forms take, for error messages."""
 
-_FORMS = ("str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt")
+_FORMS = {"str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt"}
+_FORMS |= {"local", "served"}
 """How pydantic marks in a location which of several forms it tried."""
 
 
 def _first_problem(error: ValidationError) -> str:
     """Return one line for the deepest problem: it belongs to the form that fits best."""
     problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
-    location = [
-        str(part) for part in problem["loc"] if part not in _FORMS and not str(part).startswith("function")
-    ]
+    *path, last = [str(part) for part in problem["loc"]] or ["at the top"]
+    location = [part for part in path if not _is_form(part)]
+    if problem["type"] in ("extra_forbidden", "missing") or not _is_form(last):
+        location.append(last)  # a user's own key may have the name of a form
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        return f"config key {key} is unknown{nearest(location[-1], _keys_beside(location))}"
+        beside = _keys_beside(location, served=problem["loc"][:2] == ("model", "served"))
+        return f"config key {key} is unknown{nearest(last, beside)}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
     for form in (key, ".".join(location[:-1])):
         if form in ACCEPTED and "type" in problem["type"]:
             return f"config key {form} takes {ACCEPTED[form]}; found {problem['input']!r}"
     return f"config key {key}: {problem['msg']}, found {problem['input']!r}"
+
+
+def _is_form(part: str) -> bool:
+    return part in _FORMS or part.startswith("function")
 
 
 def _of_best_form(problems: list[Any]) -> list[Any]:
@@ -142,11 +137,11 @@ def _of_best_form(problems: list[Any]) -> list[Any]:
     return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
 
 
-def _keys_beside(location: list[str]) -> list[str]:
+def _keys_beside(location: list[str], *, served: bool) -> list[str]:
     """Return the keys that the section holding ``location`` knows."""
     sections: dict[str, type[BaseModel]] = {
         "": Config,
-        "model": ModelConfig,
+        "model": ServedModel if served else ModelConfig,
         "task": TaskConfig,
         "task.train": HubSource,
         "task.test": HubSource,
@@ -187,10 +182,11 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
         if isinstance(source, HubSource) and source.hub.startswith((".", "~", "/")):
             source.hub = absolute(source.hub)
     prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
-    model.adapter = absolute(model.adapter)
-    if model.chat_template not in ("auto", "none"):
-        model.chat_template = absolute(model.chat_template)
-    model.path = _model_path(model.path, absolute)
+    if isinstance(model, ModelConfig):
+        model.adapter = absolute(model.adapter)
+        if model.chat_template not in ("auto", "none"):
+            model.chat_template = absolute(model.chat_template)
+        model.path = _model_path(model.path, absolute)
     batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
     zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
     asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []

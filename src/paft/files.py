@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
+from paft.limits import PROMPTS, read_bytes
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield ``(line number, object)`` of a JSON lines file.
 
     Raises:
-        UserError: the file cannot be read, or a line is empty, torn or not an object.
+        UserError: the file cannot be read or is larger than ``most`` bytes, or a line is empty, torn or no object.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from None
+    lines = read_bytes(path, most).split(b"\n")
     if lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -59,8 +57,10 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     with path.open("ab+") as log:
-        log.seek(0)
-        log.truncate(log.read().rfind(b"\n") + 1)
+        log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
+        if log.read(1) not in (b"", b"\n"):
+            log.seek(0)
+            log.truncate(log.read().rfind(b"\n") + 1)
         log.write(line)
         log.flush()
         os.fsync(log.fileno())

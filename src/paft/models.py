@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from paft.config import LlmConfig, ModelConfig
+from paft.config import LlmConfig, ModelConfig, ServedModel
 from paft.console import Console
-from paft.llm.client import Client, LocalModel
+from paft.llm.client import Client, Endpoint, LocalModel
+from paft.llm.served import Served
 from paft.prompts.generate import clients
 
 
@@ -21,6 +23,11 @@ def load_engine(
 
     model, tokenizer = load_model(config, console.say, merge=merge)
     return Engine(model, ChatFormat(tokenizer, config.chat_template), batch_tokens, console.say)
+
+
+def served_model(config: ServedModel, journal: Path) -> Served:
+    """Return a model that is measured behind its endpoint; its answers are kept in ``journal``."""
+    return Served(Endpoint.of(config.path, config), journal)
 
 
 def language_models(models: Sequence[LlmConfig], console: Console) -> dict[str, Client]:

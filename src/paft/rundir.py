@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -13,9 +14,13 @@ from typing import Any
 import yaml
 
 from paft import __version__
-from paft.config import Config
+from paft.config import Config, ModelConfig
 from paft.errors import UserError
 from paft.files import write_text
+from paft.limits import CONFIG, read_text, yaml_tree
+
+PACE = {"model.key", "model.parallel", "model.retries", "model.timeout"}
+"""Keys on how a served model is reached; a run may go on under others, the answers are the same."""
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
 
@@ -29,7 +34,9 @@ class RunDirectory:
         self.examples = path / "examples.jsonl"
 
     def method(self, name: str) -> Path:
-        """Return the folder of a method."""
+        """Return the folder of a method; a name is never a path."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise UserError(f"{self.config_file}: {name!r} is no name of a method")
         return self.path / "methods" / name
 
     def prompts(self, name: str) -> Path:
@@ -75,13 +82,22 @@ class RunDirectory:
 
     def read_config(self) -> dict[str, Any]:
         """Return the tree of ``config.yaml``."""
+        self.check_links()
         try:
-            tree = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            tree = yaml_tree(read_text(self.config_file, CONFIG), str(self.config_file))
+        except UserError:
             raise UserError(f"{self.path}: no run directory (config.yaml is missing or damaged)") from None
         if not isinstance(tree, dict):
             raise UserError(f"{self.config_file}: damaged: not a mapping")
         return tree
+
+    def check_links(self) -> None:
+        """Refuse links that lead out of the directory: what is written or read below it stays below it."""
+        root = self.path.resolve()
+        for folder, folders, files in os.walk(self.path):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if path.is_symlink() and not path.resolve().is_relative_to(root):
+                    raise UserError(f"{path}: a link out of the run directory; remove it")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -93,6 +109,7 @@ class RunDirectory:
             raise UserError(
                 f"{self.path}: cannot make the run directory: {error.strerror}; choose another --output"
             ) from None
+        self.check_links()
         with (self.path / ".lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,9 +146,10 @@ def _inputs(config: Config) -> dict[str, str]:
         "prompts.test": config.prompts.test,
     }
     files = {key: Path(value) for key, value in sources.items() if isinstance(value, str)}
-    files["model.chat_template"] = Path(config.model.chat_template)
-    if config.model.adapter:
-        files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
+    if isinstance(config.model, ModelConfig):
+        files["model.chat_template"] = Path(config.model.chat_template)
+        if config.model.adapter:
+            files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
     return {k: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for k, f in files.items() if f.is_file()}
 
 
@@ -140,7 +158,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     missing = "not set"
     return [
         f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
-        for key in sorted(one.keys() | other.keys())
+        for key in sorted((one.keys() | other.keys()) - PACE)
         if one.get(key, missing) != other.get(key, missing)
     ]
 

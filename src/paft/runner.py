@@ -1,18 +1,20 @@
 """``paft run`` and ``paft evaluate``: the paper's two stages and the comparison, on one page."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
-from paft.config import Config, GenerateSource, PromptsConfig, TrainingConfig
+from paft.config import Config, GenerateSource, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
 from paft.files import write_jsonl
-from paft.models import load_engine
+from paft.models import load_engine, served_model
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
 from paft.prompts.screen import overlap
+from paft.prompts.template import render
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
 from paft.types import Prompt
@@ -27,6 +29,11 @@ def run(config: Config, output: Path, console: Console) -> None:
         raise UserError("paft runs in one process so far; start it without accelerate launch or torchrun")
     if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
+    if isinstance(config.model, ServedModel) and config.methods != ["base"]:
+        raise UserError(
+            "config key methods: a model behind an endpoint cannot be fine-tuned; "
+            "use paft evaluate, or methods=[base]"
+        )
     check_baselines(config.methods, config.baselines, console)
     task, train_examples, test_examples = load_task(config.task)
     examples = train_examples + test_examples
@@ -46,6 +53,9 @@ def run(config: Config, output: Path, console: Console) -> None:
         def ready() -> Any:
             nonlocal engine, train_examples
             if engine is None:
+                if isinstance(config.model, ServedModel):
+                    engine = served_model(config.model, directory.method("base") / "predictions" / "answers.jsonl")
+                    return engine
                 size, merge = config.evaluation.batch_tokens, config.methods != ["base"]
                 engine = load_engine(config.model, console, batch_tokens=size, merge=merge)
                 trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
@@ -54,6 +64,9 @@ def run(config: Config, output: Path, console: Console) -> None:
 
         if not (output / "config.yaml").is_file():
             ready()  # a model that is not there, or examples too long: nothing is written
+            if isinstance(config.model, ServedModel):
+                first = test_examples[0]
+                engine.check(render(prompts.test[0], task, first), task.answers(first), **_asking(config))
         resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
         if not directory.examples.is_file():
@@ -213,8 +226,13 @@ def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 
+def _asking(config: Config) -> dict[str, Any]:
+    """Return how the model is asked."""
+    return config.evaluation.model_dump(include={"answers", "max_new_tokens"})
+
+
 def _evaluate(
-    engine: Any,
+    model: Any,
     adapter: Path | None,
     task: Any,
     prompts: list[Prompt],
@@ -223,19 +241,22 @@ def _evaluate(
     config: Config,
     console: Console,
 ) -> None:
-    from paft.engine.load import with_adapter
     from paft.evaluation.grid import evaluate as fill_grid
 
-    settings = config.evaluation
+    served = isinstance(config.model, ServedModel)
+    if served:
+        questions = (render(prompt, task, example) for prompt in prompts for example in examples)
+        console.say(model.estimate(questions, **_asking(config)))
     folder.mkdir(parents=True, exist_ok=True)
-    with with_adapter(engine, adapter):
-        fill_grid(
-            engine,
-            task,
-            prompts,
-            examples,
-            folder,
-            answers=settings.answers,
-            max_new_tokens=settings.max_new_tokens,
-            console=console,
-        )
+    with _wearing(model, adapter):
+        fill_grid(model, task, prompts, examples, folder, **_asking(config), console=console)
+    if served:
+        console.say(model.used())
+
+
+def _wearing(model: Any, adapter: Path | None) -> AbstractContextManager[None]:
+    if adapter is None:
+        return nullcontext()
+    from paft.engine.load import with_adapter
+
+    return with_adapter(model, adapter)

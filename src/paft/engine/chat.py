@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from paft.errors import UserError
+from paft.limits import CONFIG, read_text
 from paft.types import Conversation
 
 _PROBE = "\u00a7answer\u00a7"
@@ -32,7 +31,7 @@ class ChatFormat:
         if template not in ("auto", "none"):
             if not Path(template).is_file():
                 raise UserError(f"config key model.chat_template: no such file: {template}")
-            tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+            tokenizer.chat_template = read_text(Path(template), CONFIG)
         if not self.plain and not tokenizer.chat_template:
             raise UserError(
                 "the model has no chat template; set model.chat_template=none to use plain text, "
@@ -67,8 +66,9 @@ class ChatFormat:
             return self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt
             )
-        except TemplateError as error:
-            raise UserError(f"config key model.chat_template: the template fails: {error}") from None
+        except Exception as error:  # a template computes, in Jinja's sandbox: it may raise whatever Python raises
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise UserError(f"config key model.chat_template: the template fails: {reason}") from None
 
     def _renders_system(self) -> bool:
         """Some templates refuse or drop a system message; then it goes before the user's text."""

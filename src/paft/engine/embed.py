@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from paft.engine.load import device, locate
+from paft.engine.load import PLAIN, device, locate
 from paft.errors import UserError
 from paft.types import Conversation
 
@@ -37,8 +37,8 @@ class SentenceEncoder:
     def __init__(self, path: str):
         try:
             where = locate(path)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(where)
-            self.model: Any = AutoModel.from_pretrained(where).to(device()).eval()
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+            self.model: Any = AutoModel.from_pretrained(where, **PLAIN).to(device()).eval()
         except (OSError, ValueError, KeyError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise UserError(f"config key baselines: cannot load the sentence encoder {path}: {reason}") from None

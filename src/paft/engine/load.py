@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from paft.config import ModelConfig
 from paft.errors import UserError, nearest
 from paft.files import storage_problem
+from paft.limits import CONFIG, read_text
 from paft.types import content_hash
+
+PLAIN = {"trust_remote_code": False, "use_safetensors": True}
+"""A model is numbers and a config that names a class of transformers: no code of its own, no pickle."""
 
 Say = Callable[[str], None]
 
@@ -43,8 +48,8 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     where = locate(config.path, say)
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
-        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **PLAIN)
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, OSError) and storage_problem(error):
             raise
@@ -59,12 +64,35 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
 def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
-    if not (Path(adapter) / "adapter_config.json").is_file():
-        raise UserError(f"config key model.adapter: no PEFT adapter at {adapter} (adapter_config.json is missing)")
+    check_adapter(Path(adapter))
     try:
         return PeftModel.from_pretrained(model, adapter)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
+
+
+def check_adapter(folder: Path) -> None:
+    """Refuse an adapter that is more than numbers, or that claims more memory than its weights take.
+
+    Raises:
+        UserError: it is no PEFT adapter, its weights are a pickle, or its rank is not that of its matrices.
+    """
+    file, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
+    where = f"config key model.adapter: {folder}"
+    if not file.is_file():
+        raise UserError(f"{where}: no PEFT adapter (adapter_config.json is missing)")
+    if not weights.is_file():
+        raise UserError(f"{where}: no adapter_model.safetensors; a .bin is a pickle and not loaded, save it anew")
+    try:
+        config = json.loads(read_text(file, CONFIG))
+        with safe_open(str(weights), "pt") as tensors:
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+        named = [config.get("r") or 0, *(config.get("rank_pattern") or {}).values()]
+        claimed, held = max(named), max((s[0] for n, s in shapes.items() if "lora_" in n and "_A" in n), default=0)
+    except (ValueError, AttributeError, TypeError, RecursionError, SafetensorError) as error:
+        raise UserError(f"{where}: damaged: {_first_line(error)}") from None
+    if config.get("peft_type") == "LORA" and claimed > held:
+        raise UserError(f"{where}: adapter_config.json names rank {claimed}, its matrices have {held}")
 
 
 @contextmanager
@@ -75,6 +103,7 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
         return
     from peft import PeftModel
 
+    check_adapter(adapter)
     base = engine.model
     engine.model = PeftModel.from_pretrained(base, str(adapter)).eval()
     try:
@@ -85,7 +114,7 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
 
 def locate(path: str, say: Say = print) -> str:
     """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
-    path = str(_embedded(path)) if path.startswith("embedded/") else path
+    path = str(embedded_file(path)) if path.startswith("embedded/") else path
     if path.endswith(".gguf"):
         file = Path(path)
         if not file.is_file():
@@ -112,7 +141,12 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def _embedded(path: str) -> Path:
+def embedded_file(path: str) -> Path:
+    """Return the GGUF file of an embedded model.
+
+    Raises:
+        UserError: there is no such model, or its package is not installed.
+    """
     if path not in EMBEDDED:
         raise UserError(f"config key model.path: no embedded model {path!r}{nearest(path, EMBEDDED)}")
     package, version, file = EMBEDDED[path]
@@ -131,9 +165,7 @@ def _converted(file: Path, say: Say) -> Path:
     A model read from GGUF cannot be saved again as it is, and unpacking it takes half a minute, so the unpacked
     copy is kept in the user's cache.
     """
-    status = file.stat()
-    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
-    folder = cache_folder() / f"{file.stem}-{key}"
+    folder = converted_folder(file)
     if (folder / "complete.json").is_file():
         return folder
     say(f"unpacking {file.name} into {folder} (once, about half a minute)")
@@ -143,7 +175,9 @@ def _converted(file: Path, say: Say) -> Path:
         model = AutoModelForCausalLM.from_pretrained(
             **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
         )
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # the reader of GGUF raises whatever it meets
+        if storage_problem(error):
+            raise
         raise UserError(f"config key model.path: cannot read {file}: {_first_line(error)}") from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -155,6 +189,13 @@ def _converted(file: Path, say: Say) -> Path:
     except OSError:  # another process was first, and its copy is as good
         shutil.rmtree(temporary)
     return folder
+
+
+def converted_folder(file: Path) -> Path:
+    """Return where the unpacked copy of a .gguf file is, or will be."""
+    status = file.stat()
+    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
+    return cache_folder() / f"{file.stem}-{key}"
 
 
 def cache_folder() -> Path:

@@ -1,6 +1,7 @@
 """Answer every test example under every test prompt; keep each finished prompt."""
 
 import math
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,9 +84,7 @@ def evaluate(
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
     tables = [parquet.read_table(part) for part in parts]
     _write(done, pa.concat_tables(t.replace_schema_metadata() for t in tables), sum(map(seconds_of, parts)))
-    for part in parts:
-        part.unlink()
-    (folder / "predictions").rmdir()
+    shutil.rmtree(folder / "predictions")
 
 
 def seconds_of(path: Path) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from paft.config import Config
+from paft.config import Config, ModelConfig
 from paft.console import Console
 from paft.files import write_text
 from paft.prompts.files import load_prompts
@@ -50,6 +50,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     places = {prompt: place for place, prompt in drawn}
     development = subset(train, DEVELOPMENT, config.seed + 1)
     asked = subset(test, config.evaluation.examples, config.seed)
+    assert isinstance(config.model, ModelConfig)  # one behind an endpoint is not trained, so the run refused it
     engine = load_engine(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
         model = Development(

@@ -271,19 +271,7 @@ def clients(models: Sequence[LlmConfig], local: Mapping[str, Client]) -> dict[st
     for model in models:
         if model.model in found:
             raise UserError(f"config key prompts.train.generate.models: {model.model!r} is listed twice")
-        found[model.model] = (
-            local[model.model]
-            if model.base_url is None
-            else Endpoint(
-                model.model,
-                model.base_url,
-                model.key,
-                parallel=model.parallel,
-                retries=model.retries,
-                timeout=model.timeout,
-                request=model.request,
-            )
-        )
+        found[model.model] = local[model.model] if model.base_url is None else Endpoint.of(model.model, model)
     return found
 
 

@@ -12,15 +12,13 @@ import yaml
 from paft.errors import UserError
 from paft.files import read_jsonl
 from paft.layout import SLOT
+from paft.limits import PROMPTS, read_text, yaml_tree
 from paft.prompts.parse import clean
 from paft.tasks.task import LETTERS, Task
 from paft.types import Prompt
 
 TEXT_KEYS = ("text", "prompt", "template", "instruction")
 """Names that the column of the template goes by."""
-
-LARGEST = 50_000_000
-"""Bytes of a file that is taken."""
 
 Unread = tuple[str, str]
 """A place, and why the prompt there could not be taken."""
@@ -38,11 +36,6 @@ def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Unread]]:
         raise UserError(
             f"{path}: prompts are imported from {', '.join(readers)}; found {path.suffix or 'no ending'}"
         )
-    try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f"{path}: larger than {LARGEST:,} bytes; split it")
-    except OSError as error:
-        raise UserError(f"{path}: cannot read: {error.strerror}") from None
     prompts: list[Prompt] = []
     unread: list[Unread] = []
     for place, text, system in reader(path, task):
@@ -59,20 +52,15 @@ class Unreadable(str):
     """Why there is no text."""
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; convert it") from None
-
-
 def _jsonl(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     for number, row in read_jsonl(path):
         yield f"{path}:{number}", *_columns(row)
 
 
 def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
-    reader = csv.DictReader(io.StringIO(_read(path)), delimiter="\t" if path.suffix == ".tsv" else ",")
+    reader = csv.DictReader(
+        io.StringIO(read_text(path, PROMPTS)), delimiter="\t" if path.suffix == ".tsv" else ","
+    )
     try:
         for row in reader:
             yield f"{path}:{reader.line_num}", *_columns({str(k).strip().lower(): v for k, v in row.items()})
@@ -92,7 +80,7 @@ def _columns(row: dict[str, Any]) -> tuple[str, str]:
 
 def _plain(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     """Prompts are parted by lines of dashes, else by empty lines, else each line is one."""
-    text = _read(path).replace("\r\n", "\n")
+    text = read_text(path, PROMPTS).replace("\r\n", "\n")
     mark = next((m for m in (r"^-{3,}[ \t]*$", r"^[ \t]*$") if re.search(m, text.strip(), re.MULTILINE)), r"$")
     line = 1
     for part in re.split(mark, text, flags=re.MULTILINE):
@@ -115,10 +103,7 @@ _Loader.add_multi_constructor("!Template", _mapping)
 
 
 def _jinja(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
-    try:
-        tree = yaml.load(_read(path), _Loader)  # a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not YAML of promptsource: {' '.join(str(error).split())[:200]}") from None
+    tree = yaml_tree(read_text(path, PROMPTS), str(path), _Loader, "YAML of promptsource")
     templates = tree.get("templates") if isinstance(tree, dict) else None
     if not isinstance(templates, dict):
         raise UserError(f"{path}: not YAML of promptsource: no mapping 'templates'")

@@ -14,6 +14,7 @@ from pyarrow import compute, parquet
 from paft.errors import UserError
 from paft.evaluation.metrics import Summary, summarise
 from paft.evaluation.paired import Difference, differences
+from paft.limits import parquet_batches
 from paft.rundir import RunDirectory
 from paft.types import Prompt
 
@@ -182,7 +183,9 @@ def read_grid(path: Path) -> Grid:
     file = parquet.ParquetFile(path)
     if missing := [name for name in GRID_COLUMNS if name not in file.schema_arrow.names]:
         raise ValueError(f"no column {missing[0]}")
-    table = file.read(columns=list(GRID_COLUMNS))
+    table = pa.Table.from_batches(
+        parquet_batches(path, GRID_COLUMNS), pa.schema(map(file.schema_arrow.field, GRID_COLUMNS))
+    )
     prompts = table["prompt_id"].to_pylist()
     examples = table["example_id"].to_pylist()
     names = list(dict.fromkeys(prompts))

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest
 from paft.files import read_jsonl
+from paft.limits import DATA, parquet_batches, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
@@ -202,7 +203,7 @@ def rows(source: Source) -> Iterator[PlacedRow]:
     if not path.is_file():
         raise UserError(f"{path}: no such data file")
     if path.suffix in (".jsonl", ".ndjson"):
-        yield from ((f"{path}:{line}", line - 1, row) for line, row in read_jsonl(path))
+        yield from ((f"{path}:{line}", line - 1, row) for line, row in read_jsonl(path, DATA))
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         yield from _table_rows(path)
     else:
@@ -211,25 +212,26 @@ def rows(source: Source) -> Iterator[PlacedRow]:
 
 def _table_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
+    read = parquet_batches if path.suffix == ".parquet" else _csv
     try:
-        if path.suffix == ".parquet":
-            table = parquet.read_table(path)
-        else:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            header = csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)).schema.names
-            table = csv.read_csv(
-                path,
-                parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-                ),
-            )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: cannot read the table: {str(error).splitlines()[0]}") from None
-    for number, row in enumerate(table.to_pylist()):
+        rows = [row for batch in read(path) for row in batch.to_pylist()]
+    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
+        raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
+    for number, row in enumerate(rows):
         yield f"{path}: row {number + 1}", number, row
+
+
+def _csv(path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    if path.stat().st_size > DATA:
+        raise too_large(path, DATA)
+    parse = csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
+    header = csv.open_csv(path, parse_options=parse).schema.names
+    as_text = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
+    yield from csv.read_csv(path, parse_options=parse, convert_options=as_text).to_batches()
 
 
 def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
@@ -239,6 +241,10 @@ def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
     try:
         data = datasets.load_dataset(source.hub, source.config, split=source.split)
     except Exception as error:  # the hub client's errors have no common base
-        raise UserError(f"data set {name}: cannot load: {str(error).splitlines()[0]}") from None
+        raise UserError(f"data set {name}: cannot load: {_line(error)}") from None
     for number, row in enumerate(data):
         yield f"{name}: row {number + 1}", number, row
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -118,7 +119,11 @@ def train(
         steps = trainer.positions.steps_per_epoch * int(settings.num_train_epochs)
         with console.progress(f"training {folder.name}", steps) as tick:
             trainer.add_callback(StepLog(folder / "train.jsonl", trainer.collator, tick))
-            trainer.train(resume_from_checkpoint=newest_checkpoint(folder / "checkpoints"))
+            checkpoint = newest_checkpoint(folder / "checkpoints")
+            try:
+                trainer.train(resume_from_checkpoint=checkpoint)
+            except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
+                raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
         if trainer.is_world_process_zero():
             _save(engine.model, folder / "adapter")
     finally:
@@ -191,7 +196,8 @@ def _save(model: Any, folder: Path) -> None:
 
 def newest_checkpoint(folder: Path) -> str | None:
     """Return the newest whole checkpoint; one that a kill left without its last file is passed over."""
-    for state in sorted(folder.glob("checkpoint-*/trainer_state.json"), key=_step_of, reverse=True):
+    states = [state for state in folder.glob("checkpoint-*/trainer_state.json") if _step_of(state) >= 0]
+    for state in sorted(states, key=_step_of, reverse=True):
         try:
             json.loads(state.read_text(encoding="utf-8"))
         except ValueError:
@@ -201,7 +207,8 @@ def newest_checkpoint(folder: Path) -> str | None:
 
 
 def _step_of(state: Path) -> int:
-    return int(state.parent.name.split("-")[1])
+    step = state.parent.name.removeprefix("checkpoint-")
+    return int(step) if step.isdecimal() else -1
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

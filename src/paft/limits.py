@@ -1,0 +1,129 @@
+"""What paft takes of a file that may come from anybody: how much, and YAML that cannot hurt."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paft.errors import UserError
+
+CONFIG = 1_000_000
+"""Bytes of a config, of an adapter's config, of a chat template."""
+
+VALUES = 100_000
+"""Values in a YAML file, those behind an alias counted wherever it stands."""
+
+PROMPTS = 50_000_000
+"""Bytes of a prompt file."""
+
+DATA = 500_000_000
+"""Bytes of a data file, and of what a compressed one unpacks to."""
+
+ROW = 100
+"""Bytes that a row of a table takes beside its values, at least."""
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        UserError: it cannot be read, or is larger than ``most`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > most:
+        raise too_large(path, most)
+    return content
+
+
+def read_text(path: Path, most: int) -> str:
+    """Return a text file's content; a mark of byte order at its beginning is left out."""
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; convert it") from None
+
+
+def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Yield a table in batches; one that unpacks to more than :data:`DATA` is refused before it is there.
+
+    Raises:
+        UserError: it is too large.
+        OSError, ValueError, pyarrow.ArrowException: it cannot be read.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path)
+    fields = [f for f in file.schema_arrow if columns is None or f.name in columns]
+    plain = pa.schema(  # a dictionary hides how large its values are when they are written out
+        [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields]
+    )
+    if any("dictionary<" in str(kind) for kind in plain.types):
+        raise ValueError("dictionaries within lists or structures; save the table without them")
+    groups = range(file.metadata.num_row_groups)
+    packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
+    size = 0
+    for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000), columns=columns):
+        batch = batch.select(plain.names).cast(plain)
+        size += batch.nbytes + ROW * batch.num_rows
+        if max(size, packed) > DATA:
+            raise too_large(path, DATA)
+        yield batch
+
+
+def too_large(path: Path, most: int) -> UserError:
+    """Return the error for a file that holds more than ``most`` bytes."""
+    return UserError(f"{path}: more than {most:,} bytes, the most that is taken; split it or take a part")
+
+
+def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader, kind: str = "YAML") -> Any:
+    """Return what a YAML text holds; tags that would make objects are refused by the loader.
+
+    Args:
+        kind: what the file should be, for error messages.
+
+    Raises:
+        UserError: it is no YAML, holds itself, or unfolds to more than :data:`VALUES` values.
+    """
+    try:
+        tree = yaml.load(text, loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        raise UserError(f"{place}{line}: not {kind}: {' '.join(str(problem).split())}") from None
+    except RecursionError:
+        raise UserError(f"{place}: nested too deeply") from None
+    except Exception as error:  # a date or number that YAML recognises and Python does not; PyYAML raises anything
+        found = " ".join(str(error).split())
+        raise UserError(f"{place}: a value is no {found or type(error).__name__}; put it in quotes") from None
+    try:
+        size = _unfolded(tree, {}, set())
+    except RecursionError:
+        raise UserError(f"{place}: a value holds itself, or is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise UserError(f"{place}: holds half of a surrogate pair; mend the text") from None
+    if size > VALUES:
+        raise UserError(f"{place}: its aliases unfold to more than {VALUES:,} values; write it without them")
+    return tree
+
+
+def _unfolded(node: Any, known: dict[int, int], above: set[int]) -> int:
+    """Return how many values a tree holds with each alias written out; RecursionError where it has no end."""
+    if isinstance(node, str):
+        node.encode()
+    if not isinstance(node, dict | list | tuple | set):
+        return 1
+    if id(node) in above or len(above) > 200:
+        raise RecursionError
+    if id(node) not in known:
+        below = [*node.keys(), *node.values()] if isinstance(node, dict) else list(node)
+        above.add(id(node))
+        known[id(node)] = 1 + sum(_unfolded(value, known, above) for value in below)
+        above.discard(id(node))
+    return known[id(node)]

@@ -1,0 +1,141 @@
+"""paft doctor: one screen, each line with its state, exit code 1 on a problem, and no secret."""
+
+import json
+
+import pytest
+
+from conftest import write_rows
+from endpoints import Server
+from paft import doctor
+from paft.doctor import examine
+
+SECRET = "sk-do-not-print-me-0123456789"
+
+
+def states(found):
+    return {finding.what: finding.state for finding in found}
+
+
+def config(folder, model, **prompts):
+    path = folder / "doctor.yaml"
+    task = {
+        "name": "colours",
+        "test": "test.jsonl",
+        "fields": ["thing"],
+        "choices": ["a", "b"],
+        "target": "colour",
+    }
+    path.write_text(json.dumps({"model": model, "task": task, "prompts": {"test": "prompts.jsonl"} | prompts}))
+    return path
+
+
+def listing(*names):
+    """Return a server whose list of models is played as any other reply."""
+    server = Server((200, {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}, {}))
+    server.RequestHandlerClass = type(
+        "Get", (server.RequestHandlerClass,), {"do_GET": lambda self: self.play(server.replies[0])}
+    )
+    return server  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def ample(monkeypatch):
+    monkeypatch.setattr(doctor, "NEEDED", 1)  # what this machine has free is no matter of the tests
+
+
+def test_a_sound_machine_has_no_problem_and_the_screen_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = list(examine())
+    assert "problem" not in states(found).values(), found
+    assert {"python", "paft", "packages", "cpu", "dtype", "memory", "runs", "cache"} <= states(found).keys()
+    assert len(found) < 24
+    assert all("\n" not in str(finding) for finding in found)
+    [dtype] = [f for f in found if f.what == "dtype"]
+    assert "bfloat16" in dtype.found
+
+
+def test_what_lacks_is_named_with_the_mend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["numpy>=99", "no-such-package>=1", "rich>=1"])
+    monkeypatch.setattr(doctor, "NEEDED", 1e18)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    found = list(examine())
+    lacking = {f.what: f for f in found if f.state != "ok"}
+    assert "no-such-package is missing" in lacking["packages"].found
+    assert "needed is >=99" in lacking["packages"].found
+    assert lacking["memory"].state == lacking["runs"].state == "warning"
+    assert "--output" in lacking["runs"].mend
+    assert (lacking["cache"].state, "XDG_CACHE_HOME" in lacking["cache"].mend) == ("problem", True)
+
+
+def test_a_check_that_breaks_is_a_problem_and_the_others_are_made(monkeypatch):
+    def broken():
+        raise ImportError("libtorch.so: cannot open")
+
+    monkeypatch.setattr(doctor, "_devices", broken)
+    found = list(examine())
+    assert [f.found for f in found if f.state == "problem"] == ["ImportError: libtorch.so: cannot open"]
+    assert "memory" in states(found)
+
+
+def test_a_config_is_examined_file_by_file(tmp_path):
+    path = config(tmp_path, {"path": "./gone", "adapter": "nowhere"}, train={"bank": "trec"})
+    write_rows(tmp_path / "test.jsonl", [{"thing": "x", "colour": "a"}])
+    found = states(examine(path))
+    assert (found["task.test"], found["prompts.train"]) == ("ok", "ok")
+    assert (found["prompts.test"], found["model.path"], found["model.adapter"]) == ("problem",) * 3
+    [wrong] = [f for f in examine(tmp_path / "none.yaml") if f.state == "problem"]
+    assert "none.yaml" in wrong.found
+
+
+@pytest.mark.parametrize(
+    ("names", "key", "state", "said"),
+    [
+        (("m", "n"), None, "ok", "answers and has m"),
+        (("n",), None, "warning", "m is not on its list (n)"),
+        (("m",), "A_KEY", "ok", "$A_KEY is set"),
+        (("m",), "NOT_SET", "problem", "set the environment variable NOT_SET"),
+    ],
+)
+def test_an_endpoint_is_asked_for_its_models(tmp_path, monkeypatch, names, key, state, said):
+    monkeypatch.setenv("A_KEY", SECRET)
+    server = listing(*names)
+    path = config(tmp_path, {"path": "m", "base_url": server.url} | ({"key": key} if key else {}))
+    [found] = [f for f in examine(path) if f.what == "endpoint"]
+    assert found.state == state
+    assert said in str(found)
+    assert SECRET not in str(found)
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "said"),
+    [
+        ((404, {}, {}), "ok", "lists no models"),
+        ((200, b"<html>", {}), "ok", "lists no models"),
+        ((401, {"error": {"message": SECRET}}, {}), "problem", "refused with status 401"),
+        ((500, {}, {}), "problem", "status 500"),
+        ("cut", "problem", "no connection"),
+    ],
+)
+def test_an_endpoint_that_is_ill_is_told_from_one_without_a_list(tmp_path, monkeypatch, reply, state, said):
+    monkeypatch.setenv("A_KEY", SECRET)
+    server = listing()
+    server.replies[:] = [reply]
+    path = config(tmp_path, {"path": "m", "base_url": server.url, "key": "A_KEY"})
+    [found] = [f for f in examine(path) if f.what == "endpoint"]
+    assert (found.state, said in str(found)) == (state, True), found
+    assert SECRET not in str(found)
+    server.shutdown()
+
+
+def test_the_exit_code_is_1_on_a_problem_only(tmp_path):
+    from test_cli import paft
+
+    sound = paft("doctor", cwd=tmp_path)
+    lines = sound.stdout.splitlines()
+    assert all(line.split()[0] in ("ok", "warning", "problem") for line in lines), sound.stdout
+    assert sound.returncode == ("problem" in sound.stdout)
+    ill = paft("doctor", "--config", "none.yaml", cwd=tmp_path)
+    assert (ill.returncode, "Traceback" in ill.stderr) == (1, False)
