@@ -80,7 +80,7 @@ def check_adapter(folder: Path) -> None:
     file, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
     where = f"config key model.adapter: {folder}"
     if not file.is_file():
-        raise UserError(f"{where}: no PEFT adapter (adapter_config.json is missing)")
+        raise UserError(f"config key model.adapter: no PEFT adapter at {folder} (adapter_config.json is missing)")
     if not weights.is_file():
         raise UserError(f"{where}: no adapter_model.safetensors; a .bin is a pickle and not loaded, save it anew")
     try:
