@@ -30,10 +30,10 @@ class Section(BaseModel):
 class EndpointSection(Section):
     """How a model behind an OpenAI-compatible endpoint is reached."""
 
-    base_url: str | None = None
-    """Such as ``http://localhost:8000/v1``."""
     key: str | None = None
     """Name of the environment variable that holds the key."""
+    base_url: str | None = None
+    """Such as ``http://localhost:8000/v1``."""
     parallel: Annotated[int, Field(ge=1, le=256)] = 4
     """Requests at a time."""
     retries: Annotated[int, Field(ge=0)] = 5
