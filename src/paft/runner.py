@@ -65,8 +65,7 @@ def run(config: Config, output: Path, console: Console) -> None:
         if not (output / "config.yaml").is_file():
             ready()  # a model that is not there, or examples too long: nothing is written
             if isinstance(config.model, ServedModel):
-                first = test_examples[0]
-                engine.check(render(prompts.test[0], task, first), task.answers(first), **_asking(config))
+                _check_served(engine, config, task, prompts, test_examples[0])
         resumed = directory.claim(config, facts)
         _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
         if not directory.examples.is_file():
@@ -88,7 +87,7 @@ def run(config: Config, output: Path, console: Console) -> None:
                     seed=config.seed,
                     console=console,
                 )
-                trained_on = _unseen([prompt], prompts.test, task, folder)
+                trained_on = _unseen([prompt], prompts, task, folder)
             if trained_on and not (folder / "adapter").is_dir():
                 model = ready()
                 fit = _fitting(config, model, task, trained_on, train_examples, console)
@@ -155,14 +154,20 @@ def _fitting(
     return fitting(engine, task, prompts, examples, max_length=longest, drop=drop, say=console.say)
 
 
-def _unseen(prompts: list[Prompt], test: list[Prompt], task: Any, folder: Path) -> list[Prompt]:
+def _check_served(model: Any, config: Config, task: Any, prompts: PromptSets, example: Any) -> None:
+    """Ask the endpoint one question, before anything is written."""
+    conversation = render(prompts.test[0], task, example)
+    model.check(conversation, task.answers(example), **_asking(config))
+
+
+def _unseen(chosen: list[Prompt], prompts: PromptSets, task: Any, folder: Path) -> list[Prompt]:
     """Refuse a prompt that a language model wrote and that happens to be a test prompt."""
-    if shared := overlap(prompts, test, task):
+    if shared := overlap(chosen, prompts.test, task):
         raise UserError(
             f"{folder / 'choice.json'}: the chosen prompt is the test prompt {shared[0][1].id} up to case, "
             "spacing and punctuation; test prompts must be unseen, remove it from them and choose another --output"
         )
-    return prompts
+    return chosen
 
 
 def _introduce(

@@ -57,9 +57,8 @@ def zopo(
     for point in random.Random(f"zopo:{seed}").sample(range(len(points)), min(initial, budget)):
         ask(point)
     kernel = NeuralTangentKernel(points.shape[1])
-    current, misses, untrusted, asked = Search(values).best, 0, 0, -1
-    while len(values) < budget and values[Search(values).best] < 1.0 and len(values) > asked:
-        asked = len(values)
+    current, misses, untrusted = Search(values).best, 0, 0
+    while len(values) < budget and values[Search(values).best] < 1.0:
         surrogate = Surrogate.near(current, points, values, kernel)
         start = surrogate.scaled[current]
         target, trusted = surrogate.ascend(start)
