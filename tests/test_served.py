@@ -72,6 +72,7 @@ def paft(*arguments, cwd, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "paft.cli", *map(str, arguments)],
         cwd=cwd, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
     )  # fmt: skip
 
 
