@@ -417,6 +417,7 @@ def test_likelihoods_that_cannot_be_known_are_refused_with_the_setting_to_take(p
     assert not (project / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedded, real_server):
     """``transformers serve`` and the engine, both in float32: the same texts, the same count of tokens."""
