@@ -50,6 +50,7 @@ def test_a_sound_machine_has_no_problem_and_the_screen_is_one(tmp_path, monkeypa
     assert {"python", "paft", "packages", "cpu", "dtype", "memory", "runs", "cache"} <= states(found).keys()
     assert len(found) < 24
     assert all("\n" not in str(finding) for finding in found)
+    assert not [f for f in found if f.what == "embedded model" and "is gone" in f.found]
     [dtype] = [f for f in found if f.what == "dtype"]
     assert "bfloat16" in dtype.found
 

@@ -127,13 +127,15 @@ def _embedded() -> Iterator[Finding]:
         except UserError as error:
             yield Finding("warning", "embedded model", _line(error).removeprefix("config key model.path: "))
             continue
-        if not file.is_file():
+        if not file.exists():
             yield Finding("warning", "embedded model", f"{file} is gone", "make setup installs it anew")
             continue
-        copy = converted_folder(file)
-        there = (copy / "complete.json").is_file()
-        state = f"unpacked in {copy}" if there else "not unpacked yet: half a minute at first use"
-        yield Finding("ok", "embedded model", f"{file.name} of {file.parent.name}, {state}")
+        found = f"{name.removeprefix('embedded/')} in {file.parent}"
+        if file.suffix == ".gguf":
+            copy = converted_folder(file)
+            there = (copy / "complete.json").is_file()
+            found += f", unpacked in {copy}" if there else ", not unpacked yet: half a minute at first use"
+        yield Finding("ok", "embedded model", found)
 
 
 def _config(path: Path) -> Iterator[Finding]:
