@@ -15,6 +15,7 @@ from paft.config import Config
 from paft.console import Console
 from paft.errors import UserError
 from paft.experiments.plan import Cell
+from paft.files import write_text
 
 RETRIES = 3
 """Times that a cell is started again after its worker died."""
@@ -92,7 +93,7 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
             from paft.stage1 import costs, generate
 
             table = costs(cell.config, generate(cell.config, folder, console))
-            (folder / "costs.json").write_text(json.dumps(table), encoding="utf-8")
+            write_text(folder / "costs.json", json.dumps(table))
         else:
             from paft.runner import run
 

@@ -8,7 +8,7 @@ from typing import Any
 class Size:
     """A size: how many prompts, and what it sets in the config.
 
-    In the small sizes answers are the options' likelihoods, which a CPU computes ten times faster than it writes
+    In the small sizes answers are the options' likelihoods, which a CPU computes faster than it writes
     answers; ``evaluation.answers=generate`` writes them, as the paper does, cut after a few words.
 
     Attributes:
