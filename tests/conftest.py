@@ -30,6 +30,28 @@ TRAIN_PROMPTS = [
     {"text": "Say red, green or blue for {thing}"},
     {"text": "colour of {thing} =>"},
 ]
+WORDS = tuple(
+    [
+        "amber",
+        "birch",
+        "cedar",
+        "dune",
+        "ember",
+        "fjord",
+        "grove",
+        "heath",
+        "inlet",
+        "jade",
+        "kelp",
+        "larch",
+        "moor",
+        "nook",
+        "oak",
+        "pine",
+        "quay",
+        "reed",
+    ]
+)
 TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing} is ..."}]
 
 

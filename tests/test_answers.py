@@ -82,3 +82,14 @@ def test_any_text_is_read_as_one_option_or_none(text):
 @given(st.sampled_from(range(6)), st.sampled_from(["{}", "{}.", "The answer is {}", "Answer: {}", "{}\nreason"]))
 def test_every_label_is_read_back_from_how_models_state_it(index, form):
     assert read_label(form.format(LABELS[index]), LABELS) == index
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("<think>The answer is A? No.</think>\n\nB", 1), ("It might be C.\n</think>\nThe answer is B", 1),
+     ("<THINKING>A or C</THINKING>B", 1), ("<think>The answer is B", None), ("<think>B</think>", None)],
+)  # fmt: skip
+def test_thoughts_are_no_answer(text, found):
+    assert read_letter(text, OPTIONS) == found
+    labels = text.replace("A", "human").replace("B", "entity").replace("C", "number")
+    assert read_label(labels, LABELS) == found

@@ -100,8 +100,10 @@ def test_8_nothing_that_trains_or_chooses_is_handed_a_test_prompt():
     source = inspect.getsource(runner.run)
     assert "prompts.test" in inspect.getsource(runner.run)
     assert source.count("prompts.test") == 1
-    assert "prompts.test" in source.split("_evaluate(")[1]
-    assert "test" not in inspect.signature(runner._train).parameters
+    assert "prompts.test" in source.split("work.evaluate(")[1]
+    for step in (runner._Work.choose, runner._Work.train):
+        assert "test" not in inspect.getsource(step)
+        assert ".trained_on" not in inspect.getsource(step)  # the method's own prompts, as they are handed over
 
 
 def test_9_a_failure_to_answer_is_no_answer():

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from conftest import write_rows
+from conftest import WORDS, write_rows
 from paft.config import Generation, ScreenConfig
 from paft.config_file import load_config
 from paft.console import Console
@@ -21,26 +21,6 @@ TASK = Task(
     "trec", ("question",), ("human", "location"), "text", 0.85, 0, description="Say what the answer would be."
 )
 EXAMPLES = [Example("0", {"question": "Who?"}, ("human", "location"), 0)]
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "dune",
-    "ember",
-    "fjord",
-    "grove",
-    "heath",
-    "inlet",
-    "jade",
-    "kelp",
-    "larch",
-    "moor",
-    "nook",
-    "oak",
-    "pine",
-    "quay",
-    "reed",
-]
 
 
 class Writer:

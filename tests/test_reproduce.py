@@ -70,6 +70,23 @@ def test_what_is_finished_is_not_done_again_and_serves_other_tables(project, mon
     assert {p: p.stat().st_mtime_ns for p in (project / "out").rglob("predictions.parquet")} == times
 
 
+def test_a_setting_of_one_baseline_leaves_the_other_methods_runs_as_they_are(project):
+    def cells(*more):
+        return plan(
+            "table1",
+            [project / "config.yaml"],
+            [*FEW, *more],
+            size="tiny",
+            seeds=1,
+            output=project / "out",
+            console=QUIET,
+        )
+
+    before, after = cells(), cells("baselines.zopo.budget=4")
+    changed = [old.label for old, new in zip(before, after, strict=True) if old.config != new.config]
+    assert changed == ["zopo"]
+
+
 def test_table_3_reads_no_test_prompt_and_no_test_example(project):
     shown, failed = make(project, "table3")
     assert not failed
@@ -210,7 +227,7 @@ def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
 
 def test_a_size_replaces_the_config_and_an_override_replaces_both(project):
     path = project / "config.yaml"
-    assert load_config(path, over=SIZES["tiny"].config).training.examples == 240
+    assert load_config(path, over=SIZES["tiny"].config).training.examples == 500
     assert load_config(path, ["training.examples=7"], over=SIZES["tiny"].config).training.examples == 7
     assert load_config(path, over=SIZES["tiny"].config).training.learning_rate == 1e-2
 
@@ -280,6 +297,12 @@ def test_a_cluster_that_is_not_there_is_one_line(project):
     pytest.importorskip("ray", reason="ray is not installed")
     with pytest.raises(UserError, match="no cluster answers there"):
         make(project, "table1", "methods=[base]", ray="127.0.0.1:1")
+
+
+def test_several_processes_of_a_launcher_are_refused(project, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="--ray"):
+        make(project, "table1")
 
 
 def test_ray_is_an_extra_that_is_named(project, monkeypatch):

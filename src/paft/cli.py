@@ -176,6 +176,8 @@ def _default_output(config: Path, suffix: str = "") -> Path:
 
 
 def _show(output: Path) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first of several processes shows the run
     from paft.reporting.read import read_run
     from paft.reporting.terminal import show
 
@@ -210,7 +212,8 @@ def _interruptible() -> Iterator[None]:
 
 
 def _fail(line: str, code: int = 2) -> None:
-    print(f"paft: error: {line}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    print(f"paft: {'' if rank == '0' else f'process {rank}: '}error: {line}", file=sys.stderr)
     raise SystemExit(code)
 
 

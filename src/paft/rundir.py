@@ -73,6 +73,9 @@ class RunDirectory:
         changed += [
             f"{key} (the file changed)" for key, value in _inputs(config).items() if inputs.get(key) != value
         ]
+        started, now = recorded.get("processes", 1), facts.get("processes", 1)
+        if started != now:
+            changed.append(f"processes (was {started}, now {now})")
         if changed:
             raise UserError(
                 f"{self.path} belongs to a run with another config; choose another --output. "

@@ -1,103 +1,60 @@
 """``paft run`` and ``paft evaluate``: the paper's two stages and the comparison, on one page."""
 
-import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
-from paft.config import Config, GenerateSource, PromptsConfig, ServedModel, TrainingConfig
+from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
 from paft.errors import UserError
 from paft.files import write_jsonl
 from paft.models import load_engine, served_model
+from paft.processes import Processes
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, prepare_prompts
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
 from paft.rundir import RunDirectory
 from paft.tasks.load import load_task, subset
-from paft.types import Prompt
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
 
 
 def run(config: Config, output: Path, console: Console) -> None:
     """Fine-tune with each method, measure each on the unseen prompts, write the report.
 
-    The same call on the same directory goes on where it stopped.
+    The same call on the same directory goes on where it stopped. Where a launcher has started several processes,
+    each makes this call.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("paft runs in one process so far; start it without accelerate launch or torchrun")
-    if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
-        raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
-    if isinstance(config.model, ServedModel) and config.methods != ["base"]:
-        raise UserError(
-            "config key methods: a model behind an endpoint cannot be fine-tuned; "
-            "use paft evaluate, or methods=[base]"
-        )
-    check_baselines(config.methods, config.baselines, console)
+    processes = Processes.joined()
+    console = console if processes.leads else Console(quiet=True)
+    _check(config, processes, console)
     task, train_examples, test_examples = load_task(config.task)
-    examples = train_examples + test_examples
+    known = train_examples + test_examples
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
-    chance = sum(1 / len(e.options) for e in test_examples) / len(test_examples)
-    facts = {"top": task.top, "chance": round(chance, 6)} | _layout_facts(task)
-    directory = RunDirectory(output)
-    with directory.locked():
-        sources = config.prompts
-        if isinstance(sources.train, GenerateSource):
-            directory.claim(config, facts)
-            sources = _generated(config, output / "prompts" / "generated", console)
-        prompts = prepare_prompts(sources, task, examples, list(config.methods), config.seed)
-        engine: Any = None
-
-        def ready() -> Any:
-            nonlocal engine, train_examples
-            if engine is None:
-                if isinstance(config.model, ServedModel):
-                    engine = served_model(config.model, directory.method("base") / "predictions" / "answers.jsonl")
-                    return engine
-                size, merge = config.evaluation.batch_tokens, config.methods != ["base"]
-                engine = load_engine(config.model, console, batch_tokens=size, merge=merge)
-                trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
-                train_examples = _fitting(config, engine, task, trained_on, train_examples, console)
-            return engine
-
-        if not (output / "config.yaml").is_file():
-            ready()  # a model that is not there, or examples too long: nothing is written
-            if isinstance(config.model, ServedModel):
-                _check_served(engine, config, task, prompts, test_examples[0])
-        resumed = directory.claim(config, facts)
-        _introduce(config, directory, prompts, len(train_examples), len(test_examples), resumed, console)
-        if not directory.examples.is_file():
-            write_jsonl(directory.examples, (_shown(task, example) for example in test_examples))
+    work = _Work(config, RunDirectory(output), task, train_examples, test_examples, processes, console)
+    with ExitStack() as held:
+        processes.once(partial(work.hold, held))
+        prompts = processes.once(partial(work.prepare, known))
+        work.trained_on = [prompt for method in config.methods for prompt in prompts.trained_on(method)]
+        processes.once(partial(work.begin, prompts))
         for method in config.methods:
-            folder = directory.method(method)
+            folder = work.directory.method(method)
             trained_on = prompts.trained_on(method)
             if method in BASELINES:
-                model = None if has_chosen(folder) else ready()  # which may leave out training examples
-                prompt = chosen(
-                    method,
-                    config.baselines,
-                    model,
-                    task,
-                    trained_on,
-                    train_examples,
-                    folder,
-                    evaluation=config.evaluation,
-                    seed=config.seed,
-                    console=console,
-                )
-                trained_on = _unseen([prompt], prompts, task, folder)
+                trained_on = [processes.once(partial(work.choose, method, trained_on, folder))]
+                _check_unseen(trained_on[0], prompts, task, folder)
             if trained_on and not (folder / "adapter").is_dir():
-                model = ready()
-                fit = _fitting(config, model, task, trained_on, train_examples, console)
-                _train(model, task, fit, trained_on, folder, config, console)
+                work.train(trained_on, folder)
             if not (folder / "predictions.parquet").is_file():
-                adapter = folder / "adapter" if trained_on else None
-                _evaluate(ready(), adapter, task, prompts.test, test_examples, folder, config, console)
+                work.evaluate(prompts.test, folder / "adapter" if trained_on else None, folder)
     from paft.reporting.report import write_report
 
-    write_report(output)
+    processes.once(partial(write_report, output))
 
 
 def evaluate(config: Config, output: Path, console: Console) -> None:
@@ -106,13 +63,212 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
     run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
 
 
-def _layout_facts(task: Any) -> dict[str, Any]:
-    """Return what the report must know to tell how a prompt is laid out."""
-    labels = None if task.labels is None else list(task.labels)
-    return {"fields": list(task.fields), "labels": labels, "aliases": dict(task.aliases)}
+@dataclass
+class _Work:
+    """A run: its steps, each of which any number of processes may take together."""
+
+    config: Config
+    directory: RunDirectory
+    task: Task
+    train_examples: list[Example]
+    test_examples: list[Example]
+    processes: Processes
+    console: Console
+    trained_on: list[Prompt] = field(default_factory=list)
+    """The prompts of all methods: an example is left out of all trainings or of none."""
+
+    _model: Any = None
+
+    def hold(self, held: ExitStack) -> None:
+        """Hold the directory until ``held`` is closed."""
+        held.enter_context(self.directory.locked())
+
+    def prepare(self, known: list[Example]) -> PromptSets:
+        """Return the prompt sets; a language model may have to write them first.
+
+        Args:
+            known: all examples; a prompt that holds the answer of one of them is left out.
+        """
+        sources = self.config.prompts
+        if isinstance(sources.train, GenerateSource):
+            self.directory.claim(self.config, self._facts())
+            sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
+        return prepare_prompts(sources, self.task, known, list(self.config.methods), self.config.seed)
+
+    def begin(self, prompts: PromptSets) -> None:
+        """Claim the directory and say what is about to happen."""
+        config, directory = self.config, self.directory
+        if not directory.config_file.is_file():
+            model = self.model()  # a model that is not there, or examples too long: nothing is written
+            if isinstance(config.model, ServedModel):
+                question = render(prompts.test[0], self.task, self.test_examples[0])
+                model.check(question, self.task.answers(self.test_examples[0]), **self._asking)
+        resumed = directory.claim(config, self._facts())
+        self._introduce(prompts, resumed)
+        if not directory.examples.is_file():
+            write_jsonl(directory.examples, (_shown(self.task, example) for example in self.test_examples))
+
+    def model(self) -> Any:
+        """Return the model, loaded when it is first needed; leave out training examples that it cannot take."""
+        config = self.config
+        if self._model is None and isinstance(config.model, ServedModel):
+            self._model = served_model(
+                config.model, self.directory.method("base") / "predictions" / "answers.jsonl"
+            )
+        elif self._model is None:
+            assert isinstance(config.model, ModelConfig)
+            size, merge = config.evaluation.batch_tokens, config.methods != ["base"]
+            self._model = load_engine(config.model, self.console, batch_tokens=size, merge=merge)
+            self.train_examples = self._fitting(self.trained_on)
+        return self._model
+
+    def choose(self, method: str, prompts: list[Prompt], folder: Path) -> Prompt:
+        """Return the one of the prompts, or the rewriting of the first, that a baseline chooses."""
+        return chosen(
+            method,
+            self.config.baselines,
+            None if has_chosen(folder) else self.model(),
+            self.task,
+            prompts,
+            self.train_examples,
+            folder,
+            evaluation=self.config.evaluation,
+            seed=self.config.seed,
+            console=self.console,
+        )
+
+    def train(self, prompts: list[Prompt], folder: Path) -> None:
+        """Fine-tune on the prompts of one method."""
+        from paft.training.train import Lora, train
+
+        engine, training = self.model(), self.config.training
+        train(
+            engine,
+            self.task,
+            self._fitting(prompts),
+            prompts,
+            folder,
+            K=training.K,
+            batch_size=training.batch_size,
+            arguments=trainer_arguments(training),
+            lora=Lora(**training.lora.model_dump()),
+            seed=self.config.seed,
+            console=self.console,
+        )
+        self.processes.wait()  # for the adapter
+
+    def evaluate(self, prompts: list[Prompt], adapter: Path | None, folder: Path) -> None:
+        """Answer the test examples under the prompts, with the adapter if there is one."""
+        from paft.evaluation.grid import evaluate as fill_grid
+
+        model = self.model()
+        served = isinstance(self.config.model, ServedModel)
+        if served:
+            questions = (
+                render(prompt, self.task, example) for prompt in prompts for example in self.test_examples
+            )
+            self.console.say(model.estimate(questions, **self._asking))
+        folder.mkdir(parents=True, exist_ok=True)
+        with _wearing(model, adapter):
+            fill_grid(
+                model,
+                self.task,
+                prompts,
+                self.test_examples,
+                folder,
+                **self._asking,
+                console=self.console,
+                processes=self.processes,
+            )
+        if served:
+            self.console.say(model.used())
+
+    @property
+    def _asking(self) -> dict[str, Any]:
+        """How the model is asked."""
+        return self.config.evaluation.model_dump(include={"answers", "max_new_tokens"})
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what the report must know and the config leaves open."""
+        task, examples = self.task, self.test_examples
+        return {
+            "top": task.top,
+            "chance": round(sum(1 / len(e.options) for e in examples) / len(examples), 6),
+            "fields": list(task.fields),
+            "labels": None if task.labels is None else list(task.labels),
+            "aliases": dict(task.aliases),
+        } | ({"processes": self.processes.size} if self.config.methods != ["base"] else {})
+
+    def _fitting(self, prompts: list[Prompt]) -> list[Example]:
+        """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
+        if not prompts:
+            return self.train_examples
+        from paft.training.data import fitting
+        from paft.training.train import check_targets, trainer_settings
+
+        training, engine = self.config.training, self._model
+        check_targets(engine.model, training.lora.targets)
+        arguments = trainer_arguments(training)
+        trainer_settings("cpu", Path("unused"), training.batch_size, self.config.seed, arguments)
+        longest = min(training.max_length, engine.positions)
+        drop = training.too_long == "drop"
+        return fitting(
+            engine,
+            self.task,
+            prompts,
+            self.train_examples,
+            max_length=longest,
+            drop=drop,
+            say=self.console.say,
+        )
+
+    def _introduce(self, prompts: PromptSets, resumed: bool) -> None:
+        """Write the prompts that are used, and say what is about to happen."""
+        directory, methods = self.directory, self.config.methods
+        if resumed and directory.prompts("screened").is_file():
+            for name, now in (("train", prompts.train), ("test", prompts.test)):
+                if [p.id for p in _written(directory.prompts(name))] != [p.id for p in now]:
+                    raise UserError(
+                        f"{directory.prompts(name)}: the {name} prompts are others now; choose another --output"
+                    )
+        else:
+            write_prompts(directory.prompts("train"), prompts.train)
+            write_prompts(directory.prompts("test"), prompts.test)
+            write_screened(directory.prompts("screened"), prompts.screened)
+        for note in prompts.notes():
+            self.console.say(f"{note} (all in {directory.prompts('screened')})")
+        training = f"{len(self.train_examples)} training examples, {len(prompts.train)} training prompts, "
+        self.console.say(
+            f"{'going on with' if resumed else 'starting'} {directory.path}: {', '.join(methods)}; "
+            f"{training if methods != ['base'] else ''}"
+            f"{len(prompts.test)} test prompts x {len(self.test_examples)} test examples"
+        )
 
 
-def _shown(task: Any, example: Any) -> dict[str, Any]:
+def _check(config: Config, processes: Processes, console: Console) -> None:
+    """Refuse what no run can be, before anything is read."""
+    if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
+        raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
+    if isinstance(config.model, ServedModel) and config.methods != ["base"]:
+        raise UserError(
+            "config key methods: a model behind an endpoint cannot be fine-tuned; "
+            "use paft evaluate, or methods=[base]"
+        )
+    if isinstance(config.model, ServedModel) and processes.size > 1:
+        raise UserError("a model behind an endpoint is asked from one process, model.parallel requests at a time")
+    check_baselines(config.methods, config.baselines, console)
+
+
+def _check_unseen(prompt: Prompt, prompts: PromptSets, task: Task, folder: Path) -> None:
+    """Refuse a prompt that a language model wrote and that happens to be a test prompt."""
+    if shared := overlap([prompt], prompts.test, task):
+        raise UserError(
+            f"{folder / 'choice.json'}: the chosen prompt is the test prompt {shared[0][1].id} up to case, "
+            "spacing and punctuation; test prompts must be unseen, remove it from them and choose another --output"
+        )
+
+
+def _shown(task: Task, example: Example) -> dict[str, Any]:
     """Return a test example as a row of ``examples.jsonl``."""
     return {
         "id": example.id,
@@ -137,126 +293,14 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
     return config.prompts.model_copy(update={"train": str(folder / "train.jsonl"), "test": test})
 
 
-def _fitting(
-    config: Config, engine: Any, task: Any, prompts: list[Prompt], examples: list, console: Console
-) -> list:
-    """Check what training asks of the model; leave out, or refuse, the examples that are too long."""
-    if not prompts:
-        return examples
-    from paft.training.data import fitting
-    from paft.training.train import check_targets, trainer_settings
-
-    training = config.training
-    check_targets(engine.model, training.lora.targets)
-    trainer_settings("cpu", Path("unused"), training.batch_size, config.seed, trainer_arguments(training))
-    longest = min(training.max_length, engine.positions)
-    drop = training.too_long == "drop"
-    return fitting(engine, task, prompts, examples, max_length=longest, drop=drop, say=console.say)
-
-
-def _check_served(model: Any, config: Config, task: Any, prompts: PromptSets, example: Any) -> None:
-    """Ask the endpoint one question, before anything is written."""
-    conversation = render(prompts.test[0], task, example)
-    model.check(conversation, task.answers(example), **_asking(config))
-
-
-def _unseen(chosen: list[Prompt], prompts: PromptSets, task: Any, folder: Path) -> list[Prompt]:
-    """Refuse a prompt that a language model wrote and that happens to be a test prompt."""
-    if shared := overlap(chosen, prompts.test, task):
-        raise UserError(
-            f"{folder / 'choice.json'}: the chosen prompt is the test prompt {shared[0][1].id} up to case, "
-            "spacing and punctuation; test prompts must be unseen, remove it from them and choose another --output"
-        )
-    return chosen
-
-
-def _introduce(
-    config: Config,
-    directory: RunDirectory,
-    prompts: PromptSets,
-    train_examples: int,
-    test_examples: int,
-    resumed: bool,
-    console: Console,
-) -> None:
-    """Write the prompts that are used, and say what is about to happen."""
-    if resumed and directory.prompts("screened").is_file():
-        for name, now in (("train", prompts.train), ("test", prompts.test)):
-            if [p.id for p in _written(directory.prompts(name))] != [p.id for p in now]:
-                raise UserError(
-                    f"{directory.prompts(name)}: the {name} prompts are others now; choose another --output"
-                )
-    else:
-        write_prompts(directory.prompts("train"), prompts.train)
-        write_prompts(directory.prompts("test"), prompts.test)
-        write_screened(directory.prompts("screened"), prompts.screened)
-    for note in prompts.notes():
-        console.say(f"{note} (all in {directory.prompts('screened')})")
-    training = f"{train_examples} training examples, {len(prompts.train)} training prompts, "
-    console.say(
-        f"{'going on with' if resumed else 'starting'} {directory.path}: {', '.join(config.methods)}; "
-        f"{training if config.methods != ['base'] else ''}"
-        f"{len(prompts.test)} test prompts x {test_examples} test examples"
-    )
-
-
 def _written(path: Path) -> list[Prompt]:
     return read_prompts(path) if path.stat().st_size else []
-
-
-def _train(
-    engine: Any, task: Any, examples: list, prompts: list[Prompt], folder: Path, config: Config, console: Console
-) -> None:
-    from paft.training.train import Lora, train
-
-    training = config.training
-    train(
-        engine,
-        task,
-        examples,
-        prompts,
-        folder,
-        K=training.K,
-        batch_size=training.batch_size,
-        arguments=trainer_arguments(training),
-        lora=Lora(**training.lora.model_dump()),
-        seed=config.seed,
-        console=console,
-    )
 
 
 def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
     own = {"examples", "epochs", "K", "batch_size", "max_length", "too_long", "lora"}
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
-
-
-def _asking(config: Config) -> dict[str, Any]:
-    """Return how the model is asked."""
-    return config.evaluation.model_dump(include={"answers", "max_new_tokens"})
-
-
-def _evaluate(
-    model: Any,
-    adapter: Path | None,
-    task: Any,
-    prompts: list[Prompt],
-    examples: list,
-    folder: Path,
-    config: Config,
-    console: Console,
-) -> None:
-    from paft.evaluation.grid import evaluate as fill_grid
-
-    served = isinstance(config.model, ServedModel)
-    if served:
-        questions = (render(prompt, task, example) for prompt in prompts for example in examples)
-        console.say(model.estimate(questions, **_asking(config)))
-    folder.mkdir(parents=True, exist_ok=True)
-    with _wearing(model, adapter):
-        fill_grid(model, task, prompts, examples, folder, **_asking(config), console=console)
-    if served:
-        console.say(model.used())
 
 
 def _wearing(model: Any, adapter: Path | None) -> AbstractContextManager[None]:

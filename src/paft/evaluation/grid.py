@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from paft.console import Console
 from paft.files import replacing
+from paft.processes import ALONE, Processes
 from paft.prompts.template import render
 from paft.tasks.answers import read_label, read_letter
 from paft.tasks.task import Task
@@ -63,17 +64,23 @@ def evaluate(
     answers: Literal["likelihood", "generate"],
     max_new_tokens: int,
     console: Console,
+    processes: Processes = ALONE,
 ) -> None:
     """Fill ``folder/predictions.parquet`` with a row for each prompt and example.
 
     Each finished prompt is kept in ``folder/predictions`` until all are there, so a second call does what is left.
+
+    Args:
+        processes: those that call this together, each for its share of the prompts; the seconds are then the sum
+            over all of them.
     """
     done = folder / "predictions.parquet"
     if done.is_file():
         return
     parts = [folder / "predictions" / f"{index:04d}.parquet" for index in range(len(prompts))]
-    with console.progress(f"evaluating {folder.name}", len(prompts) * len(examples)) as tick:
-        for prompt, part in zip(prompts, parts, strict=True):
+    own = processes.share(list(zip(prompts, parts, strict=True)))
+    with console.progress(f"evaluating {folder.name}", len(own) * len(examples)) as tick:
+        for prompt, part in own:
             if _readable(part):
                 tick(len(examples), earlier=True)
                 continue
@@ -82,9 +89,14 @@ def evaluate(
                 rows.append(row)
                 tick(1)
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
+    processes.wait()
+    processes.once(lambda: _merge(parts, done))
+
+
+def _merge(parts: Sequence[Path], done: Path) -> None:
     tables = [parquet.read_table(part) for part in parts]
     _write(done, pa.concat_tables(t.replace_schema_metadata() for t in tables), sum(map(seconds_of, parts)))
-    shutil.rmtree(folder / "predictions")
+    shutil.rmtree(parts[0].parent)
 
 
 def seconds_of(path: Path) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from paft.config import BankSource, Config, GenerateSource
+from paft.config import BankSource, BaselinesConfig, Config, GenerateSource
 from paft.errors import UserError
 from paft.experiments.sizes import Size
 from paft.files import write_jsonl
@@ -159,4 +159,7 @@ class Plan:
 
 
 def _only(config: Config, method: str) -> Config:
-    return config.model_copy(update={"methods": [method]})
+    """Return the config of one method, without the settings of the others: a change there leaves its run be."""
+    own = method.replace("-", "_")
+    baselines = {name: value for name, value in config.baselines if name == own}
+    return config.model_copy(update={"methods": [method], "baselines": BaselinesConfig(**baselines)})

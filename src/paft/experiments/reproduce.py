@@ -16,6 +16,7 @@ from paft.experiments.plan import METHODS, Cell, Plan
 from paft.experiments.sizes import SIZES
 from paft.experiments.views import VIEWS, View, view
 from paft.files import write_text
+from paft.processes import launched
 from paft.reporting.page import write_page
 
 
@@ -42,6 +43,8 @@ def reproduce(
     Raises:
         UserError: no such table, figure or size; a config does not fit. Nothing has run then.
     """
+    if launched() > 1:
+        raise UserError("paft reproduce spreads its runs by --ray; start it without torchrun or accelerate launch")
     if name not in VIEWS:
         raise UserError(f"no table or figure {name!r}{nearest(name, VIEWS)}")
     if size not in SIZES:

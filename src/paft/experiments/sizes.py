@@ -29,7 +29,7 @@ SIZES = {
         (1, 2, 5, 10, 60),
         40,
         {
-            "training": {"examples": 240, "epochs": 1, "batch_size": 8},
+            "training": {"examples": 500, "epochs": 1, "batch_size": 4},
             "evaluation": {"examples": 32, "answers": "likelihood", "max_new_tokens": 16},
             "baselines": {
                 "top_accuracy": {"examples": 8},

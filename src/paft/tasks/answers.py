@@ -19,6 +19,8 @@ _STATEMENT = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:wrong|incorrect|false|if|not|isn't|unless|whether|no)\b", re.IGNORECASE)
 _DENIED = re.compile(r"[^\n.]*?\b(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
+_THOUGHTS_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_THOUGHTS = re.compile(r"<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
 _BULLET = re.compile(r"^(?:\d+[.)]|[-*\u2022])\s+")
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([^{}]*?)\s*\}*\}")
 _LETTER = (
@@ -164,7 +166,11 @@ def _only(indices: Iterable[int]) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """Drop the marks of Markdown and odd spaces that do not belong to an answer."""
+    """Drop a model's thoughts, the marks of Markdown and odd spaces, which do not belong to an answer.
+
+    Thoughts may begin in the prompt, so all up to their end goes; thoughts that were cut off leave no answer.
+    """
+    text = _THOUGHTS.sub("", _THOUGHTS_END.split(text)[-1])
     return unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "").strip().strip("\"'*").strip()
 
 

@@ -36,10 +36,14 @@ class PromptData:
 
 
 class Item(NamedTuple):
-    """An example and the optimiser step, over all epochs, that it is trained in."""
+    """An example and the optimiser step, over all epochs, that it is trained in.
+
+    One that ``fills`` an epoch's last batch, so that every process has as many batches, is not trained on.
+    """
 
     step: int
     example: Example
+    fills: bool = False
 
 
 class EpochSampler(Sampler[int]):
@@ -63,19 +67,22 @@ class Positions(Dataset[Item]):
         examples: the training examples.
         step_size: examples of one optimiser step, over accumulation and processes.
         seed: of the order within each epoch.
+        batch: examples of one forward, over the processes; an epoch is filled up to whole ones.
     """
 
-    def __init__(self, examples: Sequence[Example], step_size: int, seed: int):
+    def __init__(self, examples: Sequence[Example], step_size: int, seed: int, batch: int = 1):
         self.examples, self.step_size, self.seed = examples, step_size, seed
         self.steps_per_epoch = -(-len(examples) // step_size)
+        self._places = -(-len(examples) // batch) * batch
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return self._places
 
     def __getitem__(self, position: int) -> Item:
-        epoch, place = divmod(position, len(self.examples))
+        epoch, place = divmod(position, self._places)
         step = epoch * self.steps_per_epoch + place // self.step_size
-        return Item(step, self.examples[epoch_order(len(self.examples), self.seed, epoch)[place]])
+        order = epoch_order(len(self.examples), self.seed, epoch)
+        return Item(step, self.examples[order[place % len(order)]], fills=place >= len(order))
 
 
 @dataclass
@@ -97,12 +104,15 @@ class Collator:
         self.seconds: defaultdict[int, float] = defaultdict(float)
 
     def __call__(self, items: Sequence[Item]) -> Inputs:
-        """Return what the model takes, and ``labels``."""
+        """Return what the model takes, and ``labels``; all -100 where every item only fills the batch."""
         started = time.perf_counter()
         step = max(item.step for item in items)
         prompt = self.schedule(step)
-        inputs = self.engine.inputs(rows(self.engine, self.task, prompt, [item.example for item in items]))
-        self.examples[step] += len(items)
+        examples = [item.example for item in items if not item.fills]
+        inputs = self.engine.inputs(rows(self.engine, self.task, prompt, examples or [items[0].example]))
+        if not examples:
+            inputs["labels"].fill_(-100)
+        self.examples[step] += len(examples)
         self.tokens[step] += inputs["input_ids"].numel()
         self.seconds[step] += time.perf_counter() - started
         return inputs

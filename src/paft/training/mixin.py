@@ -43,8 +43,8 @@ class DynamicPrompts:
         args.remove_unused_columns = False  # the examples are no columns
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises ahead of the training unless told not to
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}
-        step_size = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self.positions = Positions(data.examples, step_size, data.seed)
+        batch = args.per_device_train_batch_size * args.world_size
+        self.positions = Positions(data.examples, batch * args.gradient_accumulation_steps, data.seed, batch)
         schedule = Schedule(data.prompts, data.K, self.positions.steps_per_epoch, data.seed)
         data.engine.choose_layout(rows(data.engine, data.task, schedule(0), data.examples[:4]))
         self.collator = Collator(data.engine, data.task, schedule)

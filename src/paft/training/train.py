@@ -11,6 +11,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
@@ -52,8 +53,8 @@ class StepLog(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keep the rows up to the step that training goes on from."""
-        keep = [row for row in read_log(self.path) if row["step"] <= state.global_step]
-        write_jsonl(self.path, keep)
+        if state.is_world_process_zero:
+            write_jsonl(self.path, [row for row in read_log(self.path) if row["step"] <= state.global_step])
         self.last_time, self.last_step = time.perf_counter(), state.global_step
         self.tick(state.global_step, earlier=True)
 
@@ -67,19 +68,23 @@ class StepLog(TrainerCallback):
         if "loss" not in logs:
             return
         now, steps = time.perf_counter(), range(self.last_step, state.global_step)
+        counted = [sum(self.collator.examples[s] for s in steps), sum(self.collator.tokens[s] for s in steps)]
+        if args.world_size > 1:
+            counted = reduce(torch.tensor(counted, device=args.device), "sum").tolist()
         row = {
             "step": state.global_step,
             "epoch": round(state.epoch, 6),
             "prompt_id": self.collator.schedule(state.global_step - 1).id,
             "loss": logs["loss"],
             "learning_rate": logs["learning_rate"],
-            "examples": sum(self.collator.examples[s] for s in steps),
-            "tokens": sum(self.collator.tokens[s] for s in steps),
+            "examples": counted[0],
+            "tokens": counted[1],
             "seconds": round(now - self.last_time, 6),
             "prepare_seconds": round(sum(self.collator.seconds[s] for s in steps), 6),
         }
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
         rate = row["examples"] / max(now - self.last_time, 1e-9)
         self.tick(len(steps), f"loss {logs['loss']:.3f}, {rate:.1f} examples/s")
         self.last_time, self.last_step = now, state.global_step
@@ -102,7 +107,8 @@ def train(
     """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
 
     Goes on from the newest checkpoint in ``folder/checkpoints`` and removes the checkpoints when done. The model
-    itself is left as it was found.
+    itself is left as it was found. Several processes, each calling this, train together as one with so many times
+    the batch.
 
     Args:
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
@@ -117,6 +123,7 @@ def train(
         trainer = PromptTrainer(settings, PromptData(engine, task, examples, prompts, K, seed))
         trainer.remove_callback(PrinterCallback)
         steps = trainer.positions.steps_per_epoch * int(settings.num_train_epochs)
+        leads = trainer.is_world_process_zero()
         with console.progress(f"training {folder.name}", steps) as tick:
             trainer.add_callback(StepLog(folder / "train.jsonl", trainer.collator, tick))
             checkpoint = newest_checkpoint(folder / "checkpoints")
@@ -124,13 +131,14 @@ def train(
                 trainer.train(resume_from_checkpoint=checkpoint)
             except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
                 raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
-        if trainer.is_world_process_zero():
+        if leads:
             _save(engine.model, folder / "adapter")
     finally:
         if engine.model is not base:
             engine.model = engine.model.unload().requires_grad_(False).eval()
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    console.say(_summary(folder))
+    if leads:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        console.say(_summary(folder))
 
 
 def trainer_settings(
@@ -141,6 +149,7 @@ def trainer_settings(
     Raises:
         UserError: a value that the Trainer does not take, or a logging integration that is not installed.
     """
+    usual = {"save_total_limit": 2, "ddp_find_unused_parameters": False}  # a forward uses every adapter weight
     own = {
         "output_dir": str(folder),
         "per_device_train_batch_size": batch_size,
@@ -151,7 +160,7 @@ def trainer_settings(
         "dataloader_pin_memory": device != "cpu",
     }
     try:
-        settings = TrainingArguments(**({"save_total_limit": 2} | dict(arguments) | own))
+        settings = TrainingArguments(**(usual | dict(arguments) | own))
         get_reporting_integration_callbacks(settings.report_to)
     except (ValueError, TypeError, ImportError, KeyError) as error:
         raise UserError(f"config section training: {' '.join(str(error).split())}") from None

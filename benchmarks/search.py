@@ -1,0 +1,99 @@
+"""Do searches for a prompt beat a random choice of equal budget on a real task?
+
+    python benchmarks/search.py --task trec --prompts 205 --examples 60
+
+The base model answers so many training examples under so many training prompts, once; then each search is played
+on that table, with many seeds: each seed has 20 of the examples to search on, and the rest tell what the found
+prompt is worth. Test prompts and test examples are not read.
+"""
+
+import random
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from side_by_side import Job, arguments, machine, write
+
+from paft.baselines.zopo import zopo
+from paft.engine.embed import SentenceEncoder, last_hidden_states
+from paft.evaluation.grid import answer
+from paft.types import Conversation
+
+BUDGETS = ((165, 40), (60, 20), (24, 8))
+"""Prompts that a search may ask, and how many of them ZOPO draws before it models; the first is its paper's."""
+SEEDS = 40
+SEARCHED = 20
+"""Training examples that a search looks at."""
+
+
+def main() -> None:
+    """Measure."""
+    options = arguments(__doc__, task="trec", prompts=205, examples=60)
+    job = Job(options.task)
+    prompts, examples = job.prompts.train[: options.prompts], job.train[: options.examples]
+    right = np.array(
+        [[bool(r["correct"]) for r in answer(job.engine, job.task, p, examples, "likelihood", 8)] for p in prompts]
+    )
+    texts = [Conversation(p.text, p.system) for p in prompts]
+    encoder = SentenceEncoder("embedded/all-minilm-l6-v2")
+    spaces = {
+        "zopo, base model's embeddings": last_hidden_states(job.engine, texts),
+        "zopo, sentence encoder's": encoder(["\n".join(filter(None, (t.system, t.user))) for t in texts]),
+    }
+    rows = [
+        row for budget, initial in BUDGETS for row in played(right, spaces, min(budget, len(prompts)), initial)
+    ]
+    print(f"{len(prompts)} prompts x {len(examples)} examples, mean {right.mean():.1%}; {SEEDS} seeds\n")
+    print(
+        "| prompts asked | search | on the searched examples | on the others | better / worse than random there |"
+    )
+    print("|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['budget']} | {row['search']} | {row['searched']:.1%} "
+            f"| {row['others']:.1%} ± {row['std']:.1%} | {row['better']} / {row['worse']} |"
+        )
+    shape = {"prompts": len(prompts), "examples": len(examples), "mean": float(right.mean()), "seeds": SEEDS}
+    result = {"benchmark": f"search-{options.task}", "machine": machine()} | shape | {"rows": rows}
+    write(options.output / f"search-{options.task}.json", result)
+
+
+def played(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: int) -> list[dict[str, Any]]:
+    """Return a row for each search with this budget."""
+
+    def random_choice(value: Callable[[int], float], seed: int) -> int:
+        return max(random.Random(f"random:{seed}").sample(range(len(right)), budget), key=value)
+
+    def by_zopo(points: torch.Tensor) -> Callable[[Callable[[int], float], int], int]:
+        return lambda value, seed: zopo(value, points, budget=budget, initial=initial, seed=seed).best
+
+    searches = {"random": random_choice} | {name: by_zopo(points) for name, points in spaces.items()}
+    searches["all prompts (top-accuracy)"] = lambda value, seed: max(range(len(right)), key=value)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
+    for seed in range(SEEDS):
+        columns = np.random.default_rng(seed).permutation(right.shape[1])
+        searched, others = right[:, columns[:SEARCHED]].mean(1), right[:, columns[SEARCHED:]].mean(1)
+        for name, search in searches.items():
+            best = search(lambda point: float(searched[point]), seed)  # noqa: B023  # called at once
+            found[name].append((float(searched[best]), float(others[best])))
+    rows = []
+    for name, pairs in found.items():
+        there = [(other, drawn) for (_, other), (_, drawn) in zip(pairs, found["random"], strict=True)]
+        rows.append(
+            {
+                "budget": budget,
+                "search": name,
+                "searched": statistics.mean(value for value, _ in pairs),
+                "others": statistics.mean(value for _, value in pairs),
+                "std": statistics.stdev(value for _, value in pairs),
+                "better": sum(own > drawn for own, drawn in there),
+                "worse": sum(own < drawn for own, drawn in there),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

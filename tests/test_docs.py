@@ -1,0 +1,182 @@
+"""What the documents show works: the README is walked through, and no command or snippet names what is not there."""
+
+import json
+import random
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+import torch
+import typer
+import yaml
+
+from conftest import ROOT, WORDS, make_model, make_tokenizer, things, write_rows
+from endpoints import Server, answer
+from paft import cli
+from paft.config_file import load_config
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DEPARTMENTS = ["billing", "delivery", "returns"]
+
+
+@cache
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The words of each command; the loops of docs/results.md once, with the variable's name as its value."""
+    lines = "".join(blocks(document, "bash")).splitlines()
+    lines = [re.sub(r"^for .*?; do (.*); done$", r"\1", line) for line in lines]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+SHOWN = [(document, words) for document in DOCUMENTS for words in commands(document)]
+LABELS = [f"{document.name}: {' '.join(words)[:60]}" for document, words in SHOWN]
+
+
+@pytest.mark.parametrize(("document", "words"), SHOWN, ids=LABELS)
+def test_every_command_shown_is_one(document, words):
+    program, *arguments = words
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif program == "python":
+        shared = (ROOT / arguments[0]).with_name("side_by_side.py").read_text()
+        script, options = (ROOT / arguments[0]).read_text(), [w[2:] for w in arguments if w.startswith("--")]
+        assert options
+        assert all(re.search(rf"\b{option}=", script) or f'"--{option}"' in shared for option in options)
+    elif program == "paft":
+        group, context = typer.main.get_command(cli.app), None
+        while isinstance(group, click.Group):
+            name, command, rest = group.resolve_command(click.Context(group), arguments)
+            assert command is not None, name
+            group, arguments = command, rest
+        context = group.make_context(" ".join(words[:2]), list(arguments))
+        assert context
+        for word in words:
+            if word.startswith("examples/") and "$" not in word and "*" not in word:
+                assert (ROOT / word).is_file()
+    elif program == "torchrun":
+        assert words[words.index("-m") + 1] == "paft"
+    else:
+        assert program in ("transformers", "vllm", "pip", "accelerate")  # other people's
+
+
+SECTIONS = [
+    (document, text)
+    for document in DOCUMENTS
+    for text in blocks(document, "yaml")
+    if document.name != "README.md" or "tickets_train" not in text
+]
+
+
+@pytest.mark.parametrize(("document", "text"), SECTIONS, ids=[f"{d.name}: {t[:20]}" for d, t in SECTIONS])
+def test_every_config_shown_is_read(tmp_path, document, text):
+    """A part of a config, laid over a whole one."""
+    whole = yaml.safe_load((ROOT / "examples/trec.yaml").read_text())
+    part = yaml.safe_load(text.replace("\n  ...\n", "\n"))
+    if "model" in part:
+        whole |= {"methods": ["base"], "model": {}}
+    for key, value in part.items():
+        whole[key] = whole.get(key, {}) | value if isinstance(value, dict) else value
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(whole))
+    config = load_config(tmp_path / "config.yaml", [])
+    assert config.model_dump(include=set(part))
+
+
+class Tickets:
+    """A folder as the README's reader has it: the config of the README, data, prompts, a pool from elsewhere."""
+
+    def __init__(self, folder: Path, model: str, endpoint: str):
+        self.folder, self.endpoint = folder, endpoint
+        [config] = [text for text in blocks(ROOT / "README.md", "yaml") if "tickets_train" in text]
+        path = "HuggingFaceTB/SmolLM2-1.7B-Instruct"
+        assert path in config
+        (folder / "tickets.yaml").write_text(config.replace(path, model).replace("epochs: 3", "epochs: 1"))
+        for split, count, first in (("train", 12, 0), ("test", 6, 100)):
+            rows = [f"thing {i},{DEPARTMENTS[i % 3]}" for i in range(first, first + count)]
+            (folder / f"tickets_{split}.csv").write_text("\n".join(["message,department", *rows]) + "\n")
+        train = ["Where does this go? {message} One of: {choices}", "{message}\nDepartment:", "To whom: {message}"]
+        test = ["{message} -> {choices}?", "Read this and say who is to answer it, please. {message}"]
+        write_rows(folder / "prompts_train.jsonl", [{"text": text} for text in train])
+        write_rows(folder / "prompts_test.jsonl", [{"text": text} for text in test])
+        (folder / "pool.csv").write_text('text\n"Sort it: {message}"\n"Which desk takes {message}?"\n')
+        (folder / "examples").symlink_to(ROOT / "examples")
+        self.given = write_rows(folder / "own.jsonl", [{"text": "Say which kind: {question}"}])
+
+    def arguments(self, words: list[str]) -> list[str]:
+        """The command, small enough for a test where the README's own is not."""
+        if words[1:3] == ["evaluate", "examples/served.yaml"]:
+            rows = [{"question": f"What is {i}?", "label": "entity"} for i in range(3)]
+            data = write_rows(self.folder / "questions.jsonl", rows)
+            return [*words[1:], f"model.base_url={self.endpoint}", f"task.test={data}", "prompts.test.size=2"]
+        if words[1:3] == ["prompts", "generate"]:
+            models = f"[{{model: m, base_url: '{self.endpoint}'}}]"
+            wanted = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3}}}}"
+            return [*words[1:], wanted, "--output", "generated"]
+        return words[1:]
+
+
+def reply(body):
+    """What a language model says: to a request for prompts some prompts, else a label."""
+    text = json.dumps(body["messages"])
+    if "prompts" not in text:
+        return 200, answer("entity"), {}
+    draw = random.Random(text + str(body.get("seed")))
+    texts = [" ".join(draw.sample(WORDS, 7)) + " {message}" for _ in range(6)]
+    return 200, answer(json.dumps({"prompts": [{"system": "", "text": text} for text in texts]})), {}
+
+
+def test_the_readme_can_be_walked_through(tmp_path, tiny_model, monkeypatch):
+    """Every ``paft`` command of the README but the long table, in order, and its snippet to load and merge."""
+    server = Server(reply)
+    tickets = Tickets(tmp_path, tiny_model, server.url)
+    monkeypatch.chdir(tmp_path)
+    done = []
+    for words in commands(ROOT / "README.md"):
+        if words[0] != "paft" or words[1] == "reproduce":
+            continue
+        monkeypatch.setattr("sys.argv", ["paft", *tickets.arguments(words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, words
+        done.append(" ".join(words[1:3]))
+    assert {"run tickets.yaml", "evaluate examples/served.yaml", "prompts generate", "prompts import"} <= set(done)
+    for run in ("runs/tickets", "runs/second", "runs/fixed", "runs/tickets-evaluate", "runs/served-evaluate"):
+        assert (tmp_path / run / "report.html").is_file(), run
+    monkeypatch.setattr("sys.argv", ["paft", "report", "runs/tickets", "runs/second"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    [snippet] = [text for text in blocks(ROOT / "README.md", "python") if "merge_and_unload" in text]
+    exec(snippet.replace("HuggingFaceTB/SmolLM2-1.7B-Instruct", tiny_model), {})
+    assert (tmp_path / "merged/model.safetensors").is_file()
+    assert (tmp_path / "merged/tokenizer_config.json").is_file()
+
+
+def test_the_readmes_trainer_snippet_trains(tmp_path, monkeypatch):
+    from peft import LoraConfig
+
+    monkeypatch.chdir(tmp_path)
+    [snippet] = [text for text in blocks(ROOT / "README.md", "python") if "DynamicPrompts" in text]
+    snippet = snippet.replace('SFTConfig("out")', 'SFTConfig("out", use_cpu=True, bf16=False, report_to="none")')
+    torch.manual_seed(0)
+    names = {
+        "model": make_model(),
+        "tokenizer": make_tokenizer(),
+        "rows": [{"message": row["thing"], "department": DEPARTMENTS[i % 2]} for i, row in enumerate(things(6))],
+        "prompts": ["Where to? {message}", "{message} =>"],
+        "lora_config": LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+    }
+    before = {name: value.clone() for name, value in names["model"].state_dict().items()}
+    exec(snippet, names)
+    after = {
+        name.replace("base_layer.", ""): v for name, v in names["model"].state_dict().items() if "lora" not in name
+    }
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert any(value.abs().sum() > 0 for name, value in names["model"].state_dict().items() if "lora_B" in name)

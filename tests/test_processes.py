@@ -1,0 +1,137 @@
+"""Several processes are one: the same losses as one process with so many times the batch, the same predictions."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from pyarrow import parquet
+
+from conftest import ROOT, things, write_rows
+from paft import runner
+from paft.config_file import load_config
+from paft.console import Console
+from paft.errors import UserError
+from paft.processes import Processes
+
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--nproc-per-node=2"],
+    "accelerate launch": [
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+        "-m",
+    ],
+}
+
+
+def command(launcher, *arguments):
+    if launcher is None:
+        return [sys.executable, "-m", "paft", *arguments]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name, *options = LAUNCHERS[launcher]
+    address = f"--master-port={port}" if launcher == "torchrun" else f"--main_process_port={port}"
+    return [
+        sys.executable,
+        "-m",
+        name,
+        address,
+        *options,
+        *(["-m"] * (launcher == "torchrun")),
+        "paft",
+        *arguments,
+    ]
+
+
+def start(project, launcher, output, *overrides):
+    return subprocess.Popen(
+        command(launcher, "run", "config.yaml", *overrides, "-o", output),
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(project, launcher, output, *overrides):
+    process = start(project, launcher, output, *overrides)
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return printed
+
+
+def log(folder, method="paft"):
+    return [json.loads(line) for line in (folder / "methods" / method / "train.jsonl").read_text().splitlines()]
+
+
+def predictions(folder, method):
+    return parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
+
+
+def same_run(one, two):
+    for method in ("user", "paft"):
+        assert [(r["step"], r["prompt_id"], r["examples"]) for r in log(two, method)] == [
+            (r["step"], r["prompt_id"], r["examples"]) for r in log(one, method)
+        ]
+        assert [r["loss"] for r in log(two, method)] == pytest.approx(
+            [r["loss"] for r in log(one, method)], rel=1e-4
+        )
+    for method in ("base", "user", "paft"):
+        for row, other in zip(predictions(two, method), predictions(one, method), strict=True):
+            assert row.pop("scores") == pytest.approx(other.pop("scores"), rel=1e-3)
+            assert row == other
+
+
+def alone(project, output, *overrides):
+    runner.run(load_config(project / "config.yaml", list(overrides)), project / output, Console(quiet=True))
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("accelerate launch", marks=pytest.mark.slow)])
+def test_two_processes_are_one_with_the_doubled_batch_step_for_step(project, launcher):
+    write_rows(
+        project / "train.jsonl", things(17)
+    )  # the last batch has one example, so none for the second process
+    accumulation = "training.gradient_accumulation_steps=2"
+    alone(project, "one", "training.batch_size=4", accumulation)
+    printed = run(project, launcher, "two", "training.batch_size=2", accumulation)
+    assert printed.count("Report:") == 1
+    same_run(project / "one", project / "two")
+    assert sum(row["examples"] for row in log(project / "two")) == 2 * 17
+    with pytest.raises(UserError, match=r"processes \(was 2, now 1\)"):
+        alone(project, "two", "training.batch_size=2", accumulation)
+
+
+@pytest.mark.slow
+def test_two_killed_processes_go_on_where_they_were(project):
+    run(project, "torchrun", "whole", "training.batch_size=2", "training.save_steps=1")
+    process = start(project, "torchrun", "killed", "training.batch_size=2", "training.save_steps=1")
+    checkpoints = project / "killed/methods/paft/checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("checkpoint-*/trainer_state.json")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    run(project, "torchrun", "killed", "training.batch_size=2", "training.save_steps=1")
+    same_run(project / "whole", project / "killed")
+
+
+def test_a_mistake_is_said_once_and_ends_every_process(project):
+    process = start(project, "torchrun", "out", "prompts.test=nowhere.jsonl")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode
+    assert said.count("nowhere.jsonl") == 1
+    assert not (project / "out").exists()
+
+
+def test_the_shares_of_the_processes_are_each_item_once():
+    for size in (1, 2, 3, 7):
+        shares = [Processes(rank, size).share(range(5)) for rank in range(size)]
+        assert sorted(item for share in shares for item in share) == list(range(5))
