@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from paft import console
+from paft import cli, console
 from paft.console import Console, clock
 
 
@@ -75,3 +75,17 @@ def test_a_terminal_gets_a_bar_that_knows_the_time_left(monkeypatch, capsys):
     assert "training paft" in shown
     assert "4/4" in re.sub(r"\x1b\[[^m]*m", "", shown)
     assert "8.0 examples/s" in re.sub(r"\x1b\[[^m]*m", "", shown)
+
+
+@pytest.mark.parametrize("command", [["run"], ["evaluate"], ["prompts", "generate"]])
+def test_ctrl_c_says_that_the_same_command_goes_on(project, monkeypatch, capsys, command):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for name in ("paft.runner.run", "paft.runner.evaluate", "paft.stage1.generate"):
+        monkeypatch.setattr(name, interrupted)
+    monkeypatch.setattr("sys.argv", ["paft", *command, str(project / "config.yaml"), "-o", str(project / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "the same command goes on from here" in capsys.readouterr().err

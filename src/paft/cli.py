@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +10,7 @@ import typer
 
 from paft import __version__
 from paft.cli_prompts import app as prompts_app
-from paft.console import Console
+from paft.console import Console, interruptible
 from paft.errors import UserError, WorkError
 from paft.files import storage_problem
 
@@ -53,7 +51,7 @@ def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, 
     """Fine-tune with each method of a config and measure each on unseen prompts; resumable."""
     from paft.runner import run as work
 
-    with _interruptible():
+    with interruptible():
         work(*_prepared(config, overrides, output, quiet))
     _show(output or _default_output(config))
 
@@ -63,7 +61,7 @@ def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = N
     """Measure how much a model, with an adapter or behind an endpoint, depends on the wording of the prompt."""
     from paft.runner import evaluate as work
 
-    with _interruptible():
+    with interruptible():
         work(*_prepared(config, overrides, output or _default_output(config, "-evaluate"), quiet))
     _show(output or _default_output(config, "-evaluate"))
 
@@ -77,7 +75,7 @@ def demo(
     from paft.runner import run as work
 
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
-    with _interruptible():
+    with interruptible():
         work(*_prepared(config, None, output, quiet))
     _show(output)
 
@@ -147,7 +145,7 @@ def reproduce(
 
     configs = [Path(a) for a in arguments if "=" not in a]
     overrides = [a for a in arguments if "=" in a]
-    with _interruptible():
+    with interruptible():
         shown, failed = work(
             name,
             configs,
@@ -199,16 +197,6 @@ def main() -> None:
         if problem is None:
             raise
         _fail(problem)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Say on Ctrl-C that nothing finished is lost."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("\npaft: stopped; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 def _fail(line: str, code: int = 2) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paft.console import Console
+from paft.console import Console, interruptible
 
 app = typer.Typer(no_args_is_help=True, help="Make, collect, check and show prompts.")
 
@@ -30,7 +30,8 @@ def generate(
     from paft.stage1 import generate as work
 
     tree = load_config(config, overrides)
-    generated = work(tree, output, Console(quiet=quiet))
+    with interruptible():
+        generated = work(tree, output, Console(quiet=quiet))
     show_table(*costs(tree, generated))
     if generated.missing:
         raise typer.Exit(1)

@@ -74,6 +74,16 @@ class Console:
         return tick
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say on Ctrl-C that nothing finished is lost, and end with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\npaft: stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
 def clock(seconds: float) -> str:
     """Return a time as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
     whole = round(seconds)
