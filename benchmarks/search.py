@@ -1,6 +1,6 @@
 """Do searches for a prompt beat a random choice of equal budget on a real task?
 
-    python benchmarks/search.py --task trec --prompts 205 --examples 60
+    python benchmarks/search.py --task trec --prompts 160 --examples 40
 
 The base model answers so many training examples under so many training prompts, once; then each search is played
 on that table, with many seeds: each seed has 20 of the examples to search on, and the rest tell what the found
@@ -17,12 +17,13 @@ import torch
 from side_by_side import Job, arguments, machine, write
 
 from paft.baselines.zopo import zopo
+from paft.console import Console
 from paft.engine.embed import SentenceEncoder, last_hidden_states
 from paft.evaluation.grid import answer
 from paft.types import Conversation
 
-BUDGETS = ((165, 40), (60, 20), (24, 8))
-"""Prompts that a search may ask, and how many of them ZOPO draws before it models; the first is its paper's."""
+BUDGETS = ((100, 25), (60, 20), (24, 8))
+"""Prompts that a search may ask, and how many of them ZOPO draws before it models."""
 SEEDS = 40
 SEARCHED = 20
 """Training examples that a search looks at."""
@@ -30,12 +31,16 @@ SEARCHED = 20
 
 def main() -> None:
     """Measure."""
-    options = arguments(__doc__, task="trec", prompts=205, examples=60)
+    options = arguments(__doc__, task="trec", prompts=160, examples=40)
     job = Job(options.task)
     prompts, examples = job.prompts.train[: options.prompts], job.train[: options.examples]
-    right = np.array(
-        [[bool(r["correct"]) for r in answer(job.engine, job.task, p, examples, "likelihood", 8)] for p in prompts]
-    )
+    grid = []
+    with Console().progress("answering", len(prompts)) as tick:
+        for prompt in prompts:
+            answers = answer(job.engine, job.task, prompt, examples, "likelihood", 8)
+            grid.append([bool(row["correct"]) for row in answers])
+            tick(1)
+    right = np.array(grid)
     texts = [Conversation(p.text, p.system) for p in prompts]
     encoder = SentenceEncoder("embedded/all-minilm-l6-v2")
     spaces = {

@@ -12,6 +12,8 @@ import pytest
 import torch
 import typer
 import yaml
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT, WORDS, make_model, make_tokenizer, things, write_rows
 from endpoints import Server, answer
@@ -155,8 +157,69 @@ def test_the_readme_can_be_walked_through(tmp_path, tiny_model, monkeypatch):
     assert not ended.value.code
     [snippet] = [text for text in blocks(ROOT / "README.md", "python") if "merge_and_unload" in text]
     exec(snippet.replace("HuggingFaceTB/SmolLM2-1.7B-Instruct", tiny_model), {})
-    assert (tmp_path / "merged/model.safetensors").is_file()
-    assert (tmp_path / "merged/tokenizer_config.json").is_file()
+    merged, tuned = (
+        AutoModelForCausalLM.from_pretrained("merged"),
+        AutoPeftModelForCausalLM.from_pretrained("runs/tickets/methods/paft/adapter"),
+    )
+    ids = AutoTokenizer.from_pretrained("merged")("thing 1", return_tensors="pt").input_ids
+    assert torch.allclose(merged(ids).logits, tuned(ids).logits, atol=1e-4)
+    assert not torch.allclose(merged(ids).logits, tuned.unload()(ids).logits, atol=1e-4)
+
+
+SMALL = ["training.examples=8", "training.max_length=2000", "training.epochs=1", "training.save_steps=500",
+         "evaluation.examples=3", "evaluation.max_new_tokens=4", "evaluation.answers=likelihood"]  # fmt: skip
+FEW_CALLS = ["baselines.top_accuracy.examples=2", "baselines.zopo={budget: 3, initial: 2, examples: 2}"]
+LONG = [
+    pytest.param(words, id=label, marks=pytest.mark.slow)
+    for label, (document, words) in zip(LABELS, SHOWN, strict=True)
+    if document.name in ("README.md", "results.md", "reproduce.md") and words[0] == "paft"
+    and (words[1] == "reproduce" or words[2].startswith("examples/")) and words[1] in ("run", "reproduce")
+    and "examples/*.yaml" not in words  # the paper's own size
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", LONG)
+def test_long_commands_run_on_a_tiny_network(tmp_path, tiny_model, shared, monkeypatch, words):
+    """The same command with a few examples and a network of two layers; the data are the real ones."""
+    text = " ".join(shlex.quote(word) for word in words[1:])
+    for shown, meant in (("$t", "piqa"), ("$s", "0"), ("size: N", "size: 3"), ("examples/", f"{ROOT}/examples/")):
+        text = text.replace(shown, meant)
+    path = f"model={{path: {tiny_model}}}"
+    arguments = [*shlex.split(text), path, *SMALL, *(FEW_CALLS if words[1] == "reproduce" else [])]
+    if "batprompt" in text:
+        server = Server(reply)
+        arguments.append(
+            f"baselines.batprompt={{llm: {{model: m, base_url: '{server.url}'}}, pairs: 1, rounds: 1}}"
+        )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["paft", *arguments, "--quiet"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code, arguments
+
+
+def test_the_commands_on_prompts_run(tmp_path, tiny_model, monkeypatch):
+    """Those of docs/prompts.md, in order, with a server of the tests for the ensemble."""
+    tickets = Tickets(tmp_path, tiny_model, Server(reply).url)
+    config = (
+        (tmp_path / "tickets.yaml")
+        .read_text()
+        .replace("name: tickets", "name: tickets\n  description: Sort mail.")
+    )
+    asked = f"{{generate: {{models: [{{model: m, base_url: '{tickets.endpoint}'}}], zero_shot: 6, few_shot: 3}}}}"
+    config = config.replace("train: prompts_train.jsonl", f"train: {asked}  #").replace(
+        "  test: prompts_test", "  # "
+    )
+    (tmp_path / "trec.yaml").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    for words in commands(ROOT / "docs/prompts.md"):
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, words
+    assert (tmp_path / "prompts/trec/train.jsonl").is_file()
+    assert (tmp_path / "runs/trec/report.html").is_file()
+    assert (tmp_path / "pool.jsonl").is_file()
 
 
 def test_the_readmes_trainer_snippet_trains(tmp_path, monkeypatch):
