@@ -104,6 +104,8 @@ def test_two_processes_are_one_with_the_doubled_batch_step_for_step(project, lau
     alone(project, "one", "training.batch_size=4", accumulation)
     printed = run(project, launcher, "two", "training.batch_size=2", accumulation)
     assert printed.count("Report:") == 1
+    assert "torchrun --nproc-per-node 2 -m paft run config.yaml" in (project / "two/report.md").read_text()
+    assert "torchrun" not in (project / "one/report.md").read_text()
     same_run(project / "one", project / "two")
     assert sum(row["examples"] for row in log(project / "two")) == 2 * 17
     with pytest.raises(UserError, match=r"processes \(was 2, now 1\)"):

@@ -101,6 +101,7 @@ def _head(result: RunResult, several: bool) -> dict[str, Any]:
             f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
             for d in result.differences
         ],
+        "command": result.command,
         "digest": result.facts.get("digest", "unknown"),
         "paft": result.facts.get("paft", "unknown"),
         "versions": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("versions")).items()),

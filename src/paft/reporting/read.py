@@ -111,6 +111,15 @@ class RunResult:
         return facts if isinstance(facts, dict) else {}
 
     @property
+    def command(self) -> str:
+        """What makes the run again, in the run's folder."""
+        processes = self.facts.get("processes")
+        several = isinstance(processes, int) and processes > 1
+        return (
+            f"torchrun --nproc-per-node {processes} -m paft run config.yaml" if several else "paft run config.yaml"
+        )
+
+    @property
     def task(self) -> str:
         """The task's name."""
         return str(self.config["task"]["name"])

@@ -131,7 +131,7 @@ def as_markdown(result: RunResult) -> str:
     lines += [
         "## How to reproduce",
         "",
-        f"`paft run config.yaml` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
+        f"`{result.command}` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
         f"model {result.model}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
         "",
     ]
