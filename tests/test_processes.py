@@ -30,12 +30,19 @@ LAUNCHERS = {
 }
 
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def command(launcher, *arguments):
     if launcher is None:
         return [sys.executable, "-m", "paft", *arguments]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     name, *options = LAUNCHERS[launcher]
     address = f"--master-port={port}" if launcher == "torchrun" else f"--main_process_port={port}"
     return [
@@ -54,7 +61,7 @@ def start(project, launcher, output, *overrides):
     return subprocess.Popen(
         command(launcher, "run", "config.yaml", *overrides, "-o", output),
         cwd=project,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,13 +84,13 @@ def predictions(folder, method):
     return parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
 
 
-def same_run(one, two):
+def same_run(one, two, rel=1e-4):
     for method in ("user", "paft"):
         assert [(r["step"], r["prompt_id"], r["examples"]) for r in log(two, method)] == [
             (r["step"], r["prompt_id"], r["examples"]) for r in log(one, method)
         ]
         assert [r["loss"] for r in log(two, method)] == pytest.approx(
-            [r["loss"] for r in log(one, method)], rel=1e-4
+            [r["loss"] for r in log(one, method)], rel=rel
         )
     for method in ("base", "user", "paft"):
         for row, other in zip(predictions(two, method), predictions(one, method), strict=True):
@@ -110,6 +117,33 @@ def test_two_processes_are_one_with_the_doubled_batch_step_for_step(project, lau
     assert sum(row["examples"] for row in log(project / "two")) == 2 * 17
     with pytest.raises(UserError, match=r"processes \(was 2, now 1\)"):
         alone(project, "two", "training.batch_size=2", accumulation)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_spread_over_two_processes_by_fsdp_is_trained_as_one(project, dtype):
+    """The config of examples/, on a CPU: the launcher and FSDP are real, only accelerate's refusal is set aside."""
+    write_rows(project / "train.jsonl", things(17))
+    more = (f"model.dtype={dtype}", "training.save_steps=2", "training.gradient_accumulation_steps=2")
+    alone(project, "one", "training.batch_size=4", *more)
+    configured = ["--config_file", str(ROOT / "examples/accelerate/fsdp.yaml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *configured, f"--main_process_port={free_port()}",
+         str(ROOT / "tests/fsdp_on_cpu.py"), "run", "config.yaml", "training.batch_size=2", *more, "-o", "two"],
+        cwd=project, env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "spread in 10 units" in done.stdout  # two methods: two layers, embeddings, head and the rest
+    same_run(project / "one", project / "two", rel=1e-4 if dtype == "float32" else 0.01)
+
+
+@pytest.mark.parametrize("name", ["fsdp", "deepspeed"])
+def test_the_launchers_configs_are_read_by_the_launcher(name):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(ROOT / f"examples/accelerate/{name}.yaml"))
+    assert config.distributed_type.value.lower() == name
+    assert config.num_processes == 2
 
 
 @pytest.mark.slow

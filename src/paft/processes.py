@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from paft.errors import UserError
-
 T = TypeVar("T")
 
 WAIT = timedelta(days=7)
@@ -32,24 +30,19 @@ class Processes:
 
     @classmethod
     def joined(cls) -> "Processes":
-        """Meet the other processes that the launcher has started; each then has its own device.
-
-        Raises:
-            UserError: the launcher is to spread the model itself over them.
-        """
+        """Meet the other processes that the launcher has started; each then has its own device."""
         if launched() == 1:
             return cls()
-        sharded = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]
-        if sharded:
-            raise UserError(
-                f"{sharded[0]} spreads one model over the processes; paft keeps it whole on each device and "
-                "spreads the examples: set distributed_type to MULTI_GPU or MULTI_CPU in the config of accelerate"
-            )
         import torch
         from accelerate import PartialState
 
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
         return cls(state.process_index, state.num_processes)
+
+    @property
+    def spread(self) -> bool:
+        """Whether the launcher has the model itself spread over the processes while it trains."""
+        return "true" in (os.environ.get("ACCELERATE_USE_FSDP"), os.environ.get("ACCELERATE_USE_DEEPSPEED"))
 
     @property
     def leads(self) -> bool:

@@ -155,6 +155,8 @@ class _Work:
             seed=self.config.seed,
             console=self.console,
         )
+        if self.processes.spread:
+            self._model = None  # each process has a part of it only
         self.processes.wait()  # for the adapter
 
     def evaluate(self, prompts: list[Prompt], adapter: Path | None, folder: Path) -> None:

@@ -107,8 +107,8 @@ def train(
     """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
 
     Goes on from the newest checkpoint in ``folder/checkpoints`` and removes the checkpoints when done. The model
-    itself is left as it was found. Several processes, each calling this, train together as one with so many times
-    the batch.
+    itself is left as it was found, unless FSDP or DeepSpeed has spread it over the processes: then it is used up.
+    Several processes, each calling this, train together as one with so many times the batch.
 
     Args:
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
@@ -131,8 +131,9 @@ def train(
                 trainer.train(resume_from_checkpoint=checkpoint)
             except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
                 raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
+            weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # whole, if they were spread too
         if leads:
-            _save(engine.model, folder / "adapter")
+            _save(engine.model, weights, folder / "adapter")
     finally:
         if engine.model is not base:
             engine.model = engine.model.unload().requires_grad_(False).eval()
@@ -194,11 +195,11 @@ def check_targets(model: Any, targets: Sequence[str]) -> None:
             )
 
 
-def _save(model: Any, folder: Path) -> None:
+def _save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
     """Write the adapter beside its place, then move it there."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
+    model.save_pretrained(temporary, state_dict=weights)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 
