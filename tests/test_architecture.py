@@ -1,6 +1,7 @@
 """The rooms of the package and who may enter whom, read from the source."""
 
 import ast
+import re
 
 import pytest
 
@@ -62,3 +63,9 @@ def test_only_cli_and_runner_touch_the_config_tree():
 
 def test_files_are_short_enough_to_read():
     assert [p.name for p in FILES if len(p.read_text(encoding="utf-8").splitlines()) > 400] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_clock_is_read_that_may_jump(path):
+    """Durations come from clocks that only go forward; nothing depends on the time of day."""
+    assert not re.search(r"\btime\.time\(|datetime\.(?:now|today|utcnow)\(", path.read_text(encoding="utf-8"))

@@ -18,19 +18,12 @@ METHODS = "methods=[base, user, zopo, paft]"
 MORE = ["baselines.zopo={budget: 4, initial: 2, examples: 6}", "training.save_steps=3", "training.epochs=3"]
 
 
+def run_arguments(output):
+    return ["run", "config.yaml", METHODS, *MORE, "--output", output, "--quiet"]
+
+
 def start(project, output):
-    command = [
-        sys.executable,
-        "-m",
-        "paft.cli",
-        "run",
-        "config.yaml",
-        METHODS,
-        *MORE,
-        "--output",
-        output,
-        "--quiet",
-    ]
+    command = [sys.executable, "-m", "paft", *run_arguments(output)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
         command, cwd=project, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
