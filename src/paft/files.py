@@ -125,7 +125,8 @@ def storage_problem(error: BaseException) -> str | None:
     """
     number = error.errno if isinstance(error, OSError) else None
     if number is None and re.search(
-        r"os error 28\b|No space left on device|PytorchStreamWriter failed", str(error)
+        r"os error 28\b|No space left on device|PytorchStreamWriter failed|\.cc:\d+\] \. unexpected pos",
+        str(error),
     ):
         number = errno.ENOSPC
     mend = STORAGE_ERRORS.get(number or 0)
