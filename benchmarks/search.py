@@ -88,7 +88,7 @@ def played(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: in
         there = [(other, drawn) for (_, other), (_, drawn) in zip(pairs, found["random"], strict=True)]
         rows.append(
             {
-                "budget": budget,
+                "budget": len(right) if name.startswith("all") else budget,
                 "search": name,
                 "searched": statistics.mean(value for value, _ in pairs),
                 "others": statistics.mean(value for _, value in pairs),
