@@ -1,27 +1,12 @@
 """The command line as a process: exit codes, one line for a mistake, no torch before it is needed."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
-
-def paft(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "paft.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=300
-    )  # fmt: skip
-
-
-def assert_refused(result: subprocess.CompletedProcess, *words: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    errors = [line for line in result.stderr.splitlines() if line.startswith("paft: error: ")]
-    assert len(errors) == 1, result.stderr
-    for word in words:
-        assert word in errors[0]
+from command import assert_refused, paft, paft_here
 
 
 def test_import_and_help_load_no_torch():
@@ -51,7 +36,7 @@ def test_a_run_prints_its_table_and_a_second_one_goes_on(project):
 
 
 def test_evaluate_has_a_directory_of_its_own(project):
-    done = paft("evaluate", "config.yaml", "-q", cwd=project)
+    done = paft_here("evaluate", "config.yaml", "-q", cwd=project)
     assert done.returncode == 0, done.stderr
     assert list(json.loads((project / "runs/config-evaluate/report.json").read_text())["methods"]) == ["base"]
 
@@ -89,7 +74,7 @@ def test_an_output_that_is_a_file_is_refused_and_kept(project):
 
 def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(project):
     """The disk is full from the moment that a finished run writes its report anew."""
-    done = paft("run", "config.yaml", "methods=[base]", "--output", "runs/two", "-q", cwd=project)
+    done = paft_here("run", "config.yaml", "methods=[base]", "--output", "runs/two", "-q", cwd=project)
     assert done.returncode == 0
     predictions = project / "runs/two/methods/base/predictions.parquet"
     before = predictions.read_bytes()

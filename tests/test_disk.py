@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
+from command import assert_refused, paft
 from conftest import ROOT, things, write_rows
-from test_cli import assert_refused, paft
 from test_kills import left_behind, run_arguments
 
 

@@ -1,13 +1,11 @@
 """Endpoints: a local server that misbehaves on purpose, and a real one that serves the embedded model."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
+from command import paft, paft_here
 from endpoints import Server, answer
 from paft.llm.client import Endpoint, ModelError
 from paft.prompts.instruct import SCHEMA
@@ -143,17 +141,6 @@ def config(folder, models, **more):
     return path
 
 
-def paft(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "paft.cli", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def pool(call):
     """Ten prompts; some of them are not fit."""
     good = [f"{' '.join(f'w{call}x{i}y{k}' for k in range(5))} {{thing}}" for i in range(7)]
@@ -184,7 +171,7 @@ def test_generation_goes_on_without_a_server_that_is_down_and_says_what_is_missi
     assert len(train) + len(test) == 21
     assert {p["model"] for p in train} == {"up"}
     asked = len(server.requests)
-    second = paft("prompts", "generate", path, "-o", "out", cwd=project, A_KEY=SECRET)
+    second = paft_here("prompts", "generate", path, "-o", "out", cwd=project, A_KEY=SECRET)
     assert len(server.requests) == asked
     assert second.returncode == 1
     everything = first.stdout + first.stderr + "".join(p.read_text() for p in (project / "out").iterdir())
@@ -193,7 +180,7 @@ def test_generation_goes_on_without_a_server_that_is_down_and_says_what_is_missi
 
 def test_ctrl_c_and_a_missing_key_are_one_line(serve, project):
     path = config(project, [{"model": "m", "base_url": "http://127.0.0.1:9/v1", "key": "NOT_SET_ANYWHERE"}])
-    done = paft("prompts", "generate", path, cwd=project)
+    done = paft_here("prompts", "generate", path, cwd=project)
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
     assert "set the environment variable NOT_SET_ANYWHERE" in done.stderr

@@ -1,6 +1,7 @@
 """Real learning: the embedded model, real text, a few dozen steps."""
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     config = load_config(
         DEMO,
         ["methods=[paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
-         "prompts.train={bank: demo, size: 12}", "prompts.test={bank: demo, size: 4}", "evaluation.examples=20"],
+         "prompts.train={bank: demo, size: 12}", "prompts.test={bank: demo, size: 2}", "evaluation.examples=4"],
     )  # fmt: skip
     run(config, tmp_path / "run", Console(quiet=True))
     log = [json.loads(line) for line in (tmp_path / "run/methods/paft/train.jsonl").read_text().splitlines()]
@@ -34,55 +35,48 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     assert share < 0.02
 
 
-def test_the_embedded_model_scores_the_same_packed_and_padded(embedded):
+@pytest.fixture(scope="module")
+def scores(embedded):
+    """Return the scores of the options of the first questions of the demo task, in a layout; None is the engine's."""
+    from paft.config import ModelConfig
+    from paft.engine.chat import ChatFormat
+    from paft.engine.engine import Engine
+    from paft.engine.load import load_model
+    from paft.prompts.files import load_prompts
+    from paft.prompts.template import render
+    from paft.tasks.load import load_task
+
+    config = load_config(DEMO)
+    task, _, test = load_task(config.task)
+    prompt = load_prompts(config.prompts.test, "test", 0)[0]
+
+    @cache
+    def scores_of(dtype, layout, questions):
+        model, tokenizer = load_model(ModelConfig(dtype=dtype))
+        engine = Engine(model, ChatFormat(tokenizer))
+        engine.layout = layout or engine.layout
+        asked = test[:questions]
+        batches = engine.score([render(prompt, task, e) for e in asked], [task.answers(e) for e in asked])
+        found = [question for batch in batches for question in batch]
+        assert layout or engine.layout == "tree"
+        return found
+
+    return scores_of
+
+
+@pytest.mark.parametrize("questions", [8, pytest.param(24, marks=pytest.mark.slow)])
+def test_the_embedded_model_scores_the_same_packed_and_padded(scores, questions):
     """In float32 to the digit; in bfloat16, where every layout rounds in its own way, no worse than padded does."""
     import torch
 
-    from paft.config import ModelConfig
-    from paft.engine.chat import ChatFormat
-    from paft.engine.engine import Engine
-    from paft.engine.load import load_model
-    from paft.prompts.files import load_prompts
-    from paft.prompts.template import render
-    from paft.tasks.load import load_task
-
-    config = load_config(DEMO)
-    task, _, test = load_task(config.task)
-    prompt = load_prompts(config.prompts.test, "test", 0)[0]
-    conversations = [render(prompt, task, example) for example in test[:24]]
-    options = [task.answers(example) for example in test[:24]]
-    found = {}
-    for dtype in ("float32", "bfloat16"):
-        model, tokenizer = load_model(ModelConfig(dtype=dtype))
-        for layout in ("padded", None):
-            engine = Engine(model, ChatFormat(tokenizer))
-            engine.layout = layout
-            scores = [s for batch in engine.score(conversations, options) for s in batch]
-            found[dtype, engine.layout] = torch.tensor(scores)
-    true = found["float32", "padded"]
-    torch.testing.assert_close(found["float32", "tree"], true, atol=1e-3, rtol=1e-4)
-    off = {layout: (found["bfloat16", layout] - true).abs().mean() for layout in ("padded", "tree")}
-    assert off["tree"] < 1.3 * off["padded"]
+    true = torch.tensor(scores("float32", "padded", questions))
+    torch.testing.assert_close(torch.tensor(scores("float32", None, questions)), true, atol=1e-3, rtol=1e-4)
+    padded, tree = (torch.tensor(scores("bfloat16", layout, 24))[:questions] for layout in ("padded", None))
+    assert (tree - true).abs().mean() < 1.3 * (padded - true).abs().mean()
 
 
-def test_in_bfloat16_packed_and_padded_pick_the_same_answer_but_once_in_24(embedded):
-    from paft.config import ModelConfig
-    from paft.engine.chat import ChatFormat
-    from paft.engine.engine import Engine
-    from paft.engine.load import load_model
-    from paft.prompts.files import load_prompts
-    from paft.prompts.template import render
-    from paft.tasks.load import load_task
-
-    config = load_config(DEMO)
-    task, _, test = load_task(config.task)
-    model, tokenizer = load_model(ModelConfig())
-    packed, padded = (Engine(model, ChatFormat(tokenizer)) for _ in range(2))
-    padded.layout = "padded"
-    prompt = load_prompts(config.prompts.test, "test", 0)[0]
-    conversations = [render(prompt, task, example) for example in test[:24]]
-    options = [task.answers(example) for example in test[:24]]
-    one, other = ([s for batch in e.score(conversations, options) for s in batch] for e in (packed, padded))
+def test_in_bfloat16_packed_and_padded_pick_the_same_answer_but_once_in_24(scores):
+    one, other = (scores("bfloat16", layout, 24) for layout in (None, "padded"))
     assert sum(a.index(max(a)) == b.index(max(b)) for a, b in zip(one, other, strict=True)) >= 23
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
+from command import assert_refused, paft
 from conftest import ROOT
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm
@@ -22,7 +23,6 @@ from paft.reporting.read import read_run
 from paft.reporting.report import report_all, write_report
 from paft.types import Prompt
 from runs import HOSTILE, LABELS, SKILLS, make_run
-from test_cli import assert_refused, paft
 
 
 def island_of(html):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from command import paft, paft_here
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
 from paft.errors import UserError
 from paft.layout import ending
@@ -16,7 +17,7 @@ from paft.prompts.screen import screen
 from paft.prompts.similarity import clusters, diversity, similarities
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
-from test_endpoint import paft
+from test_endpoint import OK, Server, answer, pool
 
 TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
@@ -217,8 +218,6 @@ def test_the_commands_import_check_and_show(project):
 
 
 def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project):
-    from test_endpoint import OK, Server, answer, pool
-
     server = Server(*[(200, answer(pool(i)), {}) for i in range(30)], OK)
     text = (project / "config.yaml").read_text()
     models = f"{{model: m, base_url: '{server.url}'}}"
@@ -226,13 +225,13 @@ def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project)
         "train: prompts/train.jsonl", f"train: {{generate: {{models: [{models}], zero_shot: 7, few_shot: 7}}}}"
     )
     (project / "config.yaml").write_text(text.replace("  test: prompts/test.jsonl\n", ""))
-    done = paft("run", "config.yaml", "-o", "out", cwd=project)
+    done = paft_here("run", "config.yaml", "-o", "out", cwd=project)
     assert done.returncode == 0, done.stderr
     asked = len(server.requests)
     assert asked == 2
     used = [json.loads(line) for line in (project / "out/prompts/train.jsonl").read_text().splitlines()]
     assert {p["strategy"] for p in used} == {"zero-shot", "few-shot"}
-    again = paft("run", "config.yaml", "-o", "out", cwd=project)
+    again = paft_here("run", "config.yaml", "-o", "out", cwd=project)
     assert again.returncode == 0, again.stderr
     assert len(server.requests) == asked
     server.shutdown()
