@@ -15,7 +15,7 @@ from paft.console import Console
 from paft.errors import UserError
 from paft.experiments.one_word import edits, farthest
 from paft.experiments.plan import K_AND_T
-from paft.experiments.reproduce import plan, reproduce
+from paft.experiments.reproduce import Experiment, plan, reproduce
 from paft.experiments.sizes import SIZES
 from paft.experiments.views import VIEWS, disagreement
 from paft.reporting.read import read_run
@@ -32,17 +32,12 @@ FEW = [
 ]
 
 
-def make(project, name, *overrides, size="tiny", seeds=1, ray=None, output="out"):
-    return reproduce(
-        name,
-        [project / "config.yaml"],
-        [*FEW, *overrides],
-        size=size,
-        seeds=seeds,
-        output=project / output,
-        ray=ray,
-        console=QUIET,
-    )
+def asked(project, name, *overrides, seeds=1, output="out"):
+    return Experiment(name, [project / "config.yaml"], [*FEW, *overrides], project / output, seeds=seeds)
+
+
+def make(project, name, *overrides, seeds=1, ray=None, output="out"):
+    return reproduce(asked(project, name, *overrides, seeds=seeds, output=output), QUIET, ray)
 
 
 def test_table_1_has_every_method_beside_the_paper_and_says_what_differs(project):
@@ -71,18 +66,7 @@ def test_what_is_finished_is_not_done_again_and_serves_other_tables(project, mon
 
 
 def test_a_setting_of_one_baseline_leaves_the_other_methods_runs_as_they_are(project):
-    def cells(*more):
-        return plan(
-            "table1",
-            [project / "config.yaml"],
-            [*FEW, *more],
-            size="tiny",
-            seeds=1,
-            output=project / "out",
-            console=QUIET,
-        )
-
-    before, after = cells(), cells("baselines.zopo.budget=4")
+    before, after = (plan(asked(project, "table1", *more), QUIET) for more in ([], ["baselines.zopo.budget=4"]))
     changed = [old.label for old, new in zip(before, after, strict=True) if old.config != new.config]
     assert changed == ["zopo"]
 
@@ -186,8 +170,7 @@ def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
     shutil.rmtree(project / "out/colours/seed-0/user")
     from paft.experiments.views import view
 
-    planned = plan("table1", [project / "config.yaml"], [*FEW, "methods=[base, user]"], size="tiny", seeds=1,
-                   output=project / "out", console=QUIET)  # fmt: skip
+    planned = plan(asked(project, "table1", "methods=[base, user]"), QUIET)
     shown = view("table1", planned, project / "out", {})
     assert [row["method"] for row in shown.rows] == ["base"]
     assert list(shown.missing) == ["colours/seed-0/user"]
@@ -211,15 +194,13 @@ def test_a_mistake_is_said_before_anything_runs(project, arguments, message):
         given["configs"] if isinstance(given["configs"], list) else [project / "config.yaml"] * given["configs"]
     )
     with pytest.raises(UserError) as error:
-        reproduce(given["name"], configs, given["overrides"], size=given["size"], seeds=1,
-                  output=project / "out", ray=None, console=QUIET)  # fmt: skip
+        reproduce(Experiment(given["name"], configs, given["overrides"], project / "out", given["size"]), QUIET)
     assert message in str(error.value)
     assert not (project / "out").exists()
 
 
 def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
-    reproduce("table1", [project / "config.yaml"], [*FEW, "methods=[base]"], size="tiny", seeds=1,
-              output=project / "out", ray=None, console=Console())  # fmt: skip
+    reproduce(asked(project, "table1", "methods=[base]"), Console())
     said = capsys.readouterr().err
     assert "60 train prompts asked, 5 there are" in said
     assert "10 test prompts asked, 2 there are" in said

@@ -126,9 +126,9 @@ def _zopo(
     with console.progress("choosing zopo", min(settings.budget, len(prompts))) as tick:
 
         def accuracy(point: int) -> float:
-            value = development.evaluate(prompts[point], examples).accuracy
-            tick(1, f"{value:.0%}")
-            return value
+            outcome = development.evaluate(prompts[point], examples)
+            tick(1, f"{outcome.accuracy:.0%}", earlier=outcome.earlier)
+            return outcome.accuracy
 
         found = zopo(accuracy, points, budget=settings.budget, initial=settings.initial, seed=seed)
     return prompts[found.best], found.values[found.best]

@@ -141,21 +141,14 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Make a table or figure of the paper on your model and data, beside the paper's numbers; resumable."""
+    from paft.experiments.reproduce import Experiment
     from paft.experiments.reproduce import reproduce as work
 
     configs = [Path(a) for a in arguments if "=" not in a]
     overrides = [a for a in arguments if "=" in a]
     with interruptible():
-        shown, failed = work(
-            name,
-            configs,
-            overrides,
-            size=size,
-            seeds=seeds,
-            output=output.resolve(),
-            ray=ray,
-            console=Console(quiet=quiet),
-        )
+        asked = Experiment(name, configs, overrides, output.resolve(), size, seeds)
+        shown, failed = work(asked, Console(quiet=quiet), ray)
     print(shown.markdown())
     if failed:
         raise typer.Exit(1)

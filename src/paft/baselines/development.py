@@ -21,10 +21,12 @@ class Outcome:
         accuracy: share of right answers; one that cannot be read is not right.
         right: an example each, the probability that the options' likelihoods give to the right one; 0 or 1 where
             answers are generated.
+        earlier: whether it was known before this search was started.
     """
 
     accuracy: float
     right: tuple[float, ...]
+    earlier: bool
 
 
 class Development:
@@ -50,6 +52,7 @@ class Development:
         self.model, self.task, self.answers, self.max_new_tokens = model, task, answers, max_new_tokens
         self.log = log
         self._done = {row["key"]: row for row in read_log(log)}
+        self._earlier = frozenset(self._done)
         self._asked: dict[str, dict] = {}
 
     def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> Outcome:
@@ -71,7 +74,7 @@ class Development:
             append_jsonl(self.log, row)
             self._done[key] = row
         self._asked[key] = row
-        return Outcome(row["accuracy"], tuple(row["right"]))
+        return Outcome(row["accuracy"], tuple(row["right"]), key in self._earlier)
 
     def budget(self) -> dict[str, float]:
         """Return what this search has asked: evaluations of a prompt, questions answered, seconds of answering."""

@@ -14,8 +14,8 @@ def top_accuracy(
     best, highest = prompts[0], -1.0
     with console.progress("choosing top-accuracy", len(prompts)) as tick:
         for prompt in prompts:
-            accuracy = development.evaluate(prompt, examples).accuracy
-            if accuracy > highest:
-                best, highest = prompt, accuracy
-            tick(1, f"best {highest:.0%}")
+            outcome = development.evaluate(prompt, examples)
+            if outcome.accuracy > highest:
+                best, highest = prompt, outcome.accuracy
+            tick(1, f"best {highest:.0%}", earlier=outcome.earlier)
     return best, highest

@@ -57,7 +57,10 @@ class Engine:
 
     def packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
         """Lay rows out as one tree; ``cached`` tokens that begin every row are in the model's cache already."""
-        inputs = packed(rows, cached)
+        return self.masked(packed(rows, cached))
+
+    def masked(self, inputs: Inputs) -> Inputs:
+        """Give a tree the mask that the model takes."""
         if self.layout == "dense":
             queries = inputs["input_ids"].shape[1]
             inputs["attention_mask"] = dense_mask(inputs["attention_mask"], queries, self.model.dtype)

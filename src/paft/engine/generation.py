@@ -54,11 +54,12 @@ def grow(
     device = engine.model.device
     cached = cache.get_seq_length()
     rows = [Row([*prompt, 0], 1) for prompt in prompts]
-    ends, last = (packed(rows, cached)[name].flatten() for name in ("attention_mask", "logits_to_keep"))
+    inputs = packed(rows, cached)
+    ends, last = (inputs[name].flatten() for name in ("attention_mask", "logits_to_keep"))
     last = (last + cached)[:, None]
     path = (torch.arange(len(ends)) <= last) & (last < ends)  # (rows, keys): what each row's last token sees
     depth = torch.tensor([len(prompt) for prompt in prompts])
-    inputs = {k: v.to(device) for k, v in engine.packed(rows, cached).items() if k != "labels"}
+    inputs = {k: v.to(device) for k, v in engine.masked(inputs).items() if k != "labels"}
     logits = engine.forward(inputs, cache)[0]
     live = torch.arange(len(prompts))
     owner = torch.empty(0, dtype=torch.long)  # the row of each new key

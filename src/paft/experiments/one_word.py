@@ -63,8 +63,9 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
         with console.progress("trying one-word edits", len(kept)) as tick:
             accuracy = {}
             for prompt in kept:
-                accuracy[prompt] = model.evaluate(prompt, development).accuracy
-                tick(1)
+                outcome = model.evaluate(prompt, development)
+                accuracy[prompt] = outcome.accuracy
+                tick(1, earlier=outcome.earlier)
         low, high = farthest(accuracy, places, start)
         found = {
             "low": _row(low, accuracy[low], model.evaluate(low, asked).accuracy),

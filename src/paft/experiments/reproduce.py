@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paft.choosing import check_baselines
-from paft.config import Config
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError, nearest
@@ -20,21 +20,29 @@ from paft.processes import launched
 from paft.reporting.page import write_page
 
 
-def reproduce(
-    name: str,
-    configs: Sequence[Path],
-    overrides: Sequence[str],
-    *,
-    size: str,
-    seeds: int,
-    output: Path,
-    ray: str | None,
-    console: Console,
-) -> tuple[View, dict[str, str]]:
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked for.
+
+    Attributes:
+        name: of a table or a figure.
+        configs: one a task.
+        overrides: ``key.sub=value``, which win over the size, which wins over the configs.
+        output: the folder of all runs.
+    """
+
+    name: str
+    configs: Sequence[Path]
+    overrides: Sequence[str]
+    output: Path
+    size: str = "tiny"
+    seeds: int = 1
+
+
+def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tuple[View, dict[str, str]]:
     """Make a table or a figure of the paper, on the tasks and the model of the configs.
 
     Args:
-        overrides: ``key.sub=value``, which win over the size, which wins over the configs.
         ray: address of a Ray cluster, ``local`` for one of this machine's own; None does one cell after the other.
 
     Returns:
@@ -45,32 +53,24 @@ def reproduce(
     """
     if launched() > 1:
         raise UserError("paft reproduce spreads its runs by --ray; start it without torchrun or accelerate launch")
-    if name not in VIEWS:
-        raise UserError(f"no table or figure {name!r}{nearest(name, VIEWS)}")
-    if size not in SIZES:
-        raise UserError(f"no size {size!r}; there are {', '.join(SIZES)}")
-    if not configs:
-        raise UserError("name a config for each task, such as examples/trec.yaml")
-    cells = plan(name, configs, overrides, size=size, seeds=seeds, output=output, console=console)
+    cells, output = plan(asked, console), asked.output
     failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
-    shown = view(name, cells, output, failed)
-    write(name, shown, output)
+    shown = view(asked.name, cells, output, failed)
+    write(asked.name, shown, output)
     return shown, failed
 
 
-def plan(
-    name: str,
-    configs: Sequence[Path],
-    overrides: Sequence[str],
-    *,
-    size: str,
-    seeds: int,
-    output: Path,
-    console: Console,
-) -> list[Cell]:
+def plan(asked: Experiment, console: Console) -> list[Cell]:
     """Return the cells, after everything that can be refused before they run has been."""
-    given = {override.partition("=")[0] for override in overrides}
-    read = [_config(path, overrides, size) for path in configs]
+    name, size = asked.name, SIZES.get(asked.size)
+    if name not in VIEWS:
+        raise UserError(f"no table or figure {name!r}{nearest(name, VIEWS)}")
+    if size is None:
+        raise UserError(f"no size {asked.size!r}; there are {', '.join(SIZES)}")
+    if not asked.configs:
+        raise UserError("name a config for each task, such as examples/trec.yaml")
+    given = {override.partition("=")[0] for override in asked.overrides}
+    read = [load_config(path, list(asked.overrides), over=size.config) for path in asked.configs]
     names = [config.task.name for config in read]
     if twice := [n for n in names if names.count(n) > 1]:
         raise UserError(f"two configs are of the task {twice[0]!r}; the cells are named by the task")
@@ -80,10 +80,10 @@ def plan(
         needed = {"table3": ["paft"], "figure1": ["user"], "figure3": ["base", "user"], "figure6": ["paft"]}
         if name != "table7":
             check_baselines(needed.get(name, methods), config.baselines, console)
-        for seed in range(config.seed, config.seed + seeds):
+        for seed in range(config.seed, config.seed + asked.seeds):
             seeded = config.model_copy(update={"seed": seed})
-            cells += Plan(seeded, SIZES[size], methods, output, console.say).cells(name)
-    console.say(f"{name} at size {size}: {len(cells)} cells in {output}")
+            cells += Plan(seeded, size, methods, asked.output, console.say).cells(name)
+    console.say(f"{name} at size {asked.size}: {len(cells)} cells in {asked.output}")
     return cells
 
 
@@ -100,7 +100,3 @@ def write(name: str, shown: View, output: Path) -> None:
     write_figures(name, shown, output / "figures")
     if shown.runs:
         write_page(output / f"{name}.html", shown.runs)
-
-
-def _config(path: Path, overrides: Sequence[str], size: str) -> Config:
-    return load_config(path, list(overrides), over=SIZES[size].config)
