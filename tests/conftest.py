@@ -74,9 +74,9 @@ def real_server(embedded, tmp_path_factory):
     """``transformers serve`` with the embedded model, as a user starts it."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("fastapi")
-    from paft.engine.load import locate
+    from paft.engine.load import model_folder
 
-    folder = locate(embedded)
+    folder = model_folder(embedded)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -46,13 +46,23 @@ def test_evaluate_has_a_directory_of_its_own(project):
     [
         (["run", "nowhere.yaml"], ["nowhere.yaml", "cannot read"]),
         (["run", "config.yaml", "trainig.K=3"], ["trainig is unknown", "'training'"]),
-        (["run", "config.yaml", "model.path=./gone"], ["model.path", "no such folder"]),
         (["report", "prompts"], ["prompts", "no run directory"]),
         (["report", "nowhere"], ["nowhere", "no run directory"]),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(project, arguments, words):
     assert_refused(paft(*arguments, cwd=project), *words)
+
+
+def test_a_model_that_is_not_there_is_said_without_loading_torch(project):
+    code = (
+        "import sys; sys.argv = ['paft', 'run', 'config.yaml', 'model.path=./gone']\n"
+        "from paft.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: assert not {'torch', 'transformers'} & sys.modules.keys(); raise\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    assert_refused(done, "model.path", "no such folder")
 
 
 def test_wrong_usage_is_exit_code_2(project):

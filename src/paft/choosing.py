@@ -8,6 +8,7 @@ from typing import Any
 from paft.baselines.choose import CHOICE, Choice, choose
 from paft.config import BaselinesConfig, EvaluationConfig, ZopoConfig
 from paft.console import Console
+from paft.engine.locate import locate
 from paft.errors import UserError
 from paft.models import language_models
 from paft.tasks.load import subset
@@ -26,10 +27,10 @@ def check_baselines(methods: Sequence[str], settings: BaselinesConfig, console: 
                 "config key baselines.batprompt.llm is missing: the method batprompt has a language model rewrite "
                 "the prompt; set {model: NAME, base_url: URL, key: VARIABLE}, or the path of a model alone"
             )
-        language_models([settings.batprompt.llm], console)
-        _located(settings.batprompt.encoder)
+        language_models([settings.batprompt.llm], "baselines.batprompt.llm", console)
+        locate(settings.batprompt.encoder, "baselines.batprompt.encoder")
     if "zopo" in methods and settings.zopo.embeddings != "model":
-        _located(settings.zopo.embeddings)
+        locate(settings.zopo.embeddings, "baselines.zopo.embeddings")
 
 
 def chosen(
@@ -79,7 +80,7 @@ def chosen(
             from paft.engine.embed import SentenceEncoder
 
             assert settings.batprompt.llm is not None
-            [client] = language_models([settings.batprompt.llm], console).values()
+            [client] = language_models([settings.batprompt.llm], "baselines.batprompt.llm", console).values()
             most = settings.batprompt.max_tokens
             asker = Asker(client, folder / "answers.jsonl", max_tokens=most, seed=seed)
             spent.append(asker.budget)
@@ -136,10 +137,3 @@ def _zopo(
 
 def _spent(choice: Choice) -> dict[str, float]:
     return {key: value for key, value in asdict(choice).items() if key not in ("prompt", "accuracy")}
-
-
-def _located(path: str) -> None:
-    """Refuse a sentence encoder that is not there, before anything runs."""
-    from paft.engine.load import locate
-
-    locate(path)

@@ -103,7 +103,7 @@ def _memory() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from paft.engine.load import cache_folder
+    from paft.engine.locate import cache_folder
 
     for what, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder().absolute())):
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -119,7 +119,7 @@ def _folders() -> Iterator[Finding]:
 
 
 def _embedded() -> Iterator[Finding]:
-    from paft.engine.load import EMBEDDED, converted_folder, embedded_file
+    from paft.engine.locate import EMBEDDED, converted_folder, embedded_file
 
     for name in EMBEDDED:
         try:
@@ -177,7 +177,7 @@ def _model(model: AnyModel) -> Iterator[Finding]:
     if isinstance(model, ServedModel):
         yield _endpoint(model.path, model)
         return
-    from paft.engine.load import locate
+    from paft.engine.locate import locate
 
     if model.chat_template not in ("auto", "none"):
         yield _file("model.chat_template", Path(model.chat_template))

@@ -7,6 +7,7 @@ from typing import Any
 
 from paft.config import LlmConfig, ModelConfig, ServedModel
 from paft.console import Console
+from paft.engine.locate import locate
 from paft.llm.client import Client, Endpoint, LocalModel
 from paft.llm.served import Served
 from paft.prompts.generate import clients
@@ -30,11 +31,16 @@ def served_model(config: ServedModel, journal: Path) -> Served:
     return Served(Endpoint.of(config.path, config), journal)
 
 
-def language_models(models: Sequence[LlmConfig], console: Console) -> dict[str, Client]:
-    """Return a client for each language model; one that runs in this process is loaded when it is asked."""
+def language_models(models: Sequence[LlmConfig], key: str, console: Console) -> dict[str, Client]:
+    """Return a client for each language model; one that runs in this process is loaded when it is asked.
+
+    Args:
+        key: of the config that names them, for a message.
+    """
+    here = [model.model for model in models if model.base_url is None]
+    for path in here:
+        locate(path, key)
     local: dict[str, Client] = {
-        model.model: LocalModel(model.model, partial(load_engine, ModelConfig(path=model.model), console))
-        for model in models
-        if model.base_url is None
+        path: LocalModel(path, partial(load_engine, ModelConfig(path=path), console)) for path in here
     }
     return clients(models, local)

@@ -9,6 +9,7 @@ from typing import Any
 from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
+from paft.engine.locate import locate
 from paft.errors import UserError
 from paft.files import write_jsonl
 from paft.models import load_engine, served_model
@@ -258,6 +259,8 @@ def _check(config: Config, processes: Processes, console: Console) -> None:
         )
     if isinstance(config.model, ServedModel) and processes.size > 1:
         raise UserError("a model behind an endpoint is asked from one process, model.parallel requests at a time")
+    if isinstance(config.model, ModelConfig):
+        locate(config.model.path)
     check_baselines(config.methods, config.baselines, console)
 
 

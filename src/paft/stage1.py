@@ -31,7 +31,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
     asked = source.generate
     ensemble = Ensemble(
         asked,
-        language_models(asked.models, console),
+        language_models(asked.models, "prompts.train.generate.models", console),
         task,
         train_examples,
         _shots(asked, config),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from paft.engine.load import PLAIN, device, locate
+from paft.engine.load import PLAIN, device, model_folder
 from paft.errors import UserError
 from paft.types import Conversation
 
@@ -36,7 +36,7 @@ class SentenceEncoder:
 
     def __init__(self, path: str):
         try:
-            where = locate(path)
+            where = model_folder(path)
             self.tokenizer: Any = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
             self.model: Any = AutoModel.from_pretrained(where, **PLAIN).to(device()).eval()
         except (OSError, ValueError, KeyError) as error:

