@@ -29,6 +29,13 @@ def test_a_built_in_task_needs_only_its_name_and_paths(name, tmp_path):
     assert task.labels is None
 
 
+def test_a_task_knows_its_description_its_own_before_the_built_in_one(tmp_path):
+    path = str(write_rows(tmp_path / "test.jsonl", [ROWS["piqa"]]))
+    assert "Physical commonsense" in load_task(TaskConfig(name="piqa", test=path))[0].description
+    own = TaskConfig(name="piqa", test=path, description="Household hints.")
+    assert load_task(own)[0].description == "Household hints."
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_a_built_in_task_reads_the_real_data(name, shared):
     source = shared / name / "train.jsonl"

@@ -25,6 +25,7 @@ class Spec:
     """A task's config with nothing left out."""
 
     name: str
+    description: str
     fields: tuple[str, ...]
     choices: Choices
     target: str
@@ -62,9 +63,8 @@ def complete(config: TaskConfig) -> Spec:
     builtin = BUILTIN.get(config.name, config)
 
     def pick(key: str, default: Any = None) -> Any:
-        given = getattr(config, key)
-        given = getattr(builtin, key) if given is None else given
-        return default if given is None else given
+        given = [value for value in (getattr(config, key), getattr(builtin, key)) if value not in (None, "")]
+        return given[0] if given else default
 
     for key in ("fields", "choices", "target"):
         if not pick(key):
@@ -88,6 +88,7 @@ def complete(config: TaskConfig) -> Spec:
         raise UserError("config key task.choices: at least two labels are needed, and none twice")
     return Spec(
         name=config.name,
+        description=pick("description", ""),
         fields=tuple(pick("fields")),
         choices=choices,
         target=pick("target"),
@@ -111,7 +112,9 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     aliases = dict(ALIASES.get(spec.name, {}))
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
-    return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases)
+    return Task(
+        spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases, spec.description
+    )
 
 
 def _split(spec: Spec, source: Source, split: str) -> list[Example]:
