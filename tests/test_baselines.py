@@ -222,6 +222,18 @@ def search(colours, folder, writer, model=None, **settings):
     return found, examples
 
 
+def test_equal_questions_are_asked_once_and_a_damaged_answer_is_named(tmp_path):
+    writer = Writer(lambda i: f"Version {i}")
+    asker = Asker(writer, tmp_path / "answers.jsonl")
+    one, other, again = asker.ask(["a", "b", "a"], {"properties": {"prompts": {}}})
+    assert one == again != other
+    assert asker.budget()["requests"] == 2
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write('{"text": "no key"}\n')
+    with pytest.raises(UserError, match=r"answers.jsonl:3: no 'completion_tokens'; mend or remove the line"):
+        Asker(writer, tmp_path / "answers.jsonl")
+
+
 def test_batprompt_finds_the_prompt_that_withstands_disturbed_inputs(colours, tmp_path):
     writer = Writer(
         lambda i: f"Version {i}, mind the mess: {{thing}}" if i % 3 == 0 else f"Version {i}: {{thing}}"

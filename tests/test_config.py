@@ -53,7 +53,7 @@ def test_left_out_keys_have_the_papers_values():
             "task: {name: piqa}\ntraining: {K: 0}",
             "config key training.K: Input should be greater than or equal to 1",
         ),
-        ("task: {name: piqa}\ntraining: {seed: 1}", "config key training.seed: this is set by seed"),
+        ("task: {name: piqa}\ntraining: {seed: 1}", "config key training.seed cannot be set: use seed"),
         ("task: {name: piqa}\nmethods: [base, paf]", "config key methods"),
         ("task: {name: piqa}\nmethods: [base, base]", "a method is listed twice"),
         ("task: {}", "config key task.name is missing"),

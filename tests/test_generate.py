@@ -11,7 +11,8 @@ from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.llm.client import Completion, Endpoint, LocalModel, ModelError
-from paft.prompts.generate import Ensemble, clients, read_answers
+from paft.models import language_models
+from paft.prompts.generate import Ensemble, read_answers
 from paft.prompts.parse import prompts_in
 from paft.prompts.split import split
 from paft.tasks.task import Task
@@ -178,6 +179,8 @@ def test_few_shot_without_prompts_to_show_is_refused(tmp_path):
         ("- \"a {q}\"\n- 'b {q}'", ["a {q}", "b {q}"]),
         ("a {q}\nmore\n\nb {q}\n\nThat is all.", ["a {q}\nmore", "b {q}"]),
         ("<think>maybe 1. x {q}</think>\n1. a {{q}}", ["a {q}"]),
+        ("or 1. x {q}</think>\n1. a {q}", ["a {q}"]),  # the chat template has opened the thoughts
+        ("<THINKING>1. x {q}</THINKING>1. a {q}", ["a {q}"]),
         ('[{"prompt": "a\\\\nb {q}"}, {"template": "c {q}"}, 7, null]', ["a\nb {q}", "c {q}"]),
         ("", []),
         ("I cannot do that.", []),
@@ -233,9 +236,9 @@ def test_a_missing_key_is_named_and_a_key_in_the_config_is_refused_unseen(tmp_pa
 
 
 def test_a_model_listed_twice_is_refused():
-    models = Generation.model_validate({"models": [{"model": "m"}, {"model": "m"}]}).models
-    with pytest.raises(UserError, match="'m' is listed twice"):
-        clients(models, {"m": Writer("m")})
+    models = Generation.model_validate({"models": [{"model": "m", "base_url": "http://x/v1"}] * 2}).models
+    with pytest.raises(UserError, match="here: 'm' is listed twice"):
+        language_models(models, "here", Console(quiet=True))
 
 
 def test_a_model_in_process_writes_by_its_engine_and_its_seed(tiny_model):

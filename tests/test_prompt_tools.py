@@ -92,7 +92,7 @@ def test_similarity_is_symmetric_one_for_equals_and_clusters_are_a_partition(tex
     array = similarities(prompts, {})
     assert (array == array.T).all()
     assert all(array[i, i] == 1 for i in range(len(prompts)))
-    groups = clusters(prompts, {}, 0.9)
+    groups = clusters(array, 0.9)
     assert sorted(i for group in groups for i in group) == list(range(len(prompts)))
     for i in range(len(prompts)):
         for j in range(i):

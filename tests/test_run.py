@@ -105,7 +105,10 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("training.max_length=30", "20 of 20 training examples are longer"),
         ("training.lr_scheduler_type=cosin", "config section training:"),
         ("training.report_to=wandbb", "config section training:"),
-        ("training.dataloader_drop_last=true", "training.dataloader_drop_last: this is set by nothing"),
+        (
+            "training.dataloader_drop_last=true",
+            "training.dataloader_drop_last cannot be set: each epoch visits every example",
+        ),
         ("task.test=train.jsonl", "the test examples are the training examples"),
         ("prompts.user=null", "prompts.user is missing"),
         ("prompts.user=Tell me", "prompts.user: the slot {thing} is missing"),

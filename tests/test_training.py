@@ -12,12 +12,13 @@ from paft.console import Console
 from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
 from paft.errors import UserError
+from paft.files import read_log
 from paft.prompts.template import render
 from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
 from paft.training.data import Positions, fitting
 from paft.training.mixin import DynamicPrompts
-from paft.training.train import Lora, PromptTrainer, check_targets, read_log, train
+from paft.training.train import Lora, PromptTrainer, check_targets, train
 from paft.types import Example, Prompt
 
 TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)

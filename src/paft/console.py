@@ -14,7 +14,7 @@ class Tick(Protocol):
     """Reports progress: how many more units are done and, where useful, a word on the state."""
 
     def __call__(self, done: int, note: str = "", *, earlier: bool = False) -> None:
-        """Count ``done`` units; ``earlier``: a call before this one did them, so they say nothing on the speed."""
+        """Count ``done`` units; those of an ``earlier`` run are progress, but say nothing on the speed."""
 
 
 class Console:

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,19 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path}:{number}: not a whole JSON object; mend or remove the line")
         rows.append(row)
     return rows
+
+
+def read_keyed(path: Path, names: Set[str]) -> dict[str, dict[str, Any]]:
+    """Return the rows of a log by their ``key``.
+
+    Raises:
+        UserError: a row lacks it, or one of the other names.
+    """
+    rows = read_log(path)
+    for number, row in enumerate(rows, start=1):
+        if lacking := sorted({"key", *names} - row.keys()):
+            raise UserError(f"{path}:{number}: no {lacking[0]!r}; mend or remove the line")
+    return {row["key"]: row for row in rows}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from paft.config import LlmConfig, ModelConfig, ServedModel
 from paft.console import Console
 from paft.engine.locate import locate
+from paft.errors import UserError
 from paft.llm.client import Client, Endpoint, LocalModel
 from paft.llm.served import Served
-from paft.prompts.generate import clients
 
 
 def load_engine(
@@ -36,11 +36,18 @@ def language_models(models: Sequence[LlmConfig], key: str, console: Console) -> 
 
     Args:
         key: of the config that names them, for a message.
+
+    Raises:
+        UserError: a key is missing, a model is not there, or one is listed twice.
     """
-    here = [model.model for model in models if model.base_url is None]
-    for path in here:
-        locate(path, key)
-    local: dict[str, Client] = {
-        path: LocalModel(path, partial(load_engine, ModelConfig(path=path), console)) for path in here
-    }
-    return clients(models, local)
+    found: dict[str, Client] = {}
+    for model in models:
+        name = model.model
+        if name in found:
+            raise UserError(f"config key {key}: {name!r} is listed twice")
+        if model.base_url is not None:
+            found[name] = Endpoint.of(name, model)
+        else:
+            locate(name, key)
+            found[name] = LocalModel(name, partial(load_engine, ModelConfig(path=name), console))
+    return found

@@ -5,32 +5,32 @@ from collections.abc import Iterable
 from paft.errors import UserError, nearest
 
 OWNED_ARGUMENTS = {
-    "output_dir": "--output",
-    "num_train_epochs": "training.epochs",
-    "per_device_train_batch_size": "training.batch_size",
-    "seed": "seed",
-    "data_seed": "seed",
-    "bf16": "model.dtype",
-    "fp16": "model.dtype",
-    "max_steps": "training.epochs and training.examples",
-    "train_sampling_strategy": "seed (the order of the examples is the schedule's)",
-    "resume_from_checkpoint": "--output (the same command resumes)",
-    "remove_unused_columns": "nothing: paft owns it",
-    "label_smoothing_factor": "nothing: the loss is ordinary fine-tuning on the answer",
-    "dataloader_drop_last": "nothing: each epoch visits every example",
-    "dataloader_num_workers": "nothing: batches are made in the training process",
-    "dataloader_pin_memory": "nothing: it follows the device",
-    "auto_find_batch_size": "training.batch_size",
-    "ignore_data_skip": "nothing: a resumed run is the uninterrupted run",
-    "save_only_model": "nothing: a resumed run is the uninterrupted run",
-    "use_cpu": "nothing: the GPU is used where there is one",
-    "disable_tqdm": "--quiet",
-    "logging_strategy": "training.logging_steps",
-    "logging_first_step": "training.logging_steps",
-    "do_eval": "the evaluation section",
-    "eval_on_start": "the evaluation section",
-    "load_best_model_at_end": "nothing: training never sees the test prompts",
-    "eval_strategy": "the evaluation section (training never sees the test prompts)",
+    "output_dir": "use --output",
+    "num_train_epochs": "use training.epochs",
+    "per_device_train_batch_size": "use training.batch_size",
+    "seed": "use seed",
+    "data_seed": "use seed",
+    "bf16": "use model.dtype",
+    "fp16": "use model.dtype",
+    "max_steps": "use training.epochs and training.examples",
+    "train_sampling_strategy": "the schedule orders the examples; use seed",
+    "resume_from_checkpoint": "the same command with the same --output resumes",
+    "remove_unused_columns": "the batches are made by paft",
+    "label_smoothing_factor": "the loss is ordinary fine-tuning on the answer",
+    "dataloader_drop_last": "each epoch visits every example",
+    "dataloader_num_workers": "batches are made in the training process",
+    "dataloader_pin_memory": "it follows the device",
+    "auto_find_batch_size": "use training.batch_size",
+    "ignore_data_skip": "a resumed run is the uninterrupted run",
+    "save_only_model": "a resumed run is the uninterrupted run",
+    "use_cpu": "the GPU is used where there is one",
+    "disable_tqdm": "use --quiet",
+    "logging_strategy": "use training.logging_steps",
+    "logging_first_step": "use training.logging_steps",
+    "do_eval": "use the evaluation section",
+    "eval_on_start": "use the evaluation section",
+    "load_best_model_at_end": "training never sees the test prompts",
+    "eval_strategy": "training never sees the test prompts; use the evaluation section",
 }
 
 
@@ -42,7 +42,7 @@ def check_training_arguments(extra: Iterable[str], own: Iterable[str]) -> None:
     """
     for key in extra:
         if key in OWNED_ARGUMENTS:
-            raise UserError(f"config key training.{key}: this is set by {OWNED_ARGUMENTS[key]}")
+            raise UserError(f"config key training.{key} cannot be set: {OWNED_ARGUMENTS[key]}")
     from dataclasses import fields
 
     from transformers import TrainingArguments

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
-from paft.files import append_jsonl, read_log
+from paft.files import append_jsonl, read_keyed
 from paft.llm.client import Client, ModelError
 from paft.types import Conversation, content_hash
 
@@ -23,7 +23,7 @@ class Asker:
 
     def __init__(self, client: Client, log: Path, *, max_tokens: int = 1024, seed: int = 0):
         self.client, self.log, self.max_tokens, self.seed = client, log, max_tokens, seed
-        self._done = {row["key"]: row for row in read_log(log)}
+        self._done = read_keyed(log, {"text", "prompt_tokens", "completion_tokens", "seconds"})
         self._asked: dict[str, dict[str, Any]] = {}
         self._writing = threading.Lock()
 
@@ -36,9 +36,11 @@ class Asker:
             UserError: a request failed, after the client's retries.
         """
         with ThreadPoolExecutor(self.client.parallel) as pool:
-            futures = [pool.submit(self._one, text, schema, temperature, again) for text in questions]
+            futures = {
+                text: pool.submit(self._one, text, schema, temperature, again) for text in dict.fromkeys(questions)
+            }
             try:
-                return [future.result() for future in futures]
+                return [futures[text].result() for text in questions]
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)  # what is under way is written down
                 raise
@@ -75,9 +77,8 @@ class Asker:
                 "completion_tokens": completion.completion_tokens,
                 "seconds": round(time.monotonic() - started, 3),
             }
-        with self._writing:
-            if key not in self._done:
+            with self._writing:
                 append_jsonl(self.log, row)
                 self._done[key] = row
-            self._asked[key] = row
+        self._asked[key] = row
         return row["text"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from paft.evaluation.grid import Answerer, answer
-from paft.files import append_jsonl, read_log
+from paft.files import append_jsonl, read_keyed
 from paft.tasks.task import Task
 from paft.types import Example, Prompt, content_hash
 
@@ -51,7 +51,7 @@ class Development:
     ):
         self.model, self.task, self.answers, self.max_new_tokens = model, task, answers, max_new_tokens
         self.log = log
-        self._done = {row["key"]: row for row in read_log(log)}
+        self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)
         self._asked: dict[str, dict] = {}
 

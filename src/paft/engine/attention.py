@@ -19,7 +19,7 @@ NAME = "paft_tree"
 """The name that ``model.set_attn_implementation`` knows this attention by."""
 
 _WORTH = 7_000
-"""So many pairs of tokens take about as long as the calls for one branch more: an estimate, at nine heads."""
+"""Pairs of tokens whose scores take about as long as the calls for one branch more; measured at nine heads."""
 
 Span = tuple[int, int]
 

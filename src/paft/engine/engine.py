@@ -269,7 +269,7 @@ class Engine:
         too_long = [len(p) for p in prompts if len(p) + longest > self.positions]
         if too_long:
             raise UserError(
-                f"{len(too_long)} of {len(prompts)} test questions do not fit the model's {self.positions} "
+                f"{len(too_long)} of {len(prompts)} questions do not fit the model's {self.positions} "
                 f"positions (longest {max(too_long)} tokens and up to {longest} for the answer); leave them out"
             )
         return prompts

@@ -88,11 +88,8 @@ def check_adapter(folder: Path) -> None:
 
 
 @contextmanager
-def with_adapter(engine: Any, adapter: Path | None) -> Iterator[None]:
+def with_adapter(engine: Any, adapter: Path) -> Iterator[None]:
     """Let an engine answer with a saved adapter for the block; the base model is untouched afterwards."""
-    if adapter is None:
-        yield
-        return
     from peft import PeftModel
 
     check_adapter(adapter)

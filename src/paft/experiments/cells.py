@@ -13,7 +13,7 @@ from typing import Any
 
 from paft.config import Config
 from paft.console import Console
-from paft.errors import UserError
+from paft.errors import LineError, UserError
 from paft.experiments.plan import Cell
 from paft.files import write_text
 
@@ -98,7 +98,7 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
             from paft.runner import run
 
             run(cell.config, folder, console)
-    except UserError as error:
+    except LineError as error:
         return str(error)
     except Exception as error:  # a cell that fails leaves the rest of the table standing; its trace is kept
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from paft.config import BankSource, BaselinesConfig, Config, GenerateSource
+from paft.config import BankSource, BaselinesConfig, Config, GenerateSource, Method
 from paft.errors import UserError
 from paft.experiments.sizes import Size
 from paft.files import write_jsonl
@@ -13,7 +13,7 @@ from paft.prompts.files import load_prompts, spread, write_prompts
 from paft.tasks.load import rows, subset
 from paft.types import Prompt
 
-METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "paft")
+METHODS: tuple[Method, ...] = get_args(Method)
 """The paper's, in the order of table 1."""
 
 K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
@@ -150,7 +150,7 @@ class Plan:
         source = self.config.task.train
         if source is None:
             raise UserError(f"config key task.train of {self.task} is missing")
-        every = [row for _, _, row in rows(source)]
+        every = [row for _, row in rows(source)]
         held = set(subset(list(range(len(every))), round(len(every) * VALIDATION), self.seed))
         folder = self.output / self.folder / "examples"
         write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(every) if i not in held))

@@ -12,7 +12,7 @@ from paft.experiments import paper
 from paft.experiments.one_word import RESULT
 from paft.experiments.plan import Cell
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.report import markdown_table
+from paft.reporting.report import finite, markdown_table
 from paft.reporting.tables import bracket
 
 Rows = list[dict[str, Any]]
@@ -253,7 +253,7 @@ def _row(task: str, seed: int, method: MethodResult) -> dict[str, Any]:
         "prompts": s.prompts,
         "examples": s.examples,
         "train_seconds": method.train_seconds,
-        "eval_seconds": method.grid.seconds,
+        "eval_seconds": finite(method.grid.seconds),
         "generated_tokens": method.grid.generated_tokens,
     }
 

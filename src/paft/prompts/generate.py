@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from paft.config import Generation, LlmConfig, ScreenConfig
+from paft.config import Generation, ScreenConfig
 from paft.console import Console, Tick
 from paft.errors import UserError
 from paft.files import append_jsonl, read_log
@@ -254,25 +254,6 @@ class Ensemble:
             if model not in self._given_up and (error.final or self._failed[model] >= FAILURES):
                 self._given_up[model] = str(error)
                 self.console.say(f"not asked further: {error}")
-
-
-def clients(models: Sequence[LlmConfig], local: Mapping[str, Client]) -> dict[str, Client]:
-    """Return a client for each model of an ensemble, by a name of its own.
-
-    Args:
-        local: the clients of the models that run in this process, by the path in the config.
-
-    Raises:
-        UserError: a key is missing, or a model is listed twice.
-    """
-    from paft.llm.client import Endpoint
-
-    found: dict[str, Client] = {}
-    for model in models:
-        if model.model in found:
-            raise UserError(f"config key prompts.train.generate.models: {model.model!r} is listed twice")
-        found[model.model] = local[model.model] if model.base_url is None else Endpoint.of(model.model, model)
-    return found
 
 
 def read_answers(file: Path) -> list[Answer]:

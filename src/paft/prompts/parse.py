@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paft.layout import SLOT
+from paft.tasks.answers import without_thoughts
 from paft.types import Prompt
 
 LONGEST = 6000
 """Characters of the longest prompt that is taken; longer ones are runaway answers."""
 
 _KEYS = ("text", "prompt", "template", "content", "instruction")
-_THOUGHT = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _ITEM = re.compile(
     r"^[ \t]*(?:(?:prompt|template)[ \t]*)?(?:\d{1,3}[.):]|[-*\u2022])[ \t]+", re.IGNORECASE | re.MULTILINE
@@ -24,7 +24,7 @@ _PARAGRAPH = re.compile(r"\n[ \t]*(?:-{3,}[ \t]*)?\n")
 def prompts_in(answer: str, *, most: int) -> list[Prompt]:
     """Return at most ``most`` prompts of an answer, cleaned; text around them, without any slot, is left out."""
     found: list[Prompt] = []
-    for text, system in _written(_THOUGHT.sub("", answer)):
+    for text, system in _written(without_thoughts(answer)):
         prompt = Prompt(clean(text), clean(system) or None)
         if SLOT.search(prompt.text) and len(prompt.text) <= LONGEST and prompt not in found:
             found.append(prompt)
@@ -35,7 +35,7 @@ def prompts_in(answer: str, *, most: int) -> list[Prompt]:
 
 def texts_in(answer: str, *, most: int) -> list[str]:
     """Return at most ``most`` different texts of an answer: of its JSON, else of its list, else its paragraphs."""
-    answer = _THOUGHT.sub("", answer)
+    answer = without_thoughts(answer)
     for reading in (_json, _strings, _items, _paragraphs):
         texts = list(dict.fromkeys(filter(None, (clean(text) for text, _ in reading(answer)))))
         if texts:

@@ -41,22 +41,14 @@ def most_similar(one: str, others: Sequence[str], threshold: float) -> tuple[int
     return (found[2], found[1]) if found else None
 
 
-def clusters(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: float) -> list[list[int]]:
-    """Return the places of prompts that hang together by pairs of at least that similarity, largest first."""
-    groups = list(range(len(prompts)))
+def clusters(array: Any, threshold: float) -> list[list[int]]:
+    """Return the single-linkage clusters of an array of similarities, as lists of indices, largest first."""
+    from scipy.sparse.csgraph import connected_components
 
-    def root(i: int) -> int:
-        while groups[i] != i:
-            i = groups[i]
-        return i
-
-    for i, row in enumerate(similarities(prompts, aliases)):
-        for j in range(i):
-            if row[j] >= threshold:
-                groups[root(i)] = root(j)
+    _, labels = connected_components(array >= threshold, directed=False)
     members: dict[int, list[int]] = {}
-    for i in range(len(prompts)):
-        members.setdefault(root(i), []).append(i)
+    for i, label in enumerate(labels):
+        members.setdefault(label, []).append(i)
     return sorted(members.values(), key=lambda group: (-len(group), group))
 
 
@@ -83,7 +75,6 @@ class Diversity:
         words: how long the templates are: 10th, 50th and 90th percentile.
     """
 
-    prompts: int
     distance: float
     nearest: float
     slot_orders: Counter[str]
@@ -103,7 +94,6 @@ def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: 
     lengths = sorted(len(normalised(prompt).split()) for prompt in prompts)
     ends = list(map(ending, prompts))
     return Diversity(
-        len(prompts),
         statistics.fmean(1 - len(a & b) / len(a | b) for a, b in pairs),
         float(statistics.median(nearest)),
         Counter(" ".join(dict.fromkeys(slots(prompt, aliases))) for prompt in prompts),
@@ -111,7 +101,7 @@ def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: 
         Counter(cue for kind, cue in ends if kind == "cue"),
         sum(bool(prompt.system) for prompt in prompts) / len(prompts),
         tuple(lengths[int(len(lengths) * share)] for share in (0.1, 0.5, 0.9)),  # type: ignore[arg-type]
-        [group for group in clusters(prompts, aliases, threshold) if len(group) > 1],
+        [group for group in clusters(array, threshold) if len(group) > 1],
     )
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from paft.errors import UserError
-from paft.prompts.similarity import clusters
+from paft.prompts.similarity import clusters, similarities
 from paft.tasks.task import Task
 from paft.types import Prompt
 
@@ -28,7 +28,7 @@ def split(
     Raises:
         UserError: a part would be empty.
     """
-    groups = clusters(prompts, task.aliases, near_duplicate)
+    groups = clusters(similarities(prompts, task.aliases), near_duplicate)
     if held_out:
         named = {i for i, p in enumerate(prompts) if p.model in held_out or p.strategy in held_out}
         test = sorted(named)

@@ -53,7 +53,7 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
         generator=f"{GENERATOR} {__version__}",
         title=" and ".join(dict.fromkeys(result.task for result in results)) or "paft",
         several=several,
-        runs=[_head(result, several) for result in results],
+        runs=[_head(result) for result in results],
         header=HEADER,
         seeds=over_seeds(results),
         unreadable=unreadable,
@@ -71,7 +71,7 @@ def island(data: Any) -> str:
     return text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be written
 
 
-def _head(result: RunResult, several: bool) -> dict[str, Any]:
+def _head(result: RunResult) -> dict[str, Any]:
     """Return what the page's first screen says of a run, as text that needs no script."""
     summary = result.methods[0].summary if result.methods else None
     unparsed = [
@@ -107,7 +107,6 @@ def _head(result: RunResult, several: bool) -> dict[str, Any]:
         "versions": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("versions")).items()),
         "inputs": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("inputs")).items()),
         "config": yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
-        "several": several,
     }
 
 

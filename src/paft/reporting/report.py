@@ -92,13 +92,14 @@ def _method_json(method: MethodResult) -> dict[str, Any]:
         "per_prompt": dict(zip(method.prompt_ids, s.per_prompt, strict=True)),
         "train_seconds": method.train_seconds,
         "train_examples_per_second": method.train_examples_per_second,
-        "eval_seconds": _finite(method.grid.seconds),
-        "eval_examples_per_second": _finite(method.eval_examples_per_second),
+        "eval_seconds": finite(method.grid.seconds),
+        "eval_examples_per_second": finite(method.eval_examples_per_second),
         "generated_tokens": method.grid.generated_tokens,
     }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return None for what JSON cannot hold: NaN, where a run did not record it."""
     return value if math.isfinite(value) else None
 
 

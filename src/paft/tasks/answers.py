@@ -28,6 +28,14 @@ _LETTER = (
 )
 
 
+def without_thoughts(text: str) -> str:
+    """Return what a reasoning model says after its thoughts.
+
+    Thoughts may begin in the prompt, so all up to their end goes; thoughts that were cut off leave nothing.
+    """
+    return _THOUGHTS.sub("", _THOUGHTS_END.split(text)[-1])
+
+
 def read_letter(text: str, options: tuple[str, ...]) -> int | None:
     """Return the index of the option that a generated text picks by letter, or None.
 
@@ -166,11 +174,8 @@ def _only(indices: Iterable[int]) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """Drop a model's thoughts, the marks of Markdown and odd spaces, which do not belong to an answer.
-
-    Thoughts may begin in the prompt, so all up to their end goes; thoughts that were cut off leave no answer.
-    """
-    text = _THOUGHTS.sub("", _THOUGHTS_END.split(text)[-1])
+    """Drop a model's thoughts, the marks of Markdown and odd spaces, which do not belong to an answer."""
+    text = without_thoughts(text)
     return unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "").strip().strip("\"'*").strip()
 
 

@@ -16,8 +16,8 @@ from paft.types import Example
 
 T = TypeVar("T")
 
-PlacedRow = tuple[str, int, dict[str, Any]]
-"""The place to name in an error, the row's number from 0, and the row."""
+PlacedRow = tuple[str, dict[str, Any]]
+"""The place to name in an error, and the row."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
 def task_of_rows(rows: Iterable[dict[str, Any]], config: TaskConfig) -> tuple[Task, list[Example]]:
     """Return the task and the examples of rows that are at hand, such as those of a ``datasets.Dataset``."""
     spec = complete(config)
-    examples = _examples(spec, [(f"row {number + 1}", number, row) for number, row in enumerate(rows)])
+    examples = _examples(spec, [(f"row {number}", row) for number, row in enumerate(rows, start=1)])
     return _task(spec, examples), examples
 
 
@@ -112,9 +112,7 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     aliases = dict(ALIASES.get(spec.name, {}))
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
-    return Task(
-        spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases, spec.description
-    )
+    return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases, spec.description)
 
 
 def _split(spec: Spec, source: Source, split: str) -> list[Example]:
@@ -125,12 +123,12 @@ def _split(spec: Spec, source: Source, split: str) -> list[Example]:
 
 
 def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
-    options = [_options(spec, row, place) for place, _, row in rows]
-    values = [_cell(row, spec.target, place) for place, _, row in rows]
-    targets = _targets(spec, values, options, [place for place, _, _ in rows])
+    options = [_options(spec, row, place) for place, row in rows]
+    values = [_cell(row, spec.target, place) for place, row in rows]
+    targets = _targets(spec, values, options, [place for place, _ in rows])
     return [
         Example(str(number), {name: _text(row, name, place) for name in spec.fields}, opts, target)
-        for (place, number, row), opts, target in zip(rows, options, targets, strict=True)
+        for number, ((place, row), opts, target) in enumerate(zip(rows, options, targets, strict=True))
     ]
 
 
@@ -206,7 +204,7 @@ def rows(source: Source) -> Iterator[PlacedRow]:
     if not path.is_file():
         raise UserError(f"{path}: no such data file")
     if path.suffix in (".jsonl", ".ndjson"):
-        yield from ((f"{path}:{line}", line - 1, row) for line, row in read_jsonl(path, DATA))
+        yield from ((f"{path}:{line}", row) for line, row in read_jsonl(path, DATA))
     elif path.suffix in (".csv", ".tsv", ".parquet"):
         yield from _table_rows(path)
     else:
@@ -221,8 +219,8 @@ def _table_rows(path: Path) -> Iterator[PlacedRow]:
         rows = [row for batch in read(path) for row in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
-    for number, row in enumerate(rows):
-        yield f"{path}: row {number + 1}", number, row
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}: row {number}", row
 
 
 def _csv(path: Path) -> Iterator[Any]:
@@ -245,8 +243,8 @@ def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
         data = datasets.load_dataset(source.hub, source.config, split=source.split)
     except Exception as error:  # the hub client's errors have no common base
         raise UserError(f"data set {name}: cannot load: {_line(error)}") from None
-    for number, row in enumerate(data):
-        yield f"{name}: row {number + 1}", number, row
+    for number, row in enumerate(data, start=1):
+        yield f"{name}: row {number}", row
 
 
 def _line(error: Exception) -> str:

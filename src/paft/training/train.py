@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
 from paft.errors import UserError
-from paft.files import write_jsonl
+from paft.files import read_log, write_jsonl
 from paft.tasks.task import Task
 from paft.training.data import Collator, PromptData
 from paft.training.mixin import DynamicPrompts
@@ -219,19 +219,6 @@ def newest_checkpoint(folder: Path) -> str | None:
 def _step_of(state: Path) -> int:
     step = state.parent.name.removeprefix("checkpoint-")
     return int(step) if step.isdecimal() else -1
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a ``train.jsonl``; a torn last line is work that is done again."""
-    if not path.is_file():
-        return []
-    rows_: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        try:
-            rows_.append(json.loads(line))
-        except ValueError:
-            break
-    return rows_
 
 
 def _summary(folder: Path) -> str:
