@@ -62,6 +62,39 @@ def test_the_longer_of_two_labels_that_begin_alike_is_read():
     assert read_label("very", ("very", "very positive")) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "found"),
+    [
+        ("The answer is no.", ("yes", "no"), 1), ("Answer: No", ("yes", "no"), 1), ("No, it does not.", ("yes", "no"), 1),
+        ("Label: false", ("true", "false"), 1), ("False. That is wrong.", ("true", "false"), 1),
+        ("The answer is not entailment.", ("entailment", "not entailment"), 1),
+        ("The answer is not entailment.", ("entailment", "contradiction"), None),
+        ("Yes? No.", ("yes", "no"), None), ("The answer is no longer clear", ("yes", "no"), None),
+        ("The answer is no, or yes.", ("yes", "no"), None),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_a_denial_is_read(text, options, found):
+    assert read_label(text, options) == found
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "\u4f53\u80b2\uff08\u8db3\u7403\uff09",
+        "Add \u00bd cup",
+        "Wait\u2026",
+        "x\u00b2",
+        "`ls -l`",
+        "2**3",
+        "e\u0301te\u0301",
+    ],
+)
+def test_an_option_is_read_back_whatever_its_signs(option):
+    assert read_label(option, ("other", option)) == 1
+    assert read_label(f"The answer is {option}.", ("other", option)) == 1
+    assert read_letter(option, ("other", option)) == 1
+
+
 def test_signs_that_tell_options_apart_are_read():
     assert [read_label(text, ("C", "C++", "C#")) for text in ("C", "C++", "C#.")] == [0, 1, 2]
     assert read_label("-5", ("5", "-5")) == 1

@@ -255,7 +255,12 @@ def test_batprompt_keeps_its_first_prompt_where_no_rewriting_helps(colours, tmp_
 
 def test_batprompt_throws_away_rewritings_that_do_not_fit_the_task(colours, tmp_path):
     writer = Writer(
-        lambda i: ["no slot, mind the mess", "{thing} is red, mind the mess", "mind the mess {other}"][i % 3]
+        lambda i: [
+            "no slot, mind the mess",
+            "{thing} is red, mind the mess",
+            "mind the mess {other}",
+            "{thing} mind the mess, respond in JSON.",
+        ][i % 4]
     )
     baseline, examples = search(colours, tmp_path, writer)
     first = Prompt("Colour of {thing}")

@@ -132,7 +132,7 @@ def test_paths_are_relative_to_the_config_file(tmp_path):
 
 def test_trainer_arguments_go_by_their_usual_names(tmp_path):
     path = write(
-        tmp_path, "task: {name: piqa}\ntraining: {weight_decay: 0.1, epochs: 2, gradient_accumulation_steps: 4}"
+        tmp_path, "task: {name: piqa}\ntraining: {weight_decay: 1e-1, epochs: 2, gradient_accumulation_steps: 4}"
     )
     arguments = trainer_arguments(load_config(path).training)
     assert arguments["weight_decay"] == 0.1

@@ -180,7 +180,7 @@ def test_generation_goes_on_without_a_server_that_is_down_and_says_what_is_missi
 
 def test_ctrl_c_and_a_missing_key_are_one_line(serve, project):
     path = config(project, [{"model": "m", "base_url": "http://127.0.0.1:9/v1", "key": "NOT_SET_ANYWHERE"}])
-    done = paft_here("prompts", "generate", path, cwd=project)
+    done = paft_here("prompts", "generate", path, "-o", "out", cwd=project)
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
     assert "set the environment variable NOT_SET_ANYWHERE" in done.stderr

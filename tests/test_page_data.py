@@ -266,6 +266,18 @@ def test_a_foreign_file_in_the_place_of_the_page_is_kept(tmp_path):
     report_all([folder], tmp_path / "page.html")
 
 
+def test_runs_of_tasks_with_other_thresholds_each_say_their_own(tmp_path):
+    runs = []
+    for name, top in (("one", 0.5), ("other", 0.8)):
+        make_run(tmp_path / name, SKILLS)
+        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
+        config["run"]["top"] = top
+        write_text(tmp_path / name / "config.yaml", yaml.safe_dump(config))
+        runs.append(read_run(tmp_path / name))
+    assert "a threshold of the task (one 50%, other 80%)" in render(runs)
+    assert "share of prompts at 50% or more" in render(runs[:1])
+
+
 def test_runs_stand_side_by_side_and_a_folder_that_is_none_is_named(tmp_path):
     for seed in range(2):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)

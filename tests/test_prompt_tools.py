@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from command import paft, paft_here
+from command import assert_refused, paft, paft_here
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
 from paft.errors import UserError
 from paft.layout import ending
@@ -215,6 +215,34 @@ def test_the_commands_import_check_and_show(project):
     assert "[right answer]" in shown.stdout
     unknown = paft("prompts", "show", "config.yaml", "--id", "nope", cwd=project)
     assert (unknown.returncode, "no prompt with the id nope" in unknown.stderr) == (2, True)
+
+
+def generating(project, **prompts):
+    text = (project / "config.yaml").read_text().replace("  test: prompts/test.jsonl\n", "")
+    models = "[{model: m, base_url: 'http://127.0.0.1:9/v1', retries: 0}]"
+    more = "".join(f"\n  {name}: {value}" for name, value in prompts.items())
+    (project / "config.yaml").write_text(
+        text.replace("train: prompts/train.jsonl", f"train: {{generate: {{models: {models}}}}}{more}")
+    )
+
+
+def test_prompts_of_ones_own_are_not_replaced_by_generated_ones(project):
+    generating(project)
+    before = (project / "prompts/train.jsonl").read_bytes()
+    refused = paft_here("prompts", "generate", "config.yaml", cwd=project)
+    assert_refused(refused, "prompts/train.jsonl is there and would be replaced", "--output")
+    assert (project / "prompts/train.jsonl").read_bytes() == before
+
+
+def test_to_evaluate_a_model_no_prompt_is_written(project):
+    generating(project, test="prompts/test.jsonl")
+    done = paft_here("evaluate", "config.yaml", cwd=project)
+    assert done.returncode == 0, done.stderr
+    generating(project)
+    (project / "config.yaml").write_text(
+        (project / "config.yaml").read_text().replace("  test: prompts/test.jsonl", "")
+    )
+    assert_refused(paft_here("evaluate", "config.yaml", "-o", "other", cwd=project), "prompts.test is missing")
 
 
 def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project):

@@ -140,6 +140,37 @@ def test_the_pair_is_the_farthest_of_those_a_word_apart():
     assert farthest(accuracy, {a: 0, b: 0, c: 0}, start) == (c, b)
 
 
+@pytest.mark.parametrize("name", ["table1", "figure1"])
+def test_a_run_of_other_settings_is_never_shown_for_these(project, name):
+    make(project, name, "methods=[user]")
+    shown, failed = make(project, name, "methods=[user]", "training.learning_rate=0.02")
+    assert shown.rows == []
+    assert list(failed) == list(shown.missing)
+    assert "another config" in "".join(failed.values())
+
+
+def test_a_cell_that_failed_before_it_began_can_be_done_again(project, monkeypatch):
+    import paft.runner
+
+    with monkeypatch.context() as patched:
+        patched.setattr(paft.runner, "load_engine", lambda *a, **k: 1 / 0)
+        _, failed = make(project, "table1", "methods=[base]")
+    assert "ZeroDivisionError" in failed["colours/seed-0/base"]
+    shown, failed = make(project, "table1", "methods=[base]")
+    assert not failed
+    assert len(shown.rows) == 1
+    assert not (project / "out/colours/seed-0/base/error.txt").exists()
+
+
+def test_stage_1_without_a_server_is_a_cell_that_failed(project):
+    shown, failed = make(
+        project, "table7",
+        "prompts.train={generate: {models: [{model: m, base_url: 'http://127.0.0.1:9/v1', retries: 0}], zero_shot: 3}}",
+    )  # fmt: skip
+    assert "prompts are missing" in failed["colours/seed-0/stage-1"]
+    assert shown.missing
+
+
 def test_several_seeds_are_one_flag(project):
     shown, _ = make(project, "table1", "methods=[base]", seeds=2)
     assert [row["seed"] for row in shown.rows] == [0, 1]

@@ -16,7 +16,7 @@ from paft.files import read_log
 from paft.prompts.template import render
 from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
-from paft.training.data import Positions, fitting
+from paft.training.data import Positions, fitting, rows
 from paft.training.mixin import DynamicPrompts
 from paft.training.train import Lora, PromptTrainer, check_targets, train
 from paft.types import Example, Prompt
@@ -204,6 +204,18 @@ def test_examples_too_long_are_counted_and_never_cut():
     assert "1 of 12" in said[0]
     with pytest.raises(UserError, match="11 of 11"):
         fitting(one, TASK, PROMPTS, EXAMPLES, max_length=10, drop=True)
+
+
+def test_no_example_goes_beyond_the_length_under_any_prompt():
+    """A short prompt that says the field twice is the longer one for a long example."""
+    one, said = engine(), list[str]()
+    prompts = [Prompt("{thing} {thing}"), Prompt(f"{'word ' * 12}{{thing}}"), Prompt("{thing}")]
+    examples = [Example(str(n), {"thing": "x" * n}, tuple(COLOURS), 0) for n in (2, 30, 60, 90)]
+    kept = fitting(one, TASK, prompts, examples, max_length=160, drop=True, say=said.append)
+    longest = max(len(row.ids) for prompt in prompts for row in rows(one, TASK, prompt, kept))
+    assert longest <= 160
+    assert [example.id for example in kept] == ["2", "30", "60"]
+    assert prompts[0].id in said[0]
 
 
 @pytest.mark.parametrize(("kind", "there"), [("llama", "q_proj"), ("gpt2", "c_attn")])

@@ -1,5 +1,6 @@
 """What paft takes of a file that may come from anybody: how much, and YAML that cannot hurt."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,16 @@ def too_large(path: Path, most: int) -> UserError:
     return UserError(f"{path}: more than {most:,} bytes, the most that is taken; split it or take a part")
 
 
-def yaml_tree(text: str, place: str, loader: Any = yaml.SafeLoader, kind: str = "YAML") -> Any:
+class Loader(yaml.SafeLoader):
+    """Reads ``1e-4`` as a number, as YAML 1.2 does; PyYAML wants ``1.0e-4``."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def yaml_tree(text: str, place: str, loader: Any = Loader, kind: str = "YAML") -> Any:
     """Return what a YAML text holds; tags that would make objects are refused by the loader.
 
     Args:

@@ -54,7 +54,7 @@ class RunDirectory:
         """
         tree = _resolved(config)
         if not self.config_file.is_file():
-            if self.path.is_dir() and any(p.name != ".lock" for p in self.path.iterdir()):
+            if self.path.is_dir() and any(p.name not in (".lock", "error.txt") for p in self.path.iterdir()):
                 raise UserError(f"{self.path}: the folder is not empty and holds no run; choose another --output")
             self.path.mkdir(parents=True, exist_ok=True)
             versions = {name: metadata.version(name) for name in PACKAGES}

@@ -10,7 +10,7 @@ from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
 from paft.engine.locate import locate
-from paft.errors import UserError
+from paft.errors import UserError, WorkError
 from paft.files import write_jsonl
 from paft.models import load_engine, served_model
 from paft.processes import Processes
@@ -60,6 +60,10 @@ def run(config: Config, output: Path, console: Console) -> None:
 
 def evaluate(config: Config, output: Path, console: Console) -> None:
     """Measure the model of the config, with its adapter if it names one, on the test prompts."""
+    if isinstance(config.prompts.train, GenerateSource) and not config.prompts.test:
+        raise UserError(
+            "config key prompts.test is missing: name the test prompts that were split off from the generated"
+        )
     task = config.task.model_copy(update={"train": None})
     run(config.model_copy(update={"methods": ["base"], "task": task}), output, console)
 
@@ -91,7 +95,9 @@ class _Work:
             known: all examples; a prompt that holds the answer of one of them is left out.
         """
         sources = self.config.prompts
-        if isinstance(sources.train, GenerateSource):
+        if isinstance(sources.train, GenerateSource) and sources.test and self.config.methods == ["base"]:
+            sources = sources.model_copy(update={"train": None})  # no model is trained on them
+        elif isinstance(sources.train, GenerateSource):
             self.directory.claim(self.config, self._facts())
             sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
         return prepare_prompts(sources, self.task, known, list(self.config.methods), self.config.seed)
@@ -290,7 +296,7 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
     generated = generate(config, folder, console)
     if generated.missing:
         lacking = sum(count for count, _ in generated.missing.values())
-        raise UserError(
+        raise WorkError(
             f"{lacking} prompts are missing, see the lines above; the same command asks again, or ask for "
             "fewer (prompts.train.generate.zero_shot, few_shot) in another --output"
         )

@@ -8,7 +8,7 @@ from paft.errors import UserError
 from paft.models import language_models
 from paft.prompts.check import check, cost_table, show
 from paft.prompts.files import load_prompts, read_prompts, write_prompts, write_screened
-from paft.prompts.generate import Ensemble, Generated
+from paft.prompts.generate import ANSWERS, Ensemble, Generated
 from paft.prompts.importing import import_prompts
 from paft.prompts.rules import check_rules
 from paft.prompts.screen import counts, screen
@@ -27,6 +27,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
     if not isinstance(source, GenerateSource):
         raise UserError("config key prompts.train takes {generate: {models: [...]}} for this")
     check_rules(config.prompts.screen.off)
+    _check_own(folder)
     task, train_examples, _ = load_task(config.task)
     asked = source.generate
     ensemble = Ensemble(
@@ -65,6 +66,13 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         f"{folder}: {len(train)} training prompts, {len(test)} test prompts, {counts(generated.screened)} left out"
     )
     return generated
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse to replace prompts that no language model was asked for here."""
+    files = [folder / f"{name}.jsonl" for name in ("train", "test", "screened")]
+    if (taken := [file for file in files if file.exists()]) and not (folder / ANSWERS).exists():
+        raise UserError(f"{taken[0]} is there and would be replaced; name another folder by --output")
 
 
 def costs(config: Config, generated: Generated) -> tuple[list[str], list[list[str]]]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from paft.errors import UserError
+from paft.errors import UserError, WorkError
 from paft.files import append_jsonl, read_keyed
 from paft.llm.client import Client, ModelError
 from paft.types import Conversation, content_hash
@@ -33,7 +33,8 @@ class Asker:
         """Return an answer for each question; ``again`` asks the same questions for other answers.
 
         Raises:
-            UserError: a request failed, after the client's retries.
+            UserError: a request was refused for good.
+            WorkError: one failed, after the client's retries.
         """
         with ThreadPoolExecutor(self.client.parallel) as pool:
             futures = {
@@ -69,7 +70,9 @@ class Asker:
                     schema=schema,
                 )
             except ModelError as error:
-                raise UserError(f"{error}; the same command goes on from here") from None
+                raise (UserError if error.final else WorkError)(
+                    f"{error}; the same command goes on from here"
+                ) from None
             row = {
                 "key": key,
                 "text": completion.text,

@@ -148,7 +148,9 @@ class BATprompt:
         versions = [f"This is version {i + 1} of {rewrites}." for i in range(rewrites)]
         written = self._prompts([_rewrite(self.task, prompt, cause, version) for version in versions], number)
         written += self._prompts([_paraphrase(self.task, one) for one in written], number)
-        kept, _ = screen(written, self.task, [pair.clean for pair in pairs], known=known, near_duplicate=1.0)
+        kept, _ = screen(
+            written, self.task, [pair.clean for pair in pairs], known=known, off=(), near_duplicate=1.0
+        )
         return kept
 
     def _variants(self, perturbation: Perturbation, examples: Sequence[Example], number: int) -> list[list[str]]:

@@ -84,6 +84,7 @@ def _knock(address: str) -> None:
 def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
     """Do a cell, or what is left of it; return why it failed, None where it is done."""
     folder = output / cell.folder
+    (folder / "error.txt").unlink(missing_ok=True)
     try:
         if cell.work == "one-word":
             from paft.experiments.one_word import search
@@ -92,8 +93,10 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
         elif cell.work == "prompts":
             from paft.stage1 import costs, generate
 
-            table = costs(cell.config, generate(cell.config, folder, console))
-            write_text(folder / "costs.json", json.dumps(table))
+            generated = generate(cell.config, folder, console)
+            if generated.missing:
+                return f"{sum(count for count, _ in generated.missing.values())} prompts are missing"
+            write_text(folder / "costs.json", json.dumps(costs(cell.config, generated)))
         else:
             from paft.runner import run
 

@@ -31,16 +31,16 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
         config: of a run of the method ``user``; its training prompts lend their words.
         most: edits that are tried.
     """
-    file = folder / RESULT
-    if file.is_file():
-        return json.loads(file.read_text(encoding="utf-8"))
     from paft.baselines.development import Development
     from paft.engine.load import with_adapter
     from paft.models import load_engine
     from paft.runner import run
     from paft.tasks.load import load_task, subset
 
-    run(config, folder, console)
+    run(config, folder, console)  # refuses a folder of another config
+    file = folder / RESULT
+    if file.is_file():
+        return json.loads(file.read_text(encoding="utf-8"))
     task, train, test = load_task(config.task)
     assert config.prompts.user is not None  # the method user needs it
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)

@@ -52,10 +52,13 @@ def view(name: str, cells: Sequence[Cell], output: Path, failed: Mapping[str, st
     shown = View(title, header)
     done: list[tuple[Cell, Any]] = []
     for cell in cells:
+        if cell.folder in failed:  # what lies in its folder may be of another config
+            shown.missing[cell.folder] = failed[cell.folder]
+            continue
         try:
             done.append((cell, _result(cell, output / cell.folder)))
         except (UserError, OSError, ValueError) as error:
-            shown.missing[cell.folder] = failed.get(cell.folder) or str(error)
+            shown.missing[cell.folder] = str(error)
     build(shown, done)
     return shown
 

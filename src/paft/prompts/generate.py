@@ -24,6 +24,9 @@ from paft.prompts.screen import Screened, screen
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt, content_hash
 
+ANSWERS = "answers.jsonl"
+"""Where answers are kept, in the folder of an ensemble."""
+
 FAILURES = 3
 """A model that fails so many requests in a row is not asked further."""
 
@@ -98,7 +101,7 @@ class Ensemble:
     ):
         self.config, self.clients, self.task, self.examples, self.shots = config, clients, task, examples, shots
         self.rules, self.seed, self.console = rules, seed, console
-        self.file = folder / "answers.jsonl"
+        self.file = folder / ANSWERS
         self.wanted = {
             (name, strategy): count
             for name in clients

@@ -43,7 +43,7 @@ def read_letter(text: str, options: tuple[str, ...]) -> int | None:
     (``B. because ...``), ``B is the answer``, a statement (``The answer is B``), or the whole text of exactly
     one option. Different letters, or a letter anywhere else, cannot be read.
     """
-    text = _plain(text)
+    text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
     letters = LETTERS[: len(options)]
     stated = [letter for rest in _statements(text) if (letter := _stated_letter(rest, letters))]
     found = set(stated)
@@ -64,9 +64,9 @@ def read_label(text: str, options: tuple[str, ...]) -> int | None:
     X``). A second option stated, or at the head of another line, makes it unparsed; so does an option that merely
     occurs somewhere.
     """
-    text = _plain(text)
+    text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
     found: set[int] = set()
-    for rest in _statements(text):
+    for rest in _statements(text, options):
         found |= _leading_options(re.sub(r"^(?:an?|the)\s+", "", rest, flags=re.IGNORECASE), options)
     head, *others = [line for line in text.split("\n") if line.strip()] or [""]
     leading = _leading_options(head, options)
@@ -79,15 +79,20 @@ def read_label(text: str, options: tuple[str, ...]) -> int | None:
     return _only(found)
 
 
-def _statements(text: str) -> list[str]:
-    """Return what follows each statement of an answer; one that is in doubt or denied stands for nothing."""
+def _statements(text: str, options: tuple[str, ...] = ()) -> list[str]:
+    """Return what follows each statement of an answer; one that is in doubt or denied stands for nothing.
+
+    Args:
+        options: texts that are answers and no denial, such as ``no`` and ``not entailed``.
+    """
     boxed = [match[1] for match in _BOXED.finditer(text)]
     rests = []
     for match in _STATEMENT.finditer(text):
         before = re.split(r"[.:\n]", text[: match.start()])[-1]
-        if _DOUBT.search(" ".join(before.split()[-3:])) or _DOUBT.match(match["rest"].strip()):
-            continue
-        rests.append(match["rest"].strip())
+        rest = match["rest"].strip()
+        denied = _DOUBT.match(rest) and not _leading_options(rest, options)
+        if not denied and not _DOUBT.search(" ".join(before.split()[-3:])):
+            rests.append(rest)
     return boxed + rests
 
 
@@ -150,7 +155,9 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
     }
     longest = max(hits.values(), default=0)
     chosen = {i for i, length in hits.items() if length == longest}
-    if chosen and (_names_another(text[longest:], options, chosen) or _DENIED.match(text[longest:])):
+    tail = text[longest:]
+    denied = _DENIED.match(tail) and not any(_DOUBT.search(options[i]) for i in chosen)  # "No, it does not."
+    if chosen and (denied or _names_another(tail, options, chosen)):
         return set(range(len(options)))
     return chosen
 
@@ -174,8 +181,7 @@ def _only(indices: Iterable[int]) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """Drop a model's thoughts, the marks of Markdown and odd spaces, which do not belong to an answer."""
-    text = without_thoughts(text)
+    """Return a text, or an option, in one Unicode form and without the marks of Markdown."""
     return unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "").strip().strip("\"'*").strip()
 
 

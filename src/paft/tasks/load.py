@@ -71,7 +71,7 @@ def complete(config: TaskConfig) -> Spec:
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
     for name in pick("fields"):
-        if name == "choices" or not name.isidentifier():
+        if name in ("choices", *LETTERS) or not name.isidentifier():
             raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
         if name == pick("target"):
             raise UserError(f"config key task.fields: {name!r} is the target; the model would be told the answer")

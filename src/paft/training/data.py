@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from paft.engine.engine import Engine
 from paft.engine.pack import Inputs, Row
 from paft.errors import UserError
+from paft.layout import slots
 from paft.prompts.template import render
 from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
@@ -134,24 +135,43 @@ def fitting(
     drop: bool,
     say: Callable[[str], None] = print,
 ) -> list[Example]:
-    """Return the examples that fit ``max_length`` tokens under the longest of the prompts.
+    """Return the examples that fit ``max_length`` tokens under each of the prompts.
 
     An answer is never cut.
 
     Raises:
         UserError: some do not fit and ``drop`` is False, or none fits.
     """
-    longest = max(prompts, key=lambda prompt: len(rows(engine, task, prompt, examples[:1])[0].ids))
-    lengths = [len(row.ids) for row in rows(engine, task, longest, examples)]
+    sizes = {
+        prompt: [len(row.ids) for row in rows(engine, task, prompt, examples)]
+        for prompt in _longest(engine, task, prompts, examples)
+    }
+    lengths = [max(under) for under in zip(*sizes.values(), strict=True)]
+    longest = next(prompt for prompt, under in sizes.items() if max(under) == max(lengths))
     kept = [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
     if len(kept) == len(examples):
         return examples
     found = (
         f"{len(examples) - len(kept)} of {len(examples)} training examples are longer than "
-        f"training.max_length={max_length} tokens under the longest prompt ({longest.id}); "
-        f"the longest, example {examples[lengths.index(max(lengths))].id}, has {max(lengths)}"
+        f"training.max_length={max_length} tokens under their longest prompt; the longest, example "
+        f"{examples[lengths.index(max(lengths))].id}, has {max(lengths)} under prompt {longest.id}"
     )
     if not drop or not kept:
         raise UserError(f"{found}; raise training.max_length or set training.too_long=drop")
     say(f"left out: {found}")
     return kept
+
+
+def _longest(engine: Engine, task: Task, prompts: Sequence[Prompt], examples: Sequence[Example]) -> list[Prompt]:
+    """Return prompts of which one is the longest, whatever the example.
+
+    One that is no shorter under the shortest example, and uses no slot less often, stays so under any other.
+    """
+    shortest = min(examples, key=lambda example: sum(map(len, task.slot_values(example).values())))
+    sizes = {prompt: len(rows(engine, task, prompt, [shortest])[0].ids) for prompt in prompts}
+    kept: dict[Prompt, Counter[str]] = {}
+    for prompt in sorted(sizes, key=lambda prompt: -sizes[prompt]):
+        used = Counter(slots(prompt, task.aliases))
+        if not any(used <= others for others in kept.values()):
+            kept[prompt] = used
+    return list(kept)

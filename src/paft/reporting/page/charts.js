@@ -27,7 +27,7 @@ function drawDistribution() {
     s("line", { class: "axis", x1: x(t), x2: x(t), y1: 0, y2: bottom + 4 }),
     s("text", { class: "soft", x: x(t), y: bottom + 20, "text-anchor": "middle" }, String(Math.round(100 * t))),
   ]);
-  const chance = data.runs[0].chance;
+  const chances = new Set(rows.map((row) => row.r.chance).filter((chance) => chance > 0));
   for (const row of rows) {
     row.known = row.m.accuracy.map((a, p) => [a, p]).filter(([a]) => a !== null).sort((one, other) => one[0] - other[0]);
     row.heights = SHARES.map((at) => density(row.known.map(([a]) => a), at, 0.025));
@@ -35,12 +35,11 @@ function drawDistribution() {
   const highest = Math.max(...rows.flatMap((row) => row.heights)); // one scale: equal areas
   const chart = s("svg", { width, height: bottom + 44, role: "group", "aria-label": "Accuracy of every prompt under each method" },
     axis,
-    chance > 0 ? [
-      s("line", { class: "chance", x1: x(chance), x2: x(chance), y1: 18, y2: bottom + 4 }),
-    ] : [],
+    rows.map(({ r }, i) => r.chance > 0
+      ? s("line", { class: "chance", x1: x(r.chance), x2: x(r.chance), y1: i * tall + 18, y2: (i + 1) * tall + 4 }) : []),
     rows.map((row, i) => distributionRow(row, i * tall, tall, x, highest)),
     s("text", { class: "soft", x: x(0.5), y: bottom + 38, "text-anchor": "middle" },
-      "Accuracy under one prompt, %" + (chance > 0 ? `; dashed: chance, ${Math.round(100 * chance)}` : "")));
+      "Accuracy under one prompt, %" + (chances.size ? `; dashed: chance, ${[...chances].map((chance) => Math.round(100 * chance)).join(" or ")}` : "")));
   holder.replaceChildren(chart);
 }
 
