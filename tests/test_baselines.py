@@ -10,12 +10,12 @@ import torch
 
 from conftest import TEST_PROMPTS, things
 from paft.baselines.ask import Asker
-from paft.baselines.batprompt import BATprompt, Settings
+from paft.baselines.batprompt import BATprompt
 from paft.baselines.development import Development
 from paft.baselines.perturb import PERTURBATIONS
 from paft.baselines.top_accuracy import top_accuracy
 from paft.baselines.zopo import NeuralTangentKernel, Surrogate, zopo
-from paft.config import TaskConfig
+from paft.config import BATpromptConfig, TaskConfig
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
@@ -215,7 +215,7 @@ def search(colours, folder, writer, model=None, **settings):
         development(model or FakeModel(fragile), task, folder),
         Asker(writer, folder / "answers.jsonl"),
         meaning,
-        Settings(**few),
+        BATpromptConfig(**few),
         seed=0,
         console=QUIET,
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from conftest import COLOURS, make_model, make_tokenizer
+from paft.config import LoraSection
 from paft.console import Console
 from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
@@ -18,7 +19,7 @@ from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
 from paft.training.data import Positions, fitting, rows
 from paft.training.mixin import DynamicPrompts
-from paft.training.train import Lora, PromptTrainer, check_targets, train
+from paft.training.train import PromptTrainer, check_targets, train
 from paft.types import Example, Prompt
 
 TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
@@ -47,7 +48,7 @@ def fit(
     one = one or engine()
     train(
         one, TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
-        lora=lora or Lora(), seed=seed, console=QUIET,
+        lora=lora or LoraSection(), seed=seed, console=QUIET,
     )  # fmt: skip
     return read_log(folder / "train.jsonl")
 
@@ -155,7 +156,7 @@ def test_packed_training_is_padded_training(tmp_path):
 @pytest.mark.parametrize("kind", ["mamba", "bloom"])
 def test_a_model_that_cannot_be_packed_is_trained_the_padded_way(tmp_path, kind):
     targets = {"mamba": ["in_proj"], "bloom": ["query_key_value"]}[kind]
-    log = fit(tmp_path, one=engine(kind), lora=Lora(targets=targets), num_train_epochs=8)
+    log = fit(tmp_path, one=engine(kind), lora=LoraSection(targets=targets), num_train_epochs=8)
     assert losses(log)[-1] < losses(log)[0]
 
 

@@ -76,7 +76,7 @@ def chosen(
             prompt, accuracy = _zopo(settings.zopo, development, prompts, drawn, seed, console)
         else:
             from paft.baselines.ask import Asker
-            from paft.baselines.batprompt import BATprompt, Settings
+            from paft.baselines.batprompt import BATprompt
             from paft.engine.embed import SentenceEncoder
 
             assert settings.batprompt.llm is not None
@@ -88,7 +88,7 @@ def chosen(
                 development,
                 asker,
                 SentenceEncoder(settings.batprompt.encoder).alike,
-                Settings(**settings.batprompt.model_dump(exclude={"llm", "encoder", "max_tokens"})),
+                settings.batprompt,
                 seed=seed,
                 console=console,
             )

@@ -21,6 +21,9 @@ from paft.training_arguments import check_training_arguments
 Method = Literal["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
 
 
+Positive = Annotated[int, Field(ge=1)]
+
+
 class Section(BaseModel):
     """A part of the config; unknown keys are errors."""
 
@@ -155,7 +158,7 @@ class BankSource(Section):
     """Prompts that ship with paft."""
 
     bank: str
-    size: Annotated[int, Field(ge=1)] | None = None
+    size: Positive | None = None
 
 
 class LlmConfig(EndpointSection):
@@ -175,7 +178,7 @@ class Generation(Section):
     """Prompts wanted of each model, asked with some prompts as examples too."""
     shots: list[str] = []
     """The prompts that are shown; ``prompts.user`` when left out."""
-    per_request: Annotated[int, Field(ge=1)] = 10
+    per_request: Positive = 10
     attempts: Annotated[float, Field(ge=1)] = 3
     """At most so many times the requests that would do if every prompt were fit."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -220,7 +223,7 @@ class PromptsConfig(Section):
 class LoraSection(Section):
     """LoRA as in the paper: rank 8 on the query and value projections."""
 
-    r: Annotated[int, Field(ge=1)] = 8
+    r: Positive = 8
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
@@ -231,24 +234,24 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    examples: Annotated[int, Field(ge=1)] = 20_000
+    examples: Positive = 20_000
     """At most so many training examples, drawn with the seed."""
-    epochs: Annotated[int, Field(ge=1)] = 3
-    K: Annotated[int, Field(ge=1)] = 4
+    epochs: Positive = 3
+    K: Positive = 4
     """Optimiser steps that one drawn prompt is kept for."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: Positive = 8
     """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     max_length: Annotated[int, Field(ge=8)] = 1024
     too_long: Literal["error", "drop"] = "error"
     """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
     lora: LoraSection = LoraSection()
-    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: str = "cosine"
     warmup_steps: Annotated[float, Field(ge=0)] = 0.1
     """Steps, or a share of all steps when below 1."""
-    logging_steps: Annotated[int, Field(ge=1)] = 1
-    save_steps: Annotated[int, Field(ge=1)] = 100
+    logging_steps: Positive = 1
+    save_steps: Positive = 100
     report_to: str | list[str] = "none"
 
     @model_validator(mode="after")
@@ -261,17 +264,17 @@ class TrainingConfig(BaseModel):
 class TopAccuracyConfig(Section):
     """The method ``top-accuracy``."""
 
-    examples: Annotated[int, Field(ge=1)] = 100
+    examples: Positive = 100
     """Training examples that each training prompt is tried on; the paper does not say how many."""
 
 
 class ZopoConfig(Section):
     """The method ``zopo``; the numbers are its paper's."""
 
-    budget: Annotated[int, Field(ge=1)] = 165
+    budget: Positive = 165
     """Prompts tried, ``initial`` of them drawn at random before the search."""
-    initial: Annotated[int, Field(ge=1)] = 40
-    examples: Annotated[int, Field(ge=1)] = 20
+    initial: Positive = 40
+    examples: Positive = 20
     """Training examples that each is tried on."""
     embeddings: str = "model"
     """``model`` for the base model's last hidden state, else a sentence encoder (folder, hub id or embedded)."""
@@ -284,15 +287,20 @@ class BATpromptConfig(Section):
     """The language model that disturbs inputs and rewrites the prompt."""
     encoder: str = "embedded/all-minilm-l6-v2"
     """The sentence encoder that tells whether a disturbed input still means the same."""
-    pairs: Annotated[int, Field(ge=1)] = 5
+    pairs: Positive = 5
     """Disturbed inputs of each kind that the language model is shown."""
-    examples: Annotated[int, Field(ge=1)] = 20
+    examples: Positive = 20
     """Training examples, each disturbed in nine ways, that a prompt is scored on."""
-    attacks: Annotated[int, Field(ge=1)] = 3
-    variants: Annotated[int, Field(ge=1)] = 5
-    rounds: Annotated[int, Field(ge=1)] = 5
-    rewrites: Annotated[int, Field(ge=1)] = 5
-    keep: Annotated[int, Field(ge=1)] = 5
+    attacks: Positive = 3
+    """Rounds in which a text is disturbed further."""
+    variants: Positive = 5
+    """Of a text, in each of these rounds."""
+    rounds: Positive = 5
+    """Rounds in which the prompt is rewritten."""
+    rewrites: Positive = 5
+    """Of the prompt in each round, every one of them paraphrased once too."""
+    keep: Positive = 5
+    """Best prompts that go on to the next round."""
     max_tokens: Annotated[int, Field(ge=16)] = 1024
     """Longest answer of the language model."""
 
@@ -308,10 +316,10 @@ class BaselinesConfig(Section):
 class EvaluationConfig(Section):
     """The grid of test prompts and test examples."""
 
-    examples: Annotated[int, Field(ge=1)] | None = None
+    examples: Positive | None = None
     """At most so many test examples, drawn with the seed; all when left out."""
     answers: Literal["likelihood", "generate"] = "generate"
-    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    max_new_tokens: Positive = 256
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
 

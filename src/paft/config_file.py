@@ -2,31 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from paft.config import (
-    BankSource,
-    BaselinesConfig,
-    BATpromptConfig,
-    Config,
-    EvaluationConfig,
-    GenerateSource,
-    Generation,
-    HubSource,
-    LlmConfig,
-    LoraSection,
-    ModelConfig,
-    OptionColumns,
-    PromptsConfig,
-    ScreenConfig,
-    ServedModel,
-    TaskConfig,
-    TopAccuracyConfig,
-    UserPrompt,
-    ZopoConfig,
-)
+from paft.config import Config, GenerateSource, HubSource, ModelConfig
 from paft.errors import UserError, nearest
 from paft.limits import CONFIG, read_text, yaml_tree
 
@@ -115,8 +95,7 @@ def _first_problem(error: ValidationError) -> str:
         location.append(last)  # a user's own key may have the name of a form
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        beside = _keys_beside(location, served=problem["loc"][:2] == ("model", "served"))
-        return f"config key {key} is unknown{nearest(last, beside)}"
+        return f"config key {key} is unknown{nearest(last, _keys_beside(location))}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
     for form in (key, ".".join(location[:-1])):
@@ -137,32 +116,20 @@ def _of_best_form(problems: list[Any]) -> list[Any]:
     return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
 
 
-def _keys_beside(location: list[str], *, served: bool) -> list[str]:
-    """Return the keys that the section holding ``location`` knows."""
-    sections: dict[str, type[BaseModel]] = {
-        "": Config,
-        "model": ServedModel if served else ModelConfig,
-        "task": TaskConfig,
-        "task.train": HubSource,
-        "task.test": HubSource,
-        "task.choices": OptionColumns,
-        "prompts": PromptsConfig,
-        "prompts.train": BankSource,
-        "prompts.train.generate": Generation,
-        "prompts.train.generate.models": LlmConfig,
-        "prompts.screen": ScreenConfig,
-        "prompts.test": BankSource,
-        "prompts.user": UserPrompt,
-        "training.lora": LoraSection,
-        "baselines": BaselinesConfig,
-        "baselines.top_accuracy": TopAccuracyConfig,
-        "baselines.zopo": ZopoConfig,
-        "baselines.batprompt": BATpromptConfig,
-        "baselines.batprompt.llm": LlmConfig,
-        "evaluation": EvaluationConfig,
-    }
-    section = ".".join(part for part in location[:-1] if not part.isdigit())
-    return list(sections.get(section, Config).model_fields)
+def _keys_beside(location: list[str]) -> list[str]:
+    """Return the keys that the section holding ``location`` knows, in all forms that it may have."""
+    here: list[type[BaseModel]] = [Config]
+    for key in (part for part in location[:-1] if not part.isdigit()):
+        fields = [section.model_fields[key] for section in here if key in section.model_fields]
+        here = [section for field in fields for section in _sections(field.annotation)]
+    return list(dict.fromkeys(key for section in here for key in section.model_fields))
+
+
+def _sections(kind: Any) -> list[type[BaseModel]]:
+    """Return the sections of the config that are, or are in, a type."""
+    if inner := get_args(kind):
+        return [section for one in inner for section in _sections(one)]
+    return [kind] if isinstance(kind, type) and issubclass(kind, BaseModel) else []
 
 
 def _resolve_paths(config: Config, folder: Path) -> Config:

@@ -146,7 +146,7 @@ class _Work:
 
     def train(self, prompts: list[Prompt], folder: Path) -> None:
         """Fine-tune on the prompts of one method."""
-        from paft.training.train import Lora, train
+        from paft.training.train import train
 
         engine, training = self.model(), self.config.training
         train(
@@ -158,7 +158,7 @@ class _Work:
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),
-            lora=Lora(**training.lora.model_dump()),
+            lora=training.lora,
             seed=self.config.seed,
             console=self.console,
         )

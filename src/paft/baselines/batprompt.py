@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from paft.baselines.ask import Asker
 from paft.baselines.development import Development
 from paft.baselines.perturb import PERTURBATIONS, Perturbation
+from paft.config import BATpromptConfig
 from paft.console import Console
 from paft.prompts.instruct import SCHEMA as PROMPTS
 from paft.prompts.instruct import json_form, requirements, whole
@@ -41,29 +42,6 @@ Meaning = Callable[[str, Sequence[str]], list[float]]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How much BATprompt asks; by default what its authors ask.
-
-    Attributes:
-        pairs: clean and disturbed texts of each perturbation that are shown to the language model.
-        examples: that each candidate is scored on, disturbed in each of the nine ways.
-        attacks: rounds in which a text is disturbed further.
-        variants: of a text in each of these rounds.
-        rounds: in which the prompt is rewritten.
-        rewrites: of the prompt in each, every one of them paraphrased once too.
-        keep: best prompts that go on to the next round.
-    """
-
-    pairs: int = 5
-    examples: int = 20
-    attacks: int = 3
-    variants: int = 5
-    rounds: int = 5
-    rewrites: int = 5
-    keep: int = 5
-
-
-@dataclass(frozen=True)
 class Pair:
     """An example as it is and as an attack left it."""
 
@@ -85,7 +63,7 @@ class BATprompt:
         development: Development,
         asker: Asker,
         meaning: Meaning,
-        settings: Settings,
+        settings: BATpromptConfig,
         *,
         seed: int,
         console: Console,

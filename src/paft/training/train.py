@@ -5,7 +5,6 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,6 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.integrations import get_reporting_integration_callbacks
 from transformers.pytorch_utils import Conv1D
 
+from paft.config import LoraSection
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
 from paft.errors import UserError
@@ -28,16 +28,6 @@ from paft.types import Example, Prompt
 
 # transformers warns of its own attribute when PEFT asks for it; nothing that a user could mend
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-
-
-@dataclass(frozen=True)
-class Lora:
-    """The adapter's shape."""
-
-    r: int = 8
-    alpha: float = 16
-    dropout: float = 0.0
-    targets: Sequence[str] = ("q_proj", "v_proj")
 
 
 class PromptTrainer(DynamicPrompts, Trainer):
@@ -100,7 +90,7 @@ def train(
     K: int,  # noqa: N803
     batch_size: int,
     arguments: Mapping[str, Any],
-    lora: Lora,
+    lora: LoraSection,
     seed: int,
     console: Console,
 ) -> None:
@@ -170,7 +160,7 @@ def trainer_settings(
     return settings
 
 
-def _with_adapter(base: Any, lora: Lora) -> Any:
+def _with_adapter(base: Any, lora: LoraSection) -> Any:
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
