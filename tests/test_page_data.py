@@ -20,7 +20,7 @@ from paft.reporting.answers import UNPARSED
 from paft.reporting.features import contrasts, effect, layout, traits
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
-from paft.reporting.report import report_all, write_report
+from paft.reporting.report import compare, report_all, write_report
 from paft.types import Prompt
 from runs import HOSTILE, LABELS, SKILLS, make_run
 
@@ -264,6 +264,16 @@ def test_a_foreign_file_in_the_place_of_the_page_is_kept(tmp_path):
     assert "years of work" in (tmp_path / "thesis.html").read_text()
     report_all([folder], tmp_path / "page.html")
     report_all([folder], tmp_path / "page.html")
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("trec/run", "sst2/run"):
+        make_run(tmp_path / name, SKILLS)
+    runs = [read_run(tmp_path / name) for name in ("trec/run", "sst2/run")]
+    assert [r["name"] for r in island_of(render(runs))["runs"]] == ["trec/run", "sst2/run"]
+    assert "| sst2/run | base |" in compare(runs)
+    assert island_of(render(runs[:1]))["runs"][0]["name"] == "run"
+    assert len(island_of(render([runs[0], runs[0]]))["runs"]) == 2
 
 
 def test_runs_of_tasks_with_other_thresholds_each_say_their_own(tmp_path):

@@ -276,7 +276,7 @@ def _as_one(runs: Sequence[tuple[Cell, RunResult]]) -> RunResult:
     texts: dict[str, Any] = {}
     for _, run in runs:
         texts |= run.train_prompts
-    return replace(first, config=config, methods=methods, train_prompts=texts)
+    return replace(first, path=first.path.parent, config=config, methods=methods, train_prompts=texts)
 
 
 def _over_seeds(shown: View) -> None:

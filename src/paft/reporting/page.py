@@ -19,7 +19,7 @@ from paft.files import write_text
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import layout, traits
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import HEADER, NAMES, cells, over_seeds, sentence
+from paft.reporting.tables import HEADER, NAMES, cells, over_seeds, run_names, sentence
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600
@@ -47,19 +47,19 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
     def source(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
+    named = list(zip(results, run_names(results), strict=True))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    several = len(results) > 1
     return environment.from_string(source("page.html")).render(
         generator=f"{GENERATOR} {__version__}",
         title=" and ".join(dict.fromkeys(result.task for result in results)) or "paft",
-        several=several,
-        runs=[_head(result) for result in results],
+        several=len(results) > 1,
+        runs=[_head(result) | {"name": name} for result, name in named],
         header=HEADER,
         seeds=over_seeds(results),
         unreadable=unreadable,
         css=source("page.css"),
         scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "page.js")],
-        data=island({"runs": [run_data(result) for result in results]}),
+        data=island({"runs": [run_data(result) | {"name": name} for result, name in named]}),
     )
 
 
@@ -82,7 +82,6 @@ def _head(result: RunResult) -> dict[str, Any]:
     ]
     training = result.config.get("training") if isinstance(result.config.get("training"), dict) else {}
     return {
-        "name": result.path.resolve().name,
         "task": result.task,
         "model": result.model,
         "seed": result.config.get("seed", 0),
@@ -145,7 +144,6 @@ def run_data(result: RunResult) -> dict[str, Any]:
     found = traits([layouts[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()})
     trained_on = {row["prompt_id"] for m in result.methods for row in m.log if "prompt_id" in row}
     return {
-        "name": result.path.resolve().name,
         "task": result.task,
         "chance": result.chance,
         "top": result.top,

@@ -11,7 +11,7 @@ from paft.files import write_text
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.tables import HEADER, bracket, cells, over_seeds, sentence
+from paft.reporting.tables import HEADER, bracket, cells, over_seeds, run_names, sentence
 
 SCHEMA = 1
 
@@ -151,7 +151,8 @@ def table(result: RunResult) -> list[str]:
 
 def compare(results: Sequence[RunResult]) -> str:
     """Return a Markdown table over several runs, and over seeds where only the seed differs."""
-    lines = markdown_table(("Run", *HEADER), [(r.path.name, *cells(m)) for r in results for m in r.methods])
+    named = zip(results, run_names(results), strict=True)
+    lines = markdown_table(("Run", *HEADER), [(name, *cells(m)) for r, name in named for m in r.methods])
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])

@@ -23,6 +23,16 @@ def sentence(result: RunResult) -> str:
     return f"On {result.methods[0].summary.prompts} unseen prompts, {'; '.join(parts)}."
 
 
+def run_names(results: Sequence[RunResult]) -> list[str]:
+    """Return the end of each run's path, with as many folders as tell the runs apart."""
+    paths = [result.path.resolve() for result in results]
+    for count in range(1, max((len(path.parts) for path in paths), default=0) + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return []
+
+
 HEADER = ("Method", "Mean", "Std", "Top", "Worst", "Best", "Unparsed", "Training", "Answering")
 
 
