@@ -274,9 +274,10 @@ def test_disagreement_is_the_share_of_pairs_of_prompts_that_differ(project):
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_workers_gives_the_same_table_though_one_is_killed(project):
+def test_a_cluster_of_two_workers_gives_the_same_table_though_one_is_killed(project, monkeypatch):
     """A real local Ray cluster: the worker of a cell is killed with SIGKILL while it works."""
     pytest.importorskip("ray", reason="ray is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # `local` is no cluster that was there before
     write_rows(project / "prompts/train.jsonl", TRAIN_PROMPTS)
     alone, _ = make(project, "table1", output="alone")
     killed: list[int] = []

@@ -9,9 +9,7 @@ import socket
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from paft.config import Config
 from paft.console import Console
 from paft.errors import LineError, UserError
 from paft.experiments.plan import Cell
@@ -45,7 +43,7 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
 
     try:
         if address == "local":
-            ray.init(include_dashboard=False, log_to_driver=False)
+            ray.init(address="local", include_dashboard=False, log_to_driver=False)
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False)
@@ -54,8 +52,8 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         raise UserError(f"--ray {address}: no cluster answers there: {reason}") from None
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(_remote)
-        open_ = {task.remote(_packed(cell), str(output)): cell for cell in cells}
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(do_cell)
+        open_ = {task.remote(cell, output, Console(quiet=True)): cell for cell in cells}
         failed: dict[str, str] = {}
         while open_:
             [done], _ = ray.wait(list(open_), num_returns=1)
@@ -108,13 +106,3 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {folder / 'error.txt'})"
     return None
-
-
-def _packed(cell: Cell) -> dict[str, Any]:
-    return {**cell.__dict__, "config": cell.config.model_dump(mode="json")}
-
-
-def _remote(packed: dict[str, Any], output: str) -> str | None:
-    """Run in a worker of the cluster."""
-    cell = Cell(**packed | {"config": Config.model_validate(packed["config"])})
-    return do_cell(cell, Path(output), Console(quiet=True))
