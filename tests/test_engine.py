@@ -202,7 +202,7 @@ def test_drawn_answers_depend_on_the_seed_alone():
 
 def test_questions_longer_than_the_models_positions_are_refused_and_counted():
     one = engine(max_position_embeddings=40)
-    with pytest.raises(UserError, match=r"1 of 2 test questions do not fit the model's 40 positions"):
+    with pytest.raises(UserError, match=r"1 of 2 questions do not fit the model's 40 positions"):
         list(one.score([QUESTIONS[2], Conversation("long " * 30)], OPTIONS[:2]))
 
 
