@@ -1,0 +1,36 @@
+"""The benchmarks run: each script once, as small as it goes, against the real peers. Their figures say nothing here."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+SMALLEST = {
+    "training": ["--steps", "2"],
+    "scoring": ["--prompts", "1", "--examples", "3"],
+    "generation": ["--prompts", "1", "--examples", "3"],
+    "limit": ["--steps", "2", "--prompts", "1", "--examples", "3"],
+    "search": ["--prompts", "12", "--examples", "24"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embedded, name):
+    for package in {"training": ["trl"], "scoring": ["lm_eval"]}.get(name, []):
+        pytest.importorskip(package)
+    options = ["--task", "trec", "--rounds", "1", "--output", str(tmp_path), *SMALLEST[name]]
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / f"{name}.py", *options], capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert "|" in done.stdout
+    [file] = tmp_path.glob("*.json")
+    assert json.loads(file.read_text())["machine"]["versions"]["torch"]
+
+
+def test_every_benchmark_is_among_them():
+    assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == SMALLEST.keys() | {"side_by_side"}
