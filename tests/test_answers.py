@@ -57,6 +57,16 @@ def test_a_label_that_is_not_given_is_unparsed(text):
     assert read_label(text, LABELS) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [("4.5", ("1", "2", "3", "4", "5")), ("10,000", ("10", "20")), ("3 - 4", ("3", "4")), ("3-4", ("3", "4"))],
+)
+def test_a_number_that_only_begins_with_a_label_is_not_read(text, options):
+    assert read_label(text, options) is None
+    assert read_label(f"{options[0]}.", options) == 0
+    assert read_label(f"{options[0]} - bad", options) == 0
+
+
 def test_the_longer_of_two_labels_that_begin_alike_is_read():
     assert read_label("very positive.", ("very", "very positive")) == 1
     assert read_label("very", ("very", "very positive")) == 0

@@ -9,10 +9,10 @@ from conftest import ROOT
 
 SOURCE = ROOT / "src/paft"
 LEVELS = {
-    "types": 0, "errors": 0, "config": 0, "config_file": 0, "files": 0, "limits": 0, "console": 0, "layout": 0, "rundir": 0, "training_arguments": 0, "processes": 0,
+    "types": 0, "errors": 0, "config": 0, "config_file": 0, "files": 0, "limits": 0, "console": 0, "layout": 0, "locate": 0, "rundir": 0, "training_arguments": 0, "processes": 0,
     "tasks": 1, "prompts": 1, "llm": 1, "schedule": 1,
     "engine": 2, "training": 3, "evaluation": 3, "baselines": 4,
-    "reporting": 4, "models": 4, "doctor": 4, "stage1": 6, "choosing": 6, "runner": 7, "experiments": 8, "cli_prompts": 8, "cli": 9, "__main__": 10,
+    "reporting": 4, "models": 4, "stage1": 6, "choosing": 6, "runner": 7, "doctor": 8, "experiments": 8, "cli_prompts": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -209,7 +209,6 @@ def search(colours, folder, writer, model=None, **settings):
         "variants": 3,
         "rounds": 2,
         "rewrites": 2,
-        "keep": 2,
     } | settings
     found = BATprompt(
         development(model or FakeModel(fragile), task, folder),

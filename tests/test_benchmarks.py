@@ -13,6 +13,7 @@ SMALLEST = {
     "scoring": ["--prompts", "1", "--examples", "3"],
     "generation": ["--prompts", "1", "--examples", "3"],
     "limit": ["--steps", "2", "--prompts", "1", "--examples", "3"],
+    "agreement": ["--prompts", "1", "--examples", "3"],
     "search": ["--prompts", "12", "--examples", "24"],
 }
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from command import assert_refused, paft, paft_here
 
@@ -105,3 +106,20 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(project):
 def test_an_unwritable_folder_is_refused(project):
     """As root every folder is writable, so /proc stands in for one that is not."""
     assert_refused(paft("run", "config.yaml", "--output", "/proc/run", cwd=project), "/proc/run")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_one_line_with_what_to_lower(project, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr("paft.runner.load_task", full)
+    refused = paft_here("run", "config.yaml", cwd=project)
+    assert_refused(refused, "too little memory", "lower training.batch_size", "evaluation.batch_tokens")

@@ -57,6 +57,8 @@ def test_left_out_keys_have_the_papers_values():
         ("task: {name: piqa}\nmethods: [base, paf]", "config key methods"),
         ("task: {name: piqa}\nmethods: [base, base]", "a method is listed twice"),
         ("task: {}", "config key task.name is missing"),
+        ("task: {name: ../x}", "config key task.name: '../x' is no name"),
+        ("task: {name: ''}", "config key task.name: '' is no name"),
         ("seed: 1", "config key task is missing"),
         ("task: {name: piqa}\nevaluation: {answers: guess}", "config key evaluation.answers"),
         ("Task: {name: piqa}\ntask: {name: piqa}", "config key Task is unknown; did you mean 'task'?"),
@@ -92,6 +94,22 @@ def test_a_mistake_in_the_config_names_its_key(tmp_path, text, message):
 
 def test_a_section_left_empty_is_a_section_left_out(tmp_path):
     assert load_config(write(tmp_path, "task: {name: piqa}\ntraining:\nprompts:")).training.K == 4
+    assert load_config(tmp_path / "c.yaml", ["training.K=2"]).training.K == 2
+
+
+def test_a_key_is_the_word_it_is_and_no_truth_value(tmp_path):
+    path = write(tmp_path, "task: {name: piqa}\nprompts:\n  screen: {off: [other-task]}")
+    assert load_config(path).prompts.screen.off == ["other-task"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Route {goal} ### Department:", "### Message: {goal}", "{goal}", "Say: {goal}", "# {goal}", "a\nb {goal}"],
+)
+def test_the_text_of_an_override_is_taken_whole(tmp_path, text):
+    config = load_config(write(tmp_path, "task: {name: piqa}"), [f"prompts.user={text}"])
+    assert config.prompts.user is not None
+    assert config.prompts.user.text == text
 
 
 def test_overrides_replace_values_by_their_keys(tmp_path):
@@ -110,11 +128,16 @@ def test_overrides_replace_values_by_their_keys(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("training.K", "write it as key.sub=value"), ("task.name.x=1", "single value"), ("training.k=3", "mean 'K'")],
+    [
+        ("training.K", "write it as key.sub=value"),
+        ("task.name.x=1", "single value"),
+        ("training.k=3", "mean 'K'"),
+        ("methods.0=base", "'methods' is a list; give the whole of it"),
+    ],
 )
 def test_a_mistake_in_an_override_is_named(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
-        load_config(write(tmp_path, "task: {name: piqa}"), [override])
+        load_config(write(tmp_path, "task: {name: piqa}\nmethods: [paft]"), [override])
 
 
 def test_paths_are_relative_to_the_config_file(tmp_path):

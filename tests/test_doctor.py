@@ -139,3 +139,12 @@ def test_the_exit_code_is_1_on_a_problem_only(tmp_path):
     assert sound.returncode == ("problem" in sound.stdout)
     ill = paft_here("doctor", "--config", "none.yaml", cwd=tmp_path)
     assert (ill.returncode, "Traceback" in ill.stderr) == (1, False)
+
+
+def test_a_config_that_no_run_can_be_is_not_called_sound(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "model: {path: embedded/nonsense}\ntask: {name: piqa}\nprompts: {train: {bank: nonsense}}"
+    )
+    found = {finding.what: finding for finding in examine(tmp_path / "c.yaml")}
+    assert found["model.path"].state == found["prompts.train"].state == "problem"
+    assert (found["paft run"].state, found["paft run"].found) == ("warning", "config key task.test is missing")

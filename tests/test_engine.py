@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from torch.nn.attention import flex_attention as flex
+from transformers import AddedToken
 
 from conftest import CHAT_TEMPLATE, make_model, make_tokenizer
-from paft.engine import attention
+from paft.engine import attention, block_sparse
 from paft.engine.attention import branches, visible
 from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
@@ -46,34 +48,72 @@ def test_a_tree_holds_each_common_beginning_once_and_shows_each_row_its_own_past
             assert shown[node].nonzero().flatten().tolist() == path[: place + 1]
 
 
-@given(st.lists(IDS, min_size=1, max_size=8), st.integers(0, 3), st.sampled_from([0, 3, 2000]))
-def test_branches_show_each_token_what_the_tree_shows_it(rows, cached, worth):
+@given(
+    st.lists(IDS, min_size=1, max_size=8),
+    st.integers(0, 3),
+    st.sampled_from([0, 3, 2000]),
+    st.sampled_from([2, 128]),
+)
+def test_branches_show_each_token_what_the_tree_shows_it(rows, cached, worth, size):
     tree = TokenTree(rows)
     nodes = len(tree.ids)
     ends = torch.tensor([cached + nodes] * cached + [cached + end for end in tree.ends])
     shown = torch.zeros(nodes, cached + nodes, dtype=torch.bool)
-    with patch.object(attention, "_WORTH", worth):
+    with patch.object(attention, "_WORTH", worth), patch.object(attention, "_ROWS", size):
         tree_branches = branches(ends, nodes)
     for branch in tree_branches:
         own = slice(branch.start - cached, branch.end - cached)
         assert not shown[own].any()
-        for start, end in branch.above:
-            shown[own, start:end] = True
-        shown[own, branch.start : branch.end] = branch.bias == 0
+        *above, (start, end) = branch.seen
+        for first, last in above:
+            shown[own, first:last] = True
+        shown[own, start:end] = branch.bias == 0
+        assert end == branch.end
+        assert branch.end - branch.start < 2 * size
     assert torch.equal(shown, visible(ends, nodes))
 
 
-@pytest.mark.parametrize("worth", [0, 2000])
-@pytest.mark.parametrize("layout", ["tree", "dense"])
+@given(st.lists(IDS, min_size=1, max_size=8), st.integers(0, 9), st.sampled_from([2, 3, 128]))
+def test_a_gpu_computes_the_blocks_of_a_tree_in_which_something_is_seen_and_no_other(rows, cached, size):
+    tree = TokenTree(rows)
+    nodes = len(tree.ids)
+    ends = torch.tensor([cached + nodes] * cached + [cached + end for end in tree.ends])
+    with patch.object(block_sparse, "BLOCK", size):
+        blocks = block_sparse.block_mask(ends, nodes)
+    pairs = visible(ends, nodes)
+    seen = [[bool(block.any()) for block in row.split(size, dim=1)] for row in pairs.split(size)]
+    assert blocks.to_dense()[0, 0].bool().tolist() == seen
+    shown = [
+        [bool(blocks.mask_mod(0, 0, i, j)) for j in range(cached + nodes)] for i in map(torch.tensor, range(nodes))
+    ]
+    assert shown == pairs.tolist()
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """FlexAttention in plain PyTorch, which has gradients on a CPU too once it is not told to refuse them."""
+    monkeypatch.setattr(block_sparse, "_kernel", lambda: flex.flex_attention)
+    monkeypatch.setattr(flex, "_validate_device", lambda *tensors: None)
+
+
+def implementation(layout: str) -> str:
+    return {"tree": attention.NAME, "block-sparse": block_sparse.NAME}.get(layout, "sdpa")
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize(
+    ("layout", "worth"), [("tree", 0), ("tree", 2000), ("dense", None), ("block-sparse", None)]
+)
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
 def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, layout, worth, monkeypatch):
-    monkeypatch.setattr(attention, "_WORTH", worth)
+    if worth is not None:
+        monkeypatch.setattr(attention, "_WORTH", worth)
     targets = ["c_attn"] if kind == "gpt2" else ["q_proj", "v_proj"]
     config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
     one = Engine(get_peft_model(make_model(kind), config).eval(), ChatFormat(make_tokenizer()))
     gradients, losses = [], []
     for one.layout in (layout, "padded"):
-        one.model.set_attn_implementation(attention.NAME if one.layout == "tree" else "sdpa")
+        one.model.set_attn_implementation(implementation(one.layout))
         one.model.zero_grad()
         value = loss(one.model, one.inputs(ROWS))
         value.backward()
@@ -86,6 +126,21 @@ def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, layo
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-6, rtol=1e-4)
 
 
+def test_attention_in_bfloat16_rounds_its_inputs_and_weights_only():
+    torch.manual_seed(0)
+    tree = TokenTree([[1] * 40 + [i] * 150 for i in range(2, 5)])
+    nodes = len(tree.ids)
+    heads = [torch.randn(1, count, nodes, 24).bfloat16() for count in (4, 2, 2)]  # scaled by no power of two
+    ends = torch.tensor(tree.ends)
+    mine, _ = attention.tree_attention(torch.nn.Module(), *heads, ends[None, None, None])
+    q, k, v = (x.double() for x in heads)
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=visible(ends, nodes), enable_gqa=True
+    ).transpose(1, 2)
+    assert (mine - exact).abs().max() < 2**-7  # of values up to 4 in bfloat16: half a unit in the last place
+    assert (mine - exact).abs().mean() < 2**-10
+
+
 def engine(kind="llama", template=CHAT_TEMPLATE, **changes) -> Engine:
     tokenizer = make_tokenizer(template)
     return Engine(make_model(kind, **changes), ChatFormat(tokenizer, "auto" if template else "none"))
@@ -95,9 +150,12 @@ QUESTIONS = [Conversation("Is fire cold?"), Conversation("Is fire hot, or is it 
 OPTIONS = [("yes", "no", "perhaps")] * 3
 
 
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("own", [attention.NAME, block_sparse.NAME])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
 @pytest.mark.parametrize("batch_tokens", [64, 4096])
-def test_scores_are_those_of_each_question_and_option_alone(kind, batch_tokens):
+def test_scores_are_those_of_each_question_and_option_alone(kind, batch_tokens, own, monkeypatch):
+    monkeypatch.setattr(attention, "NAME", own)  # as on a GPU
     one = engine(kind)
     one.batch_tokens = batch_tokens
     scores = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
@@ -163,9 +221,55 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
     assert "differ by" in said[0]
 
 
+def test_dropout_of_a_model_in_training_mode_does_not_tell_the_ways_apart():
+    one = engine("gpt2")
+    assert one.model.config.attn_pdrop > 0
+    one.model.train()
+    one.choose_layout([Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)])
+    assert one.layout == "tree"
+    assert one.model.training
+
+
+def test_a_lack_of_memory_is_not_taken_for_an_attention_that_fails(monkeypatch):
+    one = engine()
+    rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
+    one.choose_layout(rows)
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(attention._TreeAttention, "backward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        one.choose_layout(rows, gradients=True)
+    assert one.layout == "tree"
+
+
+def test_an_attention_that_has_no_way_back_is_found_before_the_training_and_a_dense_mask_taken(monkeypatch):
+    said: list[str] = []
+    one = engine()
+    one.say = said.append
+    rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
+    one.choose_layout(rows)  # a base model is measured first, which needs no gradients
+    assert one.layout == "tree"
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no kernel\nfor this head size")
+
+    monkeypatch.setattr(attention._TreeAttention, "backward", fail)
+    one.choose_layout(rows, gradients=True)
+    assert one.layout == "dense"
+    assert said == ["this model is trained with a dense mask, which is slower: no kernel for this head size"]
+    loss(one.model, one.inputs(rows)).backward()
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("own", [attention.NAME, block_sparse.NAME])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2", "bloom"])
 @pytest.mark.parametrize("batch_tokens", [16, 1024])
-def test_generation_is_that_of_each_question_alone_by_transformers_and_counts_its_tokens(kind, batch_tokens):
+def test_generation_is_that_of_each_question_alone_by_transformers_and_counts_its_tokens(
+    kind, batch_tokens, own, monkeypatch
+):
+    monkeypatch.setattr(attention, "NAME", own)  # as on a GPU
     one = engine(kind)
     one.batch_tokens = batch_tokens
     questions = [*QUESTIONS, QUESTIONS[1]]
@@ -200,9 +304,9 @@ def test_drawn_answers_depend_on_the_seed_alone():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_questions_longer_than_the_models_positions_are_refused_and_counted():
+def test_questions_longer_than_the_models_positions_are_refused_with_their_length():
     one = engine(max_position_embeddings=40)
-    with pytest.raises(UserError, match=r"1 of 2 questions do not fit the model's 40 positions"):
+    with pytest.raises(UserError, match=r"a question of 1\d\d tokens .* do not fit the model's 40 positions"):
         list(one.score([QUESTIONS[2], Conversation("long " * 30)], OPTIONS[:2]))
 
 
@@ -211,6 +315,23 @@ def test_the_end_of_an_answer_is_what_the_chat_template_writes():
     assert ChatFormat(tokenizer).end == [1]
     assert ChatFormat(make_tokenizer()).end == [0]
     assert ChatFormat(make_tokenizer(None), "none").end == [0]
+
+
+def test_the_end_of_a_turn_needs_no_role_in_the_tokenizer():
+    """Phi-3 adds its ``<|end|>`` as a special token beside the named ones."""
+    tokenizer = make_tokenizer(CHAT_TEMPLATE.replace("<|end|>", "<|turn|>"))
+    tokenizer.add_tokens([AddedToken("<|turn|>", special=True), AddedToken("<|turn|>.", special=True)])
+    assert "<|turn|>" not in tokenizer.all_special_tokens
+    assert ChatFormat(tokenizer).end == tokenizer.convert_tokens_to_ids(["<|turn|>"])
+
+
+def test_generation_ends_where_the_models_own_settings_end_it():
+    one = engine()
+    [free] = [g for batch in one.generate(QUESTIONS[:1], 10) for g in batch]
+    third = one.format.answer(free.text)[2]
+    one.model.generation_config.eos_token_id = [one.format.end[0], third]
+    [ended] = [g for batch in one.generate(QUESTIONS[:1], 10) for g in batch]
+    assert ended.tokens <= 3
 
 
 def test_a_model_without_a_chat_template_is_refused_unless_plain_text_is_asked_for():

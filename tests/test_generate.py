@@ -6,13 +6,14 @@ import threading
 import pytest
 
 from conftest import WORDS, write_rows
-from paft.config import Generation, ScreenConfig
+from paft.config import GenerateConfig, ScreenConfig
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.llm.client import Completion, Endpoint, LocalModel, ModelError
+from paft.llm.journal import read_answers
 from paft.models import language_models
-from paft.prompts.generate import Ensemble, read_answers
+from paft.prompts.generate import Ensemble
 from paft.prompts.parse import prompts_in
 from paft.prompts.split import split
 from paft.tasks.task import Task
@@ -54,7 +55,7 @@ class Writer:
 
 
 def ensemble(folder, *writers, shots=("Say it: {question}",), examples=EXAMPLES, rules=None, seed=0, **config):
-    settings = Generation.model_validate({"models": [{"model": w.name} for w in writers]} | config)
+    settings = GenerateConfig.model_validate({"models": [{"model": w.name} for w in writers]} | config)
     return Ensemble(
         settings,
         {w.name: w for w in writers},
@@ -98,6 +99,15 @@ def test_a_second_run_asks_only_for_what_is_missing(tmp_path):
     assert idle.calls == 0
 
 
+@pytest.mark.parametrize("change", [{"temperature": 0.1}, {"max_tokens": 4000}, {"seed": 1}])
+def test_answers_that_were_asked_for_otherwise_are_not_taken_for_these(tmp_path, change):
+    first = ensemble(tmp_path, Writer()).generate()
+    again = Writer()
+    second = ensemble(tmp_path, again, **change).generate()
+    assert again.calls == 4
+    assert {request.key for request, _ in first.answers}.isdisjoint(request.key for request, _ in second.answers)
+
+
 def test_no_paid_answer_is_lost_when_a_request_blows_up_or_is_interrupted(tmp_path):
     stop = Writer(fail=lambda call: KeyboardInterrupt() if call == 3 else None)
     stop.parallel = 1
@@ -133,6 +143,13 @@ def test_a_model_that_fails_is_left_and_the_others_go_on(tmp_path):
         ("down", "few-shot"): 20,
     }
     assert down.calls <= 2
+
+
+def test_a_model_that_answers_nothing_is_the_reason_of_what_is_missing(tmp_path):
+    silent = Writer(fail=lambda call: ModelError("no answer in time", final=False))
+    made = ensemble(tmp_path, silent, zero_shot=5, few_shot=0, per_request=5).generate()
+    [(lacking, reason)] = made.missing.values()
+    assert (lacking, reason) == (5, "no answer in time")
 
 
 def test_a_model_that_fails_now_and_then_is_asked_again(tmp_path):
@@ -236,7 +253,7 @@ def test_a_missing_key_is_named_and_a_key_in_the_config_is_refused_unseen(tmp_pa
 
 
 def test_a_model_listed_twice_is_refused():
-    models = Generation.model_validate({"models": [{"model": "m", "base_url": "http://x/v1"}] * 2}).models
+    models = GenerateConfig.model_validate({"models": [{"model": "m", "base_url": "http://x/v1"}] * 2}).models
     with pytest.raises(UserError, match="here: 'm' is listed twice"):
         language_models(models, "here", Console(quiet=True))
 

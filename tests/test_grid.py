@@ -1,5 +1,7 @@
 """The grid: every cell once, unparsed apart from wrong, finished prompts kept; the figures made of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +51,15 @@ def test_an_answer_that_cannot_be_read_is_null_and_not_wrong(tmp_path):
     assert grid.unparsed.sum(axis=1).tolist() == [0, 6, 0]
     assert list(grid.prompt_ids) == [p.id for p in PROMPTS]
     assert grid.right.mean(axis=1).tolist() == [1, 0, 1]
+
+
+def test_of_two_options_with_one_text_either_is_right(tmp_path):
+    twins = [Example("0", {"thing": "thing 0"}, ("red", "red", "blue"), 1)]
+    task = replace(TASK, labels=None)
+    evaluate(
+        FakeModel(lambda c: "red"), task, PROMPTS, twins, tmp_path, answers="likelihood", max_new_tokens=9, console=QUIET
+    )  # fmt: skip
+    assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 
 
 def test_a_letter_task_is_answered_by_letter(tmp_path):

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from command import assert_refused, paft
 from conftest import ROOT
 from paft.errors import UserError
-from paft.evaluation.paired import differences, holm
+from paft.evaluation.paired import differences, holm, signed_rank
 from paft.files import write_text
 from paft.reporting.answers import UNPARSED
 from paft.reporting.features import contrasts, effect, layout, traits
@@ -169,6 +169,16 @@ def test_methods_differ_only_where_test_and_interval_say_so():
     assert found["a", "c"].interval.low < 0.2 < found["a", "c"].interval.high
     same = differences({"a": np.eye(8), "b": np.eye(8)})[0]
     assert (same.p, same.difference, same.differ) == (1, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"), [([0.1, 0.2, 0.3, 0.4], 2 / 16), ([0.1] * 5, 2 / 32), ([0.1, -0.1, 0.2, 0.2], 6 / 16)]
+)
+def test_the_signed_rank_test_is_exact_for_few_prompts_also_beside_many_that_do_not_differ(differences, p):
+    """Values counted by hand over all signs."""
+    assert signed_rank(np.array(differences)) == pytest.approx(p)
+    assert signed_rank(np.array([*differences, *[0.0] * 46])) == pytest.approx(p)
+    assert signed_rank(np.zeros(50)) == 1
 
 
 def test_holm_corrects_as_the_procedure_says():

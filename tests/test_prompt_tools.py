@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from command import assert_refused, paft, paft_here
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
+from paft.config import GenerateSource, TaskConfig
+from paft.config_file import load_config
+from paft.console import Console
 from paft.errors import UserError
 from paft.layout import ending
 from paft.prompts.importing import import_prompts
@@ -15,6 +18,8 @@ from paft.prompts.parse import clean
 from paft.prompts.rules import RULES, check_rules, defect
 from paft.prompts.screen import screen
 from paft.prompts.similarity import clusters, diversity, similarities
+from paft.stage1 import generate
+from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from test_endpoint import OK, Server, answer, pool
@@ -24,6 +29,25 @@ PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B
 MOVIES = Task(
     "sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2, {}, "Find the sentiment of a review"
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ('"{question} - which?"', "{question} - which?"),
+        ('"{question}" is asked. Say one of "{choices}"', '"{question}" is asked. Say one of "{choices}"'),
+        ("'{question}' or 'none'", "'{question}' or 'none'"),
+        ("\u201c{question}\u201d and \u201c{choices}\u201d", "\u201c{question}\u201d and \u201c{choices}\u201d"),
+    ],
+)
+def test_quotes_around_a_whole_prompt_are_taken_off_and_others_stay(text, cleaned):
+    assert clean(text) == cleaned
+
+
+def test_a_scale_named_by_its_ends_names_all_of_its_labels():
+    stars = Task("stars", ("review",), ("1", "2", "3", "4", "5"), "text", 0.85, 5)
+    assert defect(Prompt("Rate this review from 1 to 5 stars: {review}"), stars) is None
+    assert defect(Prompt("This is a 5: {review}"), stars)[0] == "answer-leak"
 
 
 @pytest.mark.parametrize(
@@ -55,14 +79,15 @@ def test_a_rule_on_wording_finds_what_it_is_for_and_nothing_else(text, task, rul
     assert (defect(Prompt(text), task) or [None])[0] == rule
 
 
-def test_each_rule_can_be_turned_off_by_name_but_those_that_rendering_needs():
+def test_each_rule_can_be_turned_off_by_name_but_those_that_rendering_and_the_grid_need():
     prompt = Prompt("{goal} {choices} Answer: A")
     assert screen([prompt], PIQA, off=["states-answer"])[0] == [prompt]
-    check_rules(set(RULES) - {"empty", "unknown-slot"} | {"repeat", "near-duplicate", "copied-example"})
+    check_rules(set(RULES) - {"empty", "unknown-slot"} | {"near-duplicate", "copied-example"})
     with pytest.raises(UserError, match="did you mean 'other-task'"):
         check_rules(["othertask"])
-    with pytest.raises(UserError, match="cannot be turned off"):
-        check_rules(["unknown-slot"])
+    for rule in ("unknown-slot", "repeat"):
+        with pytest.raises(UserError, match=f"{rule} cannot be turned off: "):
+            check_rules([rule])
 
 
 def test_a_prompt_that_copied_an_example_is_screened_from_what_is_collected_and_kept_in_a_users_file():
@@ -215,6 +240,15 @@ def test_the_commands_import_check_and_show(project):
     assert "[right answer]" in shown.stdout
     unknown = paft("prompts", "show", "config.yaml", "--id", "nope", cwd=project)
     assert (unknown.returncode, "no prompt with the id nope" in unknown.stderr) == (2, True)
+    text = (project / "config.yaml").read_text()
+    (project / "bare.yaml").write_text(text.replace("  train: train.jsonl\n  test: test.jsonl\n", ""))
+    (project / "odd.jsonl").write_text('{"text": "Colour of {thing} now {foo}"}\n{"text": "{thing}?"}\n')
+    odd = paft_here("prompts", "show", "config.yaml", "odd.jsonl", cwd=project)
+    assert odd.returncode == 0, odd.stderr
+    assert "cannot be shown: the task has no slot {foo}; known: choices, thing" in odd.stdout
+    assert odd.stdout.count("[right answer]") == 1
+    bare = paft_here("prompts", "show", "bare.yaml", cwd=project)
+    assert_refused(bare, "config key task.train is missing, and task.test too")
 
 
 def generating(project, **prompts):
@@ -243,6 +277,46 @@ def test_to_evaluate_a_model_no_prompt_is_written(project):
         (project / "config.yaml").read_text().replace("  test: prompts/test.jsonl", "")
     )
     assert_refused(paft_here("evaluate", "config.yaml", "-o", "other", cwd=project), "prompts.test is missing")
+
+
+def test_no_written_prompt_is_the_users_or_a_test_prompt_of_the_config(project):
+    """It could end among the test prompts, and a later check would refuse the set that was paid for."""
+    test = [json.loads(line)["text"] for line in (project / "prompts/test.jsonl").read_text().splitlines()]
+    user = load_config(project / "config.yaml").prompts.user.text
+    written = json.dumps({"prompts": [{"system": "", "text": t} for t in (user, test[0])]})
+    server = Server(*[(200, answer(written), {})] * 2, *[(200, answer(pool(i)), {}) for i in range(30)], OK)
+    config = load_config(project / "config.yaml")
+    models = [{"model": "m", "base_url": server.url, "parallel": 1}]
+    asked = {"models": models, "zero_shot": 3, "few_shot": 3, "shots": ["Say it: {thing}"]}
+    config.prompts.train = GenerateSource.model_validate({"generate": asked})
+    generated = generate(config, project / "made", Console(quiet=True))
+    server.shutdown()
+    assert not generated.missing
+    assert not {user, test[0]} & {prompt.text for prompt in generated.prompts}
+    assert {user, test[0]} <= {
+        screened.prompt.text for screened in generated.screened if screened.rule == "repeat"
+    }
+
+
+def test_where_no_written_prompt_fits_the_reasons_are_kept(project):
+    server = Server(*[(200, answer(json.dumps({"prompts": ["Is it red? {thing}"]})), {}) for _ in range(20)], OK)
+    config = load_config(project / "config.yaml")
+    models = [{"model": "m", "base_url": server.url, "parallel": 1}]
+    asked = {"models": models, "zero_shot": 1, "few_shot": 0, "attempts": 1}
+    config.prompts.train = GenerateSource.model_validate({"generate": asked})
+    assert not generate(config, project / "made", Console(quiet=True)).prompts
+    server.shutdown()
+    [row] = [json.loads(line) for line in (project / "made/screened.jsonl").read_text().splitlines()]
+    assert (row["rule"], row["text"]) == ("answer-leak", "Is it red? {thing}")
+
+
+def test_endings_of_files_are_read_in_either_case(tmp_path):
+    (tmp_path / "pool.TSV").write_text("text\tsystem\nSay, {goal}: {choices}\tShort\n")
+    prompts, unread = import_prompts(tmp_path / "pool.TSV", PIQA)
+    assert not unread
+    assert [(p.text, p.system) for p in prompts] == [("Say, {goal}: {choices}", "Short")]
+    (tmp_path / "rows.CSV").write_text("goal,sol1,sol2,label\na,b,c,0\n")
+    assert load_task(TaskConfig(name="piqa", test=str(tmp_path / "rows.CSV")))[2][0].options == ("b", "c")
 
 
 def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project):

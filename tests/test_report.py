@@ -103,6 +103,7 @@ def test_several_seeds_are_summed_up(tmp_path):
     assert "Over 2 seeds" in text
     assert "| paft | 62.5 ± 8.8 |" in text
     assert "Over" not in compare(runs[:1])
+    assert "Over" not in compare([runs[0], runs[0]])  # one seed twice
     half = read_run(make_run(tmp_path / "half", finished=("base",), seed=2))
     assert "| paft | 62.5" not in compare([*runs, half])
 

@@ -6,18 +6,26 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from command import paft_here
 from conftest import TRAIN_PROMPTS, things, write_rows
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.experiments.one_word import edits, farthest
-from paft.experiments.plan import K_AND_T
+from paft.experiments.plan import K_AND_T, Cell
 from paft.experiments.reproduce import Experiment, plan, reproduce
 from paft.experiments.sizes import SIZES
-from paft.experiments.views import VIEWS, disagreement
+from paft.experiments.views import VIEWS, View, disagreement, view
+from paft.files import write_text
+from paft.prompts.files import read_prompts
 from paft.reporting.read import read_run
 from paft.types import Prompt
 
@@ -114,6 +122,16 @@ def test_figure_1_finds_a_pair_one_word_apart_on_training_examples_alone(project
     assert again.rows == shown.rows
 
 
+def test_figure_1_keeps_the_prompt_that_was_trained_on_whatever_the_screening_says(project, monkeypatch):
+    from paft.experiments import one_word
+
+    screen = one_word.screen
+    monkeypatch.setattr(one_word, "screen", lambda prompts, *more: screen(prompts[1:], *more))
+    shown, failed = make(project, "figure1")
+    assert not failed
+    assert shown.rows[0]["tried"] > 3
+
+
 def test_edits_differ_by_one_word_and_leave_the_slots_alone():
     start = Prompt("Which colour is {thing}? Say red, green or blue", "Be brief")
     found = list(
@@ -171,6 +189,76 @@ def test_stage_1_without_a_server_is_a_cell_that_failed(project):
     assert shown.missing
 
 
+def test_figure_6_counts_the_prompts_that_a_training_draws_from(project):
+    rows = [{"text": "Name it: {thing}"}, {"text": "no slot"}, {"text": "neither"}, {"text": "Colour of {thing}?"}]
+    write_rows(project / "mostly-unfit.jsonl", rows)
+    cells = plan(asked(project, "figure6", f"prompts.train={project / 'mostly-unfit.jsonl'}"), QUIET)
+    assert [cell.label for cell in cells] == ["1", "2"]
+    for cell in cells:
+        assert len(read_prompts(Path(str(cell.config.prompts.train)))) == int(cell.label)
+
+
+def test_the_prompts_of_cells_that_wait_are_not_changed_by_a_plan_of_another_size(project):
+    many = [{"text": f"{'Look. ' * i}What colour has this: {{thing}}? Word{i} word{i * i}"} for i in range(70)]
+    write_rows(project / "many.jsonl", many)
+    waiting = asked(project, "table1", "methods=[base]", f"prompts.train={project / 'many.jsonl'}", "prompts.screen={'off': [near-duplicate]}")  # fmt: skip
+    [cell] = plan(waiting, QUIET)
+    before = Path(str(cell.config.prompts.train)).read_bytes()
+    with pytest.raises(
+        UserError, match=r"train\.jsonl: the prompts of another size or config; choose another --out"
+    ):
+        plan(replace(waiting, size="small"), QUIET)
+    assert Path(str(cell.config.prompts.train)).read_bytes() == before
+
+
+def test_table_3_takes_rows_of_parquet_with_dates(project):
+    dated = pa.Table.from_pylist([row | {"day": date(2024, 1, 1)} for row in things(20)])
+    parquet.write_table(dated, project / "train.parquet")
+    [cell, *_] = plan(asked(project, "table3", f"task.train={project / 'train.parquet'}"), QUIET)
+    written = Path(str(cell.config.task.train)).read_text().splitlines()
+    assert {json.loads(line)["day"] for line in written} == {"2024-01-01"}
+
+
+def test_table_3_says_what_it_needs_before_anything_runs(project):
+    write_rows(project / "two.jsonl", [{"text": "Name it: {thing}"}, {"text": "Colour of {thing}?"}])
+    with pytest.raises(
+        UserError, match=r"table3 keeps some of the prompts from training; it needs 3 or more, 2 fit"
+    ):
+        plan(asked(project, "table3", f"prompts.train={project / 'two.jsonl'}"), QUIET)
+
+
+def test_figure_3_leaves_out_the_prompt_that_was_trained_on(project):
+    user = TRAIN_PROMPTS[0]["text"]
+    cells = plan(asked(project, "figure3", f"prompts.user={json.dumps(user)}"), QUIET)
+    for cell in cells:
+        assert user not in [p.text for p in read_prompts(Path(str(cell.config.prompts.test)))]
+
+
+def test_a_figure_without_any_of_its_methods_is_refused(project):
+    with pytest.raises(UserError, match="figure3: none of the methods paft is part of it"):
+        plan(asked(project, "figure3", "methods=[paft]"), QUIET)
+
+
+def test_a_result_that_is_damaged_is_missing_and_the_exit_code_says_so(project):
+    make(project, "table1", "methods=[base]")
+    grid = project / "out/colours/seed-0/base/methods/base/predictions.parquet"
+    grid.write_bytes(grid.read_bytes()[:100])
+    words = ("table1", project / "config.yaml", *FEW, "methods=[base]", "-o", project / "out")
+    result = paft_here("reproduce", *words)
+    assert result.returncode == 1
+    assert "damaged" in result.stdout
+
+
+def test_table_7_tells_seeds_apart(tmp_path):
+    cells = []
+    for seed in (0, 1):
+        write_text(tmp_path / f"{seed}/costs.json", json.dumps([["Model", "Kept"], [["m", str(5 + seed)]]]))
+        cells.append(Cell(str(seed), None, "trec", seed, "stage 1", work="prompts"))
+    text = view("table7", cells, tmp_path, {}).markdown()
+    assert "| trec | 0 | m | 5 |" in text
+    assert "| trec | 1 | m | 6 |" in text
+
+
 def test_several_seeds_are_one_flag(project):
     shown, _ = make(project, "table1", "methods=[base]", seeds=2)
     assert [row["seed"] for row in shown.rows] == [0, 1]
@@ -199,8 +287,6 @@ def test_a_cell_that_fails_is_reported_and_the_rest_stands(project, monkeypatch)
 def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
     make(project, "table1", "methods=[base, user]")
     shutil.rmtree(project / "out/colours/seed-0/user")
-    from paft.experiments.views import view
-
     planned = plan(asked(project, "table1", "methods=[base, user]"), QUIET)
     shown = view("table1", planned, project / "out", {})
     assert [row["method"] for row in shown.rows] == ["base"]
@@ -257,6 +343,63 @@ def test_the_size_paper_is_the_papers_settings(project):
 def test_every_table_and_figure_of_the_paper_is_there():
     assert set(VIEWS) == {"table1", "table2", "table3", "table6", "table7",
                           "figure1", "figure3", "figure4", "figure5", "figure6"}  # fmt: skip
+
+
+ROW = {
+    "task": "t", "seed": 0, "method": "user", "mean": 0.5, "mean_interval": [0.25, 0.625], "std": 0.1,
+    "std_interval": [0.0, 0.2], "top": 0.25, "worst": 0.3, "best": 0.7, "unparsed": 2, "disagreement": 0.4,
+    "prompts": 2, "examples": 4, "train_seconds": 9.0, "eval_seconds": 16.0, "generated_tokens": 12,
+}  # fmt: skip
+PAIR = {"task": "t", "seed": 0} | {
+    end: {"text": f"{end} | a\n{{x}}", "test_accuracy": accuracy, "development_accuracy": 0.5}
+    for end, accuracy in (("low", 0.25), ("high", 0.75))
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "text"),
+    [
+        ("table1", {"paper": None},
+         "| t | 0 | user | 50.0 [25.0, 62.5] | 10.0 [0.0, 20.0] | 25 | 30.0 | 25% | 40 | - |"),
+        ("table1", {"paper": (92.35, 2.78, 4.0)}, "| 40 | 92.35 ± 2.78, top 4 |"),
+        ("table2", {"paper_hours": 6.5}, "| t | 0 | user | 16 | 0.5 | 1.5 | 6.5 |"),
+        ("table2", {"paper_hours": None, "eval_seconds": None}, "| t | 0 | user | - | - | 1.5 | - |"),
+        ("table3", {"K": 4, "T": 3, "best": True, "paper": (93.83, 1.1)},
+         "| t | 0 | 4 | 3 | 50.0 [25.0, 62.5] (best) | 10.0 [0.0, 20.0] | 93.83 ± 1.1 |"),
+        ("table3", {"K": 4, "T": 3, "best": False, "paper": None}, "62.5] | 10.0 [0.0, 20.0] | - |"),
+        ("table6", {"train_examples_per_second": 2.0, "choosing_seconds": 7.0, "paper_hours": 3.0},
+         "| t | 0 | user | 9 | 2.0 | 7 | 3.0 |"),
+        ("table6", {"train_examples_per_second": None, "choosing_seconds": None, "paper_hours": None},
+         "| t | 0 | user | 9 | - | - | - |"),
+        ("figure6", {"training_prompts": 60}, "| t | 0 | 60 | 50.0 [25.0, 62.5] | 10.0 [0.0, 20.0] | 30.0 |"),
+    ],
+)  # fmt: skip
+def test_a_row_is_written_under_the_heads_of_its_table(name, more, text):
+    _, title, columns = VIEWS[name]
+    assert text in View(title, columns, rows=[ROW | more]).markdown()
+
+
+def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):
+    found = PAIR | {"tried": 5, "development_examples": 48, "test_examples": 9}
+    write_text(tmp_path / "a/one-word.json", json.dumps(found))
+    cell = Cell("a", None, "t", 0, "user", work="one-word")
+    shown = view("figure1", [cell], tmp_path, {})
+    assert shown.rows == [found]
+    text = shown.markdown()
+    assert "| t | 0 | 25.0 | 50.0 | low \\| a / {x} |\n| t | 0 | 75.0 | 50.0 | high \\| a / {x} |\n" in text
+    assert "50.0 points apart on 9 test examples" in text
+
+
+def test_table_7_has_the_heads_of_stage_1(tmp_path):
+    write_text(tmp_path / "a/costs.json", json.dumps([["model", "tokens read"], [["m", "12"], ["all", "12"]]]))
+    shown = view("table7", [Cell("a", None, "piqa", 0, "stage 1", work="prompts")], tmp_path, {})
+    assert shown.rows[0] == {"task": "piqa", "seed": 0, "model": "m", "tokens read": "12"}
+    table = (
+        "| Task | Seed | model | tokens read |\n| --- | --- | --- | --- |\n"
+        "| piqa | 0 | m | 12 |\n| piqa | 0 | all | 12 |\n"
+    )
+    assert table in shown.markdown()
+    assert "12,100 tokens" in shown.notes[0]
 
 
 def test_disagreement_is_the_share_of_pairs_of_prompts_that_differ(project):

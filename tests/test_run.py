@@ -2,21 +2,26 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 from pyarrow import parquet
 
-from conftest import TEST_PROMPTS, TRAIN_PROMPTS, things, write_rows
+from conftest import TEST_PROMPTS, TRAIN_PROMPTS, make_model, things, write_rows
+from paft import rundir
+from paft.config import Config
 from paft.config_file import load_config
 from paft.console import Console
-from paft.errors import UserError
+from paft.errors import UserError, WorkError
 from paft.rundir import RunDirectory
 from paft.runner import evaluate, run
 
+QUIET = Console(quiet=True)
 
-def start(project, *overrides, name="run"):
-    run(load_config(project / "config.yaml", list(overrides)), project / name, Console(quiet=True))
+
+def start(project, *overrides, name="run", console=QUIET):
+    run(load_config(project / "config.yaml", list(overrides)), project / name, console)
     return project / name
 
 
@@ -84,8 +89,99 @@ def test_another_config_is_refused_and_the_keys_that_differ_are_named(project):
 def test_changed_data_under_the_same_config_is_refused(project):
     start(project, "methods=[base]")
     write_rows(project / "test.jsonl", things(7, 100))
-    with pytest.raises(UserError, match=r"task\.test \(the file changed\)"):
+    with pytest.raises(UserError, match=r"task\.test \(its content changed\)"):
         start(project, "methods=[base]")
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not(
+    project, tiny_model, monkeypatch, sampled
+):
+    if sampled:
+        monkeypatch.setattr(rundir, "DATA", 1_000)  # so that the weights count as too large to be read whole
+    own = ("methods=[base]", "model.path=./own")
+    monkeypatch.chdir(project)
+    shutil.copytree(tiny_model, project / "own")
+    start(project, *own)
+    shutil.rmtree(project / "own")
+    shutil.copytree(tiny_model, project / "own", copy_function=shutil.copyfile)
+    (project / "own/README.md").write_text("notes")
+    start(project, *own)
+    other = make_model()
+    other.lm_head.weight.data[100] += 0.1
+    other.save_pretrained(project / "own")
+    with pytest.raises(UserError, match=r"model\.path \(its content changed\)"):
+        start(project, *own)
+
+
+def test_an_evaluation_names_its_adapter_and_calls_no_prompt_unseen(project):
+    adapter = start(project) / "methods/paft/adapter"
+    assert "unseen" in (project / "run/report.md").read_text()
+    evaluate(
+        load_config(project / "config.yaml", [f"model.adapter={adapter}"]),
+        project / "measured",
+        Console(quiet=True),
+    )
+    text = (project / "measured/report.md").read_text()
+    assert f"with the adapter {adapter}: " in text
+    assert "unseen" not in text
+    assert "unseen" not in (project / "measured/report.html").read_text().split("<script")[0]
+
+
+def test_a_run_with_a_method_without_a_result_does_not_end_well(project):
+    """Nothing is overwritten: a damaged file may be somebody's only copy."""
+    predictions = start(project) / "methods/user/predictions.parquet"
+    predictions.write_bytes(b"PAR1")
+    with pytest.raises(
+        WorkError, match=r"predictions\.parquet: damaged .*remove the file.*; user is not finished"
+    ):
+        start(project)
+    assert predictions.read_bytes() == b"PAR1"
+    predictions.unlink()
+    assert "user" in report(start(project))["methods"]
+
+
+def test_an_adapter_with_other_settings_is_another_adapter(project):
+    adapter = start(project) / "methods/paft/adapter"
+    wearing = ("methods=[base]", f"model.adapter={adapter}")
+    start(project, *wearing, name="measured")
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(settings | {"lora_alpha": 64}))
+    with pytest.raises(UserError, match=r"model\.adapter \(its content changed\)"):
+        start(project, *wearing, name="measured")
+
+
+def test_test_examples_that_are_trained_on_are_counted_and_refused_where_all_are(project, capsys):
+    write_rows(project / "test.jsonl", things(3) + things(3, 100))
+    start(project, console=Console())
+    assert "3 of 6 test examples ask what a training example asks" in capsys.readouterr().err
+    write_rows(project / "test.jsonl", things(6))
+    with pytest.raises(UserError, match=r"task\.test: the test examples are training examples"):
+        start(project, name="copied")
+    assert report(start(project, "methods=[base]", name="measured"))
+
+
+def test_a_kill_while_the_config_is_written_leaves_a_folder_that_a_run_can_begin_in(project):
+    (project / "run").mkdir()
+    (project / "run/.config.yaml.4711.tmp").write_text("task: {na")
+    assert report(start(project, "methods=[base]"))
+
+
+def test_a_run_goes_on_however_its_served_models_are_reached(tmp_path):
+    llm = {"model": "writer", "base_url": "http://127.0.0.1:1/v1"}
+    tree = {
+        "task": {"name": "piqa"},
+        "prompts": {"train": {"generate": {"models": [llm]}}},
+        "baselines": {"batprompt": {"llm": llm}},
+    }
+    directory = RunDirectory(tmp_path / "run")
+    assert not directory.claim(Config.model_validate(tree), {})
+    llm |= {"timeout": 900, "parallel": 2, "retries": 1}
+    tree["prompts"]["train"]["generate"]["attempts"] = 6
+    assert directory.claim(Config.model_validate(tree), {})
+    llm["model"] = "another"
+    with pytest.raises(UserError, match=r"batprompt\.llm\.model .*generate\.models\.0\.model \(was writer, now"):
+        directory.claim(Config.model_validate(tree), {})
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(project):
@@ -103,9 +199,21 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("task.fields=[thing, A]", "'A' cannot be a slot {A}; rename the column"),
         ("model.path=embedded/smollm3", "no embedded model 'embedded/smollm3'; did you mean"),
         ("model.adapter=./nowhere", "model.adapter: no PEFT adapter"),
+        (
+            "evaluation={answers: generate, max_new_tokens: 2040}",
+            "and an answer of up to 2040 do not fit the model's 2048 positions",
+        ),
         ("training.max_length=30", "20 of 20 training examples are longer"),
         ("training.lr_scheduler_type=cosin", "config section training:"),
         ("training.report_to=wandbb", "config section training:"),
+        ("training.lr_scheduler_type=cosine_with_min_lr", "config section training:"),
+        ("training.lr_scheduler_kwargs={num_circles: 2}", "config section training:"),
+        ("training.optim=adamw_bnb_8bit", "config section training:"),
+        ("training.report_to=tensorboard", "config section training: TensorBoardCallback requires tensorboard"),
+        ("training.weight_decay=abc", "training.weight_decay: Input should be a valid number, found 'abc'"),
+        ("training.push_to_hub=true", "training.push_to_hub cannot be set: upload RUN/methods/METHOD/adapter"),
+        ("training.save_strategy=best", "training.save_strategy cannot be set: use training.save_steps"),
+        ("training.lora.targets=[self_attn]", "no linear layer 'self_attn'; its linear layers are down_proj"),
         (
             "training.dataloader_drop_last=true",
             "training.dataloader_drop_last cannot be set: each epoch visits every example",
@@ -122,7 +230,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("task.choices=[red, green]", "colour is 'blue', which is none of the choices"),
         (
             "training.lora.targets=[query]",
-            "training.lora.targets: the model has no module 'query'; its linear layers are down_proj",
+            "training.lora.targets: the model has no linear layer 'query'; its linear layers are down_proj",
         ),
     ],
 )
@@ -130,6 +238,42 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(project, override, mess
     with pytest.raises(UserError) as error:
         start(project, override)
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (project / "run").exists()
+
+
+def test_a_chat_template_that_drops_the_question_is_refused(project):
+    (project / "bad.jinja").write_text("{{ 'hello' }}")
+    with pytest.raises(UserError, match=r"model\.chat_template: the template leaves out what the user says"):
+        start(project, "model.chat_template=bad.jinja", "methods=[base]")
+
+
+def _spoil(folder: Path, how: str) -> None:
+    """Damage a model's folder."""
+    from safetensors.torch import load_file, save_file
+
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    tree = json.loads(config.read_text())
+    if how == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif how == "a weight is missing":
+        save_file(dict(sorted(load_file(weights).items())[:-1]), weights, {"format": "pt"})
+    elif how == "a layer more":
+        config.write_text(
+            json.dumps(tree | {"num_hidden_layers": tree["num_hidden_layers"] + 1, "layer_types": None})
+        )
+    elif how == "wider":
+        config.write_text(json.dumps(tree | {"hidden_size": 2 * tree["hidden_size"]}))
+    elif how == "a list":
+        config.write_text("[1]")
+
+
+@pytest.mark.parametrize("how", ["truncated", "a weight is missing", "a layer more", "wider", "a list"])
+def test_a_damaged_model_is_one_line_and_never_filled_up_with_random_weights(project, tmp_path, tiny_model, how):
+    shutil.copytree(tiny_model, tmp_path / "spoilt")
+    _spoil(tmp_path / "spoilt", how)
+    with pytest.raises(UserError, match=r"config key model\.path: cannot load \S+: .+") as error:
+        start(project, f"model.path={tmp_path / 'spoilt'}", "methods=[base]")
     assert "\n" not in str(error.value)
     assert not (project / "run").exists()
 

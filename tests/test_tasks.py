@@ -36,6 +36,34 @@ def test_a_task_knows_its_description_its_own_before_the_built_in_one(tmp_path):
     assert load_task(own)[0].description == "Household hints."
 
 
+def test_numbers_that_never_are_zero_may_count_from_one(tmp_path):
+    def load(rows, **more):
+        path = write_rows(tmp_path / "x.jsonl", [{"text": f"t{i}", "label": 1 + i % 3} for i in range(rows)])
+        choices = ["a", "b", "c", "d"]
+        return load_task(
+            TaskConfig(name="own", fields=["text"], choices=choices, target="label", test=str(path), **more)
+        )
+
+    with pytest.raises(UserError, match=r"label is never 0 in 40 rows.*task\.targets to zero-based or one-based"):
+        load(40)
+    assert load(40, targets="one-based")[2][0].target == 0
+    assert load(40, targets="zero-based")[2][0].target == 1
+    assert load(6)[2][0].target == 1
+
+
+def test_both_splits_are_read_in_one_way(tmp_path):
+    """Labels 1 to 4 alone could be the choices' texts; beside a 0 they are numbers from zero."""
+    choices = ["1", "2", "3", "4", "5"]
+    paths = {
+        split: str(write_rows(tmp_path / f"{split}.jsonl", [{"text": f"{split} {v}", "label": v} for v in values]))
+        for split, values in (("train", range(5)), ("test", (1, 4)))
+    }
+    config = TaskConfig(name="stars", fields=["text"], choices=choices, target="label", **paths)
+    _, train, test = load_task(config)
+    assert [e.target for e in train] == [0, 1, 2, 3, 4]
+    assert [(e.id, e.target) for e in test] == [("0", 1), ("1", 4)]
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_a_built_in_task_reads_the_real_data(name, shared):
     source = shared / name / "train.jsonl"

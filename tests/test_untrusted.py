@@ -64,6 +64,8 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("task: {name: piqa}\nmodel: {request: &a [*a]}", "holds itself"),
         ("task: " + "[" * 5000, "nested too deeply"),
         ("task: " + "[" * 300 + "]" * 300, "nested too deeply"),
+        ("task: " + "{" * 900_000, "nested too deeply"),
+        ("- " * 400_000, "nested too deeply"),
         ("a: !!python/object/apply:os.system [echo]", "not YAML"),
         ("a: !!int ''", "a value is no"),
         ("a: !!bool perhaps", "a value is no"),
@@ -72,7 +74,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ('"\\ud800": 1', "half of a surrogate pair"),
         ("#" * (limits.CONFIG + 1), "more than 1,000,000 bytes"),
     ],
-    ids=["billion laughs", "itself", "deep", "deep and closed", "object", "int", "bool", "date", "digits", "half", "large"],
+    ids=["billion laughs", "itself", "deep", "deep and closed", "deepest", "deep block", "object", "int", "bool", "date", "digits", "half", "large"],
 )  # fmt: skip
 def test_yaml_that_hurts_is_refused_at_once(tmp_path, text, said):
     path = tmp_path / "c.yaml"

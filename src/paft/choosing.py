@@ -1,22 +1,22 @@
 """The baselines in a run: what each is handed of it. Test prompts and test examples are not among it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from paft.baselines.choose import CHOICE, Choice, choose
-from paft.config import BaselinesConfig, EvaluationConfig, ZopoConfig
+from paft.baselines.choose import CHOICE, Choice, Found, choose
+from paft.config import BaselinesConfig, EvaluationConfig
 from paft.console import Console
-from paft.engine.locate import locate
 from paft.errors import UserError
+from paft.locate import locate
 from paft.models import language_models
 from paft.tasks.load import subset
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt
 
-BASELINES = ("top-accuracy", "batprompt", "zopo")
-"""The methods that choose a prompt before they train on it."""
+if TYPE_CHECKING:
+    from paft.baselines.development import Development  # loads torch
 
 
 def check_baselines(methods: Sequence[str], settings: BaselinesConfig, console: Console) -> None:
@@ -31,6 +31,29 @@ def check_baselines(methods: Sequence[str], settings: BaselinesConfig, console: 
         locate(settings.batprompt.encoder, "baselines.batprompt.encoder")
     if "zopo" in methods and settings.zopo.embeddings != "model":
         locate(settings.zopo.embeddings, "baselines.zopo.embeddings")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a baseline is handed.
+
+    Attributes:
+        development: the base model, asked on training examples.
+        prompts: training prompts; for batprompt the one it begins with.
+        examples: training examples.
+    """
+
+    settings: BaselinesConfig
+    development: "Development"
+    prompts: Sequence[Prompt]
+    examples: Sequence[Example]
+    folder: Path
+    seed: int
+    console: Console
+
+    def drawn(self, count: int) -> list[Example]:
+        """Return so many of the examples, drawn with the seed."""
+        return subset(list(self.examples), count, self.seed)
 
 
 def chosen(
@@ -50,12 +73,11 @@ def chosen(
 
     Args:
         engine: the base model's; needed where nothing has been chosen yet.
-        prompts: training prompts; for batprompt the one it begins with.
-        examples: training examples.
+        prompts, examples: see :class:`Given`.
         evaluation: how the model is asked.
     """
 
-    def search() -> tuple[Prompt, float, list[dict[str, Any]]]:
+    def search() -> Found:
         from paft.baselines.development import Development
 
         development = Development(
@@ -65,35 +87,7 @@ def chosen(
             max_new_tokens=evaluation.max_new_tokens,
             log=folder / "evaluations.jsonl",
         )
-        spent: list[Callable[[], dict[str, Any]]] = [development.budget]
-        if method == "top-accuracy":
-            from paft.baselines.top_accuracy import top_accuracy
-
-            drawn = subset(list(examples), settings.top_accuracy.examples, seed)
-            prompt, accuracy = top_accuracy(development, prompts, drawn, console)
-        elif method == "zopo":
-            drawn = subset(list(examples), settings.zopo.examples, seed)
-            prompt, accuracy = _zopo(settings.zopo, development, prompts, drawn, seed, console)
-        else:
-            from paft.baselines.ask import Asker
-            from paft.baselines.batprompt import BATprompt
-            from paft.engine.embed import SentenceEncoder
-
-            assert settings.batprompt.llm is not None
-            [client] = language_models([settings.batprompt.llm], "baselines.batprompt.llm", console).values()
-            most = settings.batprompt.max_tokens
-            asker = Asker(client, folder / "answers.jsonl", max_tokens=most, seed=seed)
-            spent.append(asker.budget)
-            batprompt = BATprompt(
-                development,
-                asker,
-                SentenceEncoder(settings.batprompt.encoder).alike,
-                settings.batprompt,
-                seed=seed,
-                console=console,
-            )
-            prompt, accuracy = batprompt.search(prompts[0], list(examples))
-        return prompt, accuracy, [budget() for budget in spent]
+        return BASELINES[method](Given(settings, development, prompts, examples, folder, seed, console))
 
     choice = choose(folder, search)
     spent = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in _spent(choice).items() if v)
@@ -106,17 +100,18 @@ def has_chosen(folder: Path) -> bool:
     return (folder / CHOICE).is_file()
 
 
-def _zopo(
-    settings: ZopoConfig,
-    development: Any,
-    prompts: Sequence[Prompt],
-    examples: Sequence[Example],
-    seed: int,
-    console: Console,
-) -> tuple[Prompt, float]:
+def _top_accuracy(given: Given) -> Found:
+    from paft.baselines.top_accuracy import top_accuracy
+
+    examples = given.drawn(given.settings.top_accuracy.examples)
+    return *top_accuracy(given.development, given.prompts, examples, given.console), [given.development.budget()]
+
+
+def _zopo(given: Given) -> Found:
     from paft.baselines.zopo import zopo
     from paft.engine.embed import SentenceEncoder, last_hidden_states
 
+    settings, prompts, development = given.settings.zopo, given.prompts, given.development
     conversations = [Conversation(prompt.text, prompt.system) for prompt in prompts]
     if settings.embeddings == "model":
         points = last_hidden_states(development.model, conversations)
@@ -124,15 +119,39 @@ def _zopo(
         points = SentenceEncoder(settings.embeddings)(
             ["\n".join(filter(None, (c.system, c.user))) for c in conversations]
         )
-    with console.progress("choosing zopo", min(settings.budget, len(prompts))) as tick:
+    examples = given.drawn(settings.examples)
+    with given.console.progress("choosing zopo", min(settings.budget, len(prompts))) as tick:
 
         def accuracy(point: int) -> float:
             outcome = development.evaluate(prompts[point], examples)
             tick(1, f"{outcome.accuracy:.0%}", earlier=outcome.earlier)
             return outcome.accuracy
 
-        found = zopo(accuracy, points, budget=settings.budget, initial=settings.initial, seed=seed)
-    return prompts[found.best], found.values[found.best]
+        found = zopo(accuracy, points, budget=settings.budget, initial=settings.initial, seed=given.seed)
+    return prompts[found.best], found.values[found.best], [development.budget()]
+
+
+def _batprompt(given: Given) -> Found:
+    from paft.baselines.ask import Asker
+    from paft.baselines.batprompt import BATprompt
+    from paft.engine.embed import SentenceEncoder
+
+    settings, seed = given.settings.batprompt, given.seed
+    assert settings.llm is not None
+    [client] = language_models([settings.llm], "baselines.batprompt.llm", given.console).values()
+    asker = Asker(client, given.folder / "answers.jsonl", max_tokens=settings.max_tokens, seed=seed)
+    alike = SentenceEncoder(settings.encoder).alike
+    search = BATprompt(given.development, asker, alike, settings, seed=seed, console=given.console)
+    found = search.search(given.prompts[0], list(given.examples))
+    return *found, [given.development.budget(), asker.budget()]
+
+
+BASELINES: dict[str, Callable[[Given], Found]] = {
+    "top-accuracy": _top_accuracy,
+    "batprompt": _batprompt,
+    "zopo": _zopo,
+}
+"""The methods that choose a prompt before they train on it."""
 
 
 def _spent(choice: Choice) -> dict[str, float]:

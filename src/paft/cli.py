@@ -12,7 +12,7 @@ from paft import __version__
 from paft.cli_prompts import app as prompts_app
 from paft.console import Console, interruptible
 from paft.errors import UserError, WorkError
-from paft.files import storage_problem
+from paft.files import memory_problem, storage_problem
 
 if TYPE_CHECKING:
     from paft.config import Config
@@ -28,7 +28,12 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the config's.")
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The run directory; by default runs/ and the config's name.")
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The run directory; by default runs/NAME of the config; for evaluate runs/NAME-evaluate.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
 
@@ -150,7 +155,7 @@ def reproduce(
         asked = Experiment(name, configs, overrides, output.resolve(), size, seeds)
         shown, failed = work(asked, Console(quiet=quiet), ray)
     print(shown.markdown())
-    if failed:
+    if failed or shown.missing:
         raise typer.Exit(1)
 
 
@@ -186,7 +191,7 @@ def main() -> None:
     except WorkError as error:
         _fail(str(error), code=1)
     except Exception as error:
-        problem = storage_problem(error)
+        problem = storage_problem(error) or memory_problem(error)
         if problem is None:
             raise
         _fail(problem)

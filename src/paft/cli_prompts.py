@@ -67,7 +67,7 @@ def show(
     ids: Annotated[list[str] | None, typer.Option("--id", help="Only the prompt with this id.")] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many prompts.")] = 3,
 ) -> None:
-    """Show prompts filled with real examples, as the model is shown them."""
+    """Show prompts filled with real examples; a chat template comes around them later."""
     from paft.config_file import load_config
     from paft.stage1 import show_prompts
 

@@ -153,6 +153,15 @@ class TaskConfig(Section):
     answer: Literal["text", "letter"] | None = None
     top: Annotated[float, Field(ge=0, le=1)] | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _name_is_no_path(cls, name: str) -> str:
+        if not re.fullmatch(r"(?!\.)[^/\\\0]+", name):  # folders are named by it
+            raise UserError(
+                f"config key task.name: {name!r} is no name; leave out / and \\ and a dot at its beginning"
+            )
+        return name
+
 
 class BankSource(Section):
     """Prompts that ship with paft."""
@@ -168,7 +177,7 @@ class LlmConfig(EndpointSection):
     """Its name at the endpoint; without ``base_url`` what ``model.path`` takes."""
 
 
-class Generation(Section):
+class GenerateConfig(Section):
     """Stage 1: an ensemble of language models, each asked in two ways (the paper's section 3.1)."""
 
     models: list[LlmConfig] = Field(min_length=1)
@@ -193,7 +202,7 @@ class Generation(Section):
 class GenerateSource(Section):
     """Prompts that language models are asked for."""
 
-    generate: Generation
+    generate: GenerateConfig
 
 
 class ScreenConfig(Section):
@@ -299,8 +308,6 @@ class BATpromptConfig(Section):
     """Rounds in which the prompt is rewritten."""
     rewrites: Positive = 5
     """Of the prompt in each round, every one of them paraphrased once too."""
-    keep: Positive = 5
-    """Best prompts that go on to the next round."""
     max_tokens: Annotated[int, Field(ge=16)] = 1024
     """Longest answer of the language model."""
 

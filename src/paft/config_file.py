@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from paft.config import Config, GenerateSource, HubSource, ModelConfig
 from paft.errors import UserError, nearest
+from paft.layout import SLOT
 from paft.limits import CONFIG, read_text, yaml_tree
 
 
@@ -55,19 +56,25 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     node: Any = tree
     for name in parents:
-        node = node.setdefault(name, {})
+        if node.get(name) is None:  # a section that is named and left empty
+            node[name] = {}
+        node = node[name]
         if not isinstance(node, dict):
-            raise UserError(f"override {override!r}: {name!r} is a single value, it has no keys below it")
+            kind = "a list; give the whole of it" if isinstance(node, list) else "a single value"
+            raise UserError(f"override {override!r}: {name!r} is {kind}, it has no keys below it")
     node[last] = _override_value(value)
 
 
 def _override_value(text: str) -> Any:
-    """Return a YAML value; what is no YAML, or a mapping only by a colon in running text, is the text itself."""
+    """Return a YAML value; running text is itself where YAML sees a comment, a mapping or nothing in it."""
     try:
         value = yaml_tree(text, "override")
     except UserError:
         return text
-    return text if isinstance(value, dict) and not text.lstrip().startswith("{") else value
+    plain = text.strip()
+    cut = (isinstance(value, str) and value != plain and plain[:1] not in "'\"") or (value is None and "#" in text)
+    mapping = isinstance(value, dict) and (not plain.startswith("{") or SLOT.fullmatch(plain))
+    return text if cut or mapping else value
 
 
 ACCEPTED = {

@@ -12,8 +12,12 @@ from typing import Any, Literal
 from paft import __version__
 from paft.config import AnyModel, BankSource, EndpointSection, GenerateSource, HubSource, ServedModel
 from paft.config_file import load_config
-from paft.errors import UserError
+from paft.console import Console
+from paft.errors import UserError, one_line
 from paft.llm.client import Endpoint, ModelError
+from paft.locate import EMBEDDED, cache_folder, converted_folder, embedded_file, locate
+from paft.processes import ALONE
+from paft.prompts.files import load_prompts
 
 GIGABYTE = 1e9
 NEEDED = 3 * GIGABYTE
@@ -42,7 +46,7 @@ def examine(config: Path | None = None) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:  # whatever is broken, the other lines are wanted all the more
-            yield Finding("problem", check.__name__.strip("_<>"), f"{type(error).__name__}: {_line(error)}")
+            yield Finding("problem", check.__name__.strip("_<>"), f"{type(error).__name__}: {one_line(error)}")
 
 
 def _packages() -> Iterator[Finding]:
@@ -103,8 +107,6 @@ def _memory() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from paft.engine.locate import cache_folder
-
     for what, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder().absolute())):
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(there).free
@@ -119,13 +121,11 @@ def _folders() -> Iterator[Finding]:
 
 
 def _embedded() -> Iterator[Finding]:
-    from paft.engine.locate import EMBEDDED, converted_folder, embedded_file
-
     for name in EMBEDDED:
         try:
             file = embedded_file(name)
         except UserError as error:
-            yield Finding("warning", "embedded model", _line(error).removeprefix("config key model.path: "))
+            yield Finding("warning", "embedded model", one_line(error).removeprefix("config key model.path: "))
             continue
         if not file.exists():
             yield Finding("warning", "embedded model", f"{file} is gone", "make setup installs it anew")
@@ -139,10 +139,12 @@ def _embedded() -> Iterator[Finding]:
 
 
 def _config(path: Path) -> Iterator[Finding]:
+    from paft.runner import check_config
+
     try:
         config = load_config(path)
     except UserError as error:
-        yield Finding("problem", "config", _line(error))
+        yield Finding("problem", "config", one_line(error))
         return
     yield Finding("ok", "config", str(path))
     train = config.prompts.train
@@ -156,13 +158,26 @@ def _config(path: Path) -> Iterator[Finding]:
         if isinstance(source, str):
             yield _file(key, Path(source))
         elif isinstance(source, BankSource):
-            yield Finding("ok", key, f"the bank {source.bank}")
+            yield _bank(key, source)
         elif isinstance(source, HubSource):
             yield _hub(key, source.hub)
     yield from _model(config.model)
+    try:
+        check_config(config, ALONE, Console(quiet=True))
+    except UserError as error:
+        if "model.path" not in str(error):  # said above
+            yield Finding("warning", "paft run", one_line(error))
     for llm in train.generate.models if isinstance(train, GenerateSource) else []:
         if llm.base_url is not None:
             yield _endpoint(llm.model, llm)
+
+
+def _bank(key: str, source: BankSource) -> Finding:
+    try:
+        prompts = load_prompts(source, key.removeprefix("prompts."), 0)
+    except UserError as error:
+        return Finding("problem", key, one_line(error))
+    return Finding("ok", key, f"the bank {source.bank}, {len(prompts)} prompts")
 
 
 def _file(key: str, path: Path) -> Finding:
@@ -177,23 +192,16 @@ def _model(model: AnyModel) -> Iterator[Finding]:
     if isinstance(model, ServedModel):
         yield _endpoint(model.path, model)
         return
-    from paft.engine.locate import locate
-
     if model.chat_template not in ("auto", "none"):
         yield _file("model.chat_template", Path(model.chat_template))
     if model.adapter is not None:
         yield _file("model.adapter", Path(model.adapter) / "adapter_config.json")
-    if model.path.startswith("embedded/"):
-        return
-    if model.path.endswith(".gguf"):
-        yield _file("model.path", Path(model.path))
-        return
     try:
         where = locate(model.path)
     except UserError as error:
-        yield Finding("problem", "model.path", _line(error).removeprefix("config key model.path: "))
+        yield Finding("problem", "model.path", one_line(error).removeprefix("config key model.path: "))
         return
-    yield Finding("ok", "model.path", where) if Path(where).is_dir() else _hub("model.path", where)
+    yield Finding("ok", "model.path", where) if Path(where).exists() else _hub("model.path", where)
 
 
 def _hub(key: str, name: str) -> Finding:
@@ -217,9 +225,9 @@ def _endpoint(name: str, section: EndpointSection) -> Finding:
     try:
         listed = Endpoint.of(name, quick).models()
     except UserError as error:
-        return Finding("problem", "endpoint", _line(error))
+        return Finding("problem", "endpoint", one_line(error))
     except ModelError as error:
-        return Finding("problem", "endpoint", _line(error), "start it, or mend base_url and key")
+        return Finding("problem", "endpoint", one_line(error), "start it, or mend base_url and key")
     key = f", ${section.key} is set" if section.key else ""
     if listed is None:
         return Finding("ok", "endpoint", f"{section.base_url} answers, but lists no models{key}")
@@ -227,7 +235,3 @@ def _endpoint(name: str, section: EndpointSection) -> Finding:
         return Finding("ok", "endpoint", f"{section.base_url} answers and has {name}{key}")
     some = ", ".join(sorted(listed)[:3]) or "none"
     return Finding("warning", "endpoint", f"{section.base_url} answers; {name} is not on its list ({some}){key}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -22,10 +22,15 @@ class WorkError(LineError):
     """Work that failed for a reason outside, such as a server that is down. One line, and exit code 1."""
 
 
+def one_line(error: object, longest: int = 300) -> str:
+    """Return what an error says, its lines joined and cut, or its class where it says nothing."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the list of known names."""
+    """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the known names in order."""
     from rapidfuzz import process
 
-    names = [str(k) for k in known]
+    names = sorted(str(k) for k in known)  # a set has another order in each run
     best = process.extractOne(name, names, processor=str.lower, score_cutoff=60)
     return f"; did you mean {best[0]!r}?" if best else f"; known: {', '.join(names)}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from paft.errors import UserError
+from paft.errors import UserError, one_line
 from paft.limits import PROMPTS, read_bytes
 
 
@@ -129,6 +129,16 @@ STORAGE_ERRORS = {
     errno.ENOTDIR: "a part of the path is a file; choose another --output",
     errno.EISDIR: "a folder is in the way of a file; choose another --output",
 }
+
+
+def memory_problem(error: BaseException) -> str | None:
+    """Return one line for an error of too little memory, None for any other; torch has several of its own."""
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
+        return (
+            f"too little memory ({one_line(error, 100)}); lower training.batch_size, training.max_length or "
+            "evaluation.batch_tokens and choose another --output"
+        )
+    return None
 
 
 def storage_problem(error: BaseException) -> str | None:

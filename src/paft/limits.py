@@ -7,13 +7,16 @@ from typing import Any
 
 import yaml
 
-from paft.errors import UserError
+from paft.errors import UserError, one_line
 
 CONFIG = 1_000_000
 """Bytes of a config, of an adapter's config, of a chat template."""
 
 VALUES = 100_000
 """Values in a YAML file, those behind an alias counted wherever it stands."""
+
+DEPTH = 200
+"""Collections within each other in a YAML file."""
 
 PROMPTS = 50_000_000
 """Bytes of a prompt file."""
@@ -83,7 +86,20 @@ def too_large(path: Path, most: int) -> UserError:
 
 
 class Loader(yaml.SafeLoader):
-    """Reads ``1e-4`` as a number, as YAML 1.2 does; PyYAML wants ``1.0e-4``."""
+    """YAML as paft reads it: ``1e-4`` is a number, as in YAML 1.2; brackets nest at most :data:`DEPTH` deep."""
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        """Stop at once: PyYAML looks at every open bracket for every token, so thousands take minutes."""
+        if self.flow_level == DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(kind)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Take ``off:`` and the like for the words they are; YAML 1.1 takes them for truth values."""
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
 Loader.add_implicit_resolver(
@@ -106,12 +122,11 @@ def yaml_tree(text: str, place: str, loader: Any = Loader, kind: str = "YAML") -
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
-        raise UserError(f"{place}{line}: not {kind}: {' '.join(str(problem).split())}") from None
+        raise UserError(f"{place}{line}: not {kind}: {one_line(problem)}") from None
     except RecursionError:
         raise UserError(f"{place}: nested too deeply") from None
     except Exception as error:  # a date or number that YAML recognises and Python does not; PyYAML raises anything
-        found = " ".join(str(error).split())
-        raise UserError(f"{place}: a value is no {found or type(error).__name__}; put it in quotes") from None
+        raise UserError(f"{place}: a value is no {one_line(error)}; put it in quotes") from None
     try:
         size = _unfolded(tree, {}, set())
     except RecursionError:
@@ -129,7 +144,7 @@ def _unfolded(node: Any, known: dict[int, int], above: set[int]) -> int:
         node.encode()
     if not isinstance(node, dict | list | tuple | set):
         return 1
-    if id(node) in above or len(above) > 200:
+    if id(node) in above or len(above) > DEPTH:
         raise RecursionError
     if id(node) not in known:
         below = [*node.keys(), *node.values()] if isinstance(node, dict) else list(node)

@@ -7,10 +7,10 @@ from typing import Any
 
 from paft.config import LlmConfig, ModelConfig, ServedModel
 from paft.console import Console
-from paft.engine.locate import locate
 from paft.errors import UserError
 from paft.llm.client import Client, Endpoint, LocalModel
 from paft.llm.served import Served
+from paft.locate import locate
 
 
 def load_engine(

@@ -14,13 +14,20 @@ from typing import Any
 import yaml
 
 from paft import __version__
-from paft.config import Config, ModelConfig
+from paft.config import Config, HubSource, ModelConfig
 from paft.errors import UserError
 from paft.files import write_text
-from paft.limits import CONFIG, read_text, yaml_tree
+from paft.limits import CONFIG, DATA, read_text, yaml_tree
+from paft.locate import locate
 
-PACE = {"model.key", "model.parallel", "model.retries", "model.timeout"}
-"""Keys on how a served model is reached; a run may go on under others, the answers are the same."""
+PACE = re.compile(r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.attempts")
+"""Keys on how, and how often, a served model is asked; a run may go on under others, its answers are the same."""
+
+SAMPLES = 1_024
+"""Of a file larger than any data file, so many pieces of 64 KiB are compared."""
+
+MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
+"""What a model is loaded from, of the files in its folder."""
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
 
@@ -54,7 +61,7 @@ class RunDirectory:
         """
         tree = _resolved(config)
         if not self.config_file.is_file():
-            if self.path.is_dir() and any(p.name not in (".lock", "error.txt") for p in self.path.iterdir()):
+            if self.path.is_dir() and not all(map(_of_no_run, self.path.iterdir())):
                 raise UserError(f"{self.path}: the folder is not empty and holds no run; choose another --output")
             self.path.mkdir(parents=True, exist_ok=True)
             versions = {name: metadata.version(name) for name in PACKAGES}
@@ -71,7 +78,7 @@ class RunDirectory:
         changed = _differences(before, tree)
         inputs = recorded.get("inputs") or {}
         changed += [
-            f"{key} (the file changed)" for key, value in _inputs(config).items() if inputs.get(key) != value
+            f"{key} (its content changed)" for key, value in _inputs(config).items() if inputs.get(key) != value
         ]
         started, now = recorded.get("processes", 1), facts.get("processes", 1)
         if started != now:
@@ -140,20 +147,49 @@ def _resolved(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude_none=True, exclude={"run"})
 
 
+def _of_no_run(path: Path) -> bool:
+    """Say whether a file may lie in a folder without a run: what a run leaves that was stopped at once."""
+    return path.name in (".lock", "error.txt") or re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
+
+
 def _inputs(config: Config) -> dict[str, str]:
-    """Return the hash of each file that the run reads."""
+    """Return the hash of what each path of the config holds; a hub id is taken at its word."""
     sources = {
         "task.train": config.task.train,
         "task.test": config.task.test,
         "prompts.train": config.prompts.train,
         "prompts.test": config.prompts.test,
     }
-    files = {key: Path(value) for key, value in sources.items() if isinstance(value, str)}
+    files: dict[str, list[Path]] = {}
+    for key, source in sources.items():
+        if isinstance(source, str | HubSource):
+            path = Path(source if isinstance(source, str) else source.hub)
+            files[key] = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
     if isinstance(config.model, ModelConfig):
-        files["model.chat_template"] = Path(config.model.chat_template)
+        model = Path(locate(config.model.path))
+        inside = sorted(p for p in model.glob("*") if p.suffix in MODEL_FILES)
+        files["model.path"] = inside or [model]
+        files["model.chat_template"] = [Path(config.model.chat_template)]
         if config.model.adapter:
-            files["model.adapter"] = Path(config.model.adapter) / "adapter_model.safetensors"
-    return {k: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for k, f in files.items() if f.is_file()}
+            names = ("adapter_config.json", "adapter_model.safetensors")
+            files["model.adapter"] = [Path(config.model.adapter) / name for name in names]
+    return {key: _content(found) for key, found in files.items() if all(p.is_file() for p in found)}
+
+
+def _content(files: list[Path]) -> str:
+    """Return the hash of files' names, sizes and bytes; of a very large file it reads samples."""
+    found = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        found.update(f"{path.name} {size} ".encode())
+        with path.open("rb") as file:
+            if size <= DATA:
+                found.update(file.read())
+                continue
+            for sample in range(SAMPLES):
+                file.seek(sample * size // SAMPLES)
+                found.update(file.read(65_536))
+    return found.hexdigest()[:16]
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -161,13 +197,15 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     missing = "not set"
     return [
         f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
-        for key in sorted((one.keys() | other.keys()) - PACE)
-        if one.get(key, missing) != other.get(key, missing)
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key, missing) != other.get(key, missing) and not PACE.fullmatch(key)
     ]
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(tree: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            value = dict(enumerate(value))
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat

@@ -9,9 +9,9 @@ from typing import Any
 from paft.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.config import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.console import Console
-from paft.engine.locate import locate
 from paft.errors import UserError, WorkError
 from paft.files import write_jsonl
+from paft.locate import locate
 from paft.models import load_engine, served_model
 from paft.processes import Processes
 from paft.prompts.files import read_prompts, write_prompts, write_screened
@@ -32,11 +32,13 @@ def run(config: Config, output: Path, console: Console) -> None:
     """
     processes = Processes.joined()
     console = console if processes.leads else Console(quiet=True)
-    _check(config, processes, console)
+    check_config(config, processes, console)
     task, train_examples, test_examples = load_task(config.task)
     known = train_examples + test_examples
     train_examples = subset(train_examples, config.training.examples, config.seed)
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
+    if config.methods != ["base"]:
+        _check_test_examples(train_examples, test_examples, console)
     work = _Work(config, RunDirectory(output), task, train_examples, test_examples, processes, console)
     with ExitStack() as held:
         processes.once(partial(work.hold, held))
@@ -53,9 +55,16 @@ def run(config: Config, output: Path, console: Console) -> None:
                 work.train(trained_on, folder)
             if not (folder / "predictions.parquet").is_file():
                 work.evaluate(prompts.test, folder / "adapter" if trained_on else None, folder)
+    processes.once(partial(_report, output))
+
+
+def _report(output: Path) -> None:
+    """Write the report; a method without a result is no success."""
     from paft.reporting.report import write_report
 
-    processes.once(partial(write_report, output))
+    result = write_report(output)
+    if result.unfinished:
+        raise WorkError("; ".join(result.problems))
 
 
 def evaluate(config: Config, output: Path, console: Console) -> None:
@@ -110,10 +119,26 @@ class _Work:
             if isinstance(config.model, ServedModel):
                 question = render(prompts.test[0], self.task, self.test_examples[0])
                 model.check(question, self.task.answers(self.test_examples[0]), **self._asking)
+            else:
+                self._check_room(prompts.test)
         resumed = directory.claim(config, self._facts())
         self._introduce(prompts, resumed)
         if not directory.examples.is_file():
             write_jsonl(directory.examples, (_shown(self.task, example) for example in self.test_examples))
+
+    def _check_room(self, prompts: list[Prompt]) -> None:
+        """Refuse questions longer than the model's positions before anything is trained, by the longest ones."""
+        engine, asking, examples = self.model(), self.config.evaluation, self.test_examples
+        sizes = engine.format.prompts([render(prompts[0], self.task, example) for example in examples])
+        order = sorted(range(len(examples)), key=lambda i: len(sizes[i]))
+        longest = [examples[i] for i in order[-8:]]  # another prompt may say a field twice
+        texts = {text for example in examples for text in self.task.answers(example)}
+        answer = max(len(engine.format.answer(text) + engine.format.end) for text in texts)
+        for prompt in prompts:
+            engine.encode(
+                [render(prompt, self.task, example) for example in longest],
+                asking.max_new_tokens if asking.answers == "generate" else answer,
+            )
 
     def model(self) -> Any:
         """Return the model, loaded when it is first needed; leave out training examples that it cannot take."""
@@ -254,7 +279,7 @@ class _Work:
         )
 
 
-def _check(config: Config, processes: Processes, console: Console) -> None:
+def check_config(config: Config, processes: Processes, console: Console) -> None:
     """Refuse what no run can be, before anything is read."""
     if config.task.test is None or (config.task.train is None and config.methods != ["base"]):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
@@ -268,6 +293,18 @@ def _check(config: Config, processes: Processes, console: Console) -> None:
     if isinstance(config.model, ModelConfig):
         locate(config.model.path)
     check_baselines(config.methods, config.baselines, console)
+
+
+def _check_test_examples(train: list[Example], test: list[Example], console: Console) -> None:
+    """Refuse test examples that are all trained on; say how many are."""
+    asked = {(*example.fields.values(), *example.options) for example in train}
+    known = sum((*example.fields.values(), *example.options) in asked for example in test)
+    if known == len(test):
+        raise UserError(
+            "config key task.test: the test examples are training examples; name another file or split"
+        )
+    if known:
+        console.say(f"{known} of {len(test)} test examples ask what a training example asks")
 
 
 def _check_unseen(prompt: Prompt, prompts: PromptSets, task: Task, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paft.config import Config, GenerateSource, Generation
+from paft.config import Config, GenerateConfig, GenerateSource
 from paft.console import Console
 from paft.errors import UserError
 from paft.models import language_models
@@ -10,6 +10,7 @@ from paft.prompts.check import check, cost_table, show
 from paft.prompts.files import load_prompts, read_prompts, write_prompts, write_screened
 from paft.prompts.generate import ANSWERS, Ensemble, Generated
 from paft.prompts.importing import import_prompts
+from paft.prompts.prepare import user_prompts
 from paft.prompts.rules import check_rules
 from paft.prompts.screen import counts, screen
 from paft.prompts.split import split
@@ -37,6 +38,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         train_examples,
         _shots(asked, config),
         folder,
+        known=_own(config),
         rules=config.prompts.screen,
         seed=config.seed,
         console=console,
@@ -46,8 +48,9 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         console.say(
             f"{model}, {strategy}: {lacking} of {ensemble.wanted[model, strategy]} prompts are missing: {why}"
         )
+    write_screened(folder / "screened.jsonl", (("", s) for s in generated.screened))
     if not generated.prompts:
-        console.say(f"{folder}: no prompt fits the task, so none is written; the answers are in answers.jsonl")
+        console.say(f"{folder}: no prompt fits the task, so none is written; screened.jsonl says why")
         return generated
     train, test = generated.prompts, list[Prompt]()
     if config.prompts.test is None:
@@ -61,7 +64,6 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
         write_prompts(folder / "test.jsonl", test)
     write_prompts(folder / "train.jsonl", train)
-    write_screened(folder / "screened.jsonl", (("", s) for s in generated.screened))
     console.say(
         f"{folder}: {len(train)} training prompts, {len(test)} test prompts, {counts(generated.screened)} left out"
     )
@@ -118,9 +120,11 @@ def check_files(config: Config, files: list[Path]) -> list[str]:
 def show_prompts(config: Config, files: list[Path], ids: list[str], count: int) -> list[str]:
     """Return prompts rendered on a real example each."""
     task, examples, more = load_task(config.task)
+    if not examples and not more:
+        raise UserError("config key task.train is missing, and task.test too: prompts are shown with an example")
     shown = [(n, p) for n, prompts in _sets(config, files, task) for p in prompts if not ids or p.id in ids]
     if not shown:
-        raise UserError(f"no prompt with the id {', '.join(ids)}")
+        raise UserError(f"no prompt with the id {', '.join(ids)}" if ids else "there are no prompts to show")
     if unknown := [i for i in ids if i not in {p.id for _, p in shown}]:
         raise UserError(f"no prompt with the id {', '.join(unknown)}")
     chosen = [p for _, p in shown][: None if ids else count]
@@ -150,6 +154,11 @@ def _read(path: Path, task: Task) -> list[Prompt]:
     return read_prompts(path) if path.suffix == ".jsonl" else import_prompts(path, task)[0]
 
 
-def _shots(asked: Generation, config: Config) -> list[Prompt]:
-    user = config.prompts.user
-    return [Prompt(text) for text in asked.shots] or ([Prompt(user.text, user.system)] if user else [])
+def _own(config: Config) -> list[Prompt]:
+    """Return the prompts of the config that no written one may repeat: test prompts are unseen."""
+    test = config.prompts.test
+    return user_prompts(config.prompts) + (load_prompts(test, "test", config.seed) if test else [])
+
+
+def _shots(asked: GenerateConfig, config: Config) -> list[Prompt]:
+    return [Prompt(text) for text in asked.shots] or user_prompts(config.prompts)

@@ -1,6 +1,9 @@
 """Keys of ``transformers.TrainingArguments`` in a config: which are open to the user, and which paft sets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from paft.errors import UserError, nearest
 
@@ -30,12 +33,15 @@ OWNED_ARGUMENTS = {
     "do_eval": "use the evaluation section",
     "eval_on_start": "use the evaluation section",
     "load_best_model_at_end": "training never sees the test prompts",
+    "push_to_hub": "upload RUN/methods/METHOD/adapter when it is made",
+    "use_liger_kernel": "the engine's layers are those of transformers",
+    "save_strategy": "use training.save_steps",
     "eval_strategy": "training never sees the test prompts; use the evaluation section",
 }
 
 
-def check_training_arguments(extra: Iterable[str], own: Iterable[str]) -> None:
-    """Refuse a key of ``training`` that is neither ours nor one of ``transformers.TrainingArguments``.
+def check_training_arguments(extra: Mapping[str, Any], own: Iterable[str]) -> None:
+    """Refuse a key of ``training`` that is neither ours nor one of ``transformers.TrainingArguments``, or a value.
 
     Args:
         own: the keys that the config knows itself.
@@ -48,6 +54,13 @@ def check_training_arguments(extra: Iterable[str], own: Iterable[str]) -> None:
     from transformers import TrainingArguments
 
     known = {f.name for f in fields(TrainingArguments) if f.init} - OWNED_ARGUMENTS.keys()
-    for key in extra:
+    kinds = get_type_hints(TrainingArguments)
+    for key, value in extra.items():
         if key not in known:
             raise UserError(f"config key training.{key} is unknown{nearest(key, known | set(own))}")
+        if kinds[key] in (bool, int, float):
+            try:
+                TypeAdapter(kinds[key]).validate_python(value, strict=True)
+            except ValidationError as error:
+                problem = error.errors()[0]["msg"]
+                raise UserError(f"config key training.{key}: {problem}, found {value!r}") from None

@@ -85,16 +85,14 @@ class BATprompt:
                 pairs += self.attack(prompt, perturbation, drawn)
                 tick(1, perturbation.name)
         scores = {prompt: self.score(prompt, pairs)}
-        best = [prompt]
+        best = prompt
         with self.console.progress("batprompt: rewriting", self.settings.rounds) as tick:
             for number in range(self.settings.rounds):
-                for candidate in self.candidates(best[0], pairs, list(scores), number):
+                for candidate in self.candidates(best, pairs, list(scores), number):
                     scores[candidate] = self.score(candidate, pairs)
-                best = sorted(scores, key=lambda p: -scores[p])[
-                    : self.settings.keep
-                ]  # stable: the first of equals
-                tick(1, f"best {scores[best[0]]:.0%}")
-        return best[0], scores[best[0]]
+                best = max(scores, key=scores.__getitem__)  # the first of equals
+                tick(1, f"best {scores[best]:.0%}")
+        return best, scores[best]
 
     def attack(self, prompt: Prompt, perturbation: Perturbation, examples: Sequence[Example]) -> list[Pair]:
         """Disturb each example, a few rounds on end, keeping of close variants the one that hurts most."""

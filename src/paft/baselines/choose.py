@@ -34,11 +34,11 @@ class Choice:
     seconds: float = 0.0
 
 
-Search = Callable[[], tuple[Prompt, float, Sequence[dict[str, Any]]]]
-"""Returns the prompt, its accuracy, and what was spent; equal keys are added up."""
+Found = tuple[Prompt, float, Sequence[dict[str, Any]]]
+"""A prompt, its accuracy, and what was spent on finding it; equal keys are added up."""
 
 
-def choose(folder: Path, search: Search) -> Choice:
+def choose(folder: Path, search: Callable[[], Found]) -> Choice:
     """Return the choice that is written down in the folder, or search for it and write it down."""
     file = folder / CHOICE
     if file.is_file():

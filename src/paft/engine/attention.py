@@ -6,6 +6,7 @@ travel as a 4-D ``attention_mask`` of shape ``(1, 1, 1, keys)`` and type int64, 
 hand through to their attention function as it is.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ NAME = "paft_tree"
 _WORTH = 7_000
 """Pairs of tokens whose scores take about as long as the calls for one branch more; measured at nine heads."""
 
+_ROWS = 128
+"""Tokens of a branch that are computed at a time: the keys after them are hidden from them and left out."""
+
 Span = tuple[int, int]
 
 
@@ -29,14 +33,14 @@ class Branch(NamedTuple):
 
     Attributes:
         start, end: of the tokens, counted in keys.
-        above: the spans of keys that all of them see.
-        bias: ``(end - start, end - start)``, 0 where the row's token may see the column's, else minus infinity;
-            added to the scores, which takes a fortieth of the time of ``masked_fill_``.
+        seen: the spans of keys that they see, the last of which ends with themselves.
+        bias: ``(end - start, length of the last span)``, 0 where the row's token may see the column's key, else
+            minus infinity; added to the scores, which takes a fortieth of the time of ``masked_fill_``.
     """
 
     start: int
     end: int
-    above: tuple[Span, ...]
+    seen: tuple[Span, ...]
     bias: torch.Tensor
 
 
@@ -63,22 +67,27 @@ def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
     places: list[int] = ends.flatten().tolist()
     cached = len(places) - queries
 
-    def branch(start: int, end: int, above: tuple[Span, ...]) -> Branch:
-        hidden = ~visible(torch.tensor(places[start:end]) - start, end - start)
-        return Branch(start, end, above, torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf))
+    def branch(start: int, end: int, above: tuple[Span, ...]) -> Iterator[Branch]:
+        own = torch.tensor(places[start:end]) - start
+        rows = math.ceil((end - start) / max(round((end - start) / _ROWS), 1))
+        for first in range(start, end, rows):
+            last = min(first + rows, end)
+            hidden = ~visible(own[: last - start], last - first)
+            bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+            yield Branch(first, last, (*above, (start, last)), bias)
 
     def split(start: int, end: int, above: tuple[Span, ...]) -> Iterator[Branch]:
         fork = next((i for i in range(start, end) if places[i] != end), end)
         trunk, parts = fork - start, list(siblings(fork, end))
         needed = trunk**2 + sum((b - a) * (trunk + b - a) for a, b in parts)
         if (end - start) ** 2 - needed <= _WORTH * (len(parts) - (trunk == 0)):
-            yield branch(start, end, above)
+            yield from branch(start, end, above)
             return
         if trunk:
-            yield branch(start, fork, above)
+            yield from branch(start, fork, above)
             above = (*above, (start, fork))
         for a, b in parts:
-            yield from split(a, b, above) if places[a] == b else [branch(a, b, above)]
+            yield from (split if places[a] == b else branch)(a, b, above)
 
     def siblings(start: int, end: int) -> Iterator[Span]:
         """Yield the children from ``start`` on, small neighbours together: the pairs between them are hidden."""
@@ -147,8 +156,9 @@ class _TreeAttention(torch.autograd.Function):
         kept = []
         for branch in tree:
             here = slice(branch.start - cached, branch.end - cached)
+            rows, own = branch.bias.shape
             scores = scaled[:, :, here].flatten(1, 2) @ _seen(k32, branch).transpose(1, 2)
-            scores.unflatten(1, (-1, len(branch.bias)))[..., -len(branch.bias) :] += branch.bias
+            scores.unflatten(1, (-1, rows))[..., -own:] += branch.bias
             weights = scores.softmax(-1).to(v.dtype)
             out[here] = (weights @ _seen(v, branch)).view(query.shape[1], -1, v.shape[-1]).transpose(0, 1)
             kept.append(weights)
@@ -179,14 +189,14 @@ class _TreeAttention(torch.autograd.Function):
 
 def _seen(x: torch.Tensor, branch: Branch) -> torch.Tensor:
     """Return the keys or values, ``(heads, seen, size)``, that a branch sees."""
-    spans = [*branch.above, (branch.start, branch.end)]
-    return torch.cat([x[:, a:b] for a, b in spans], 1) if len(spans) > 1 else x[:, branch.start : branch.end]
+    spans = [x[:, a:b] for a, b in branch.seen]
+    return torch.cat(spans, 1) if len(spans) > 1 else spans[0]
 
 
 def _add(total: torch.Tensor, branch: Branch, part: torch.Tensor) -> None:
     """Add a branch's gradient of what it saw to the gradient of all keys or values."""
     done = 0
-    for a, b in (*branch.above, (branch.start, branch.end)):
+    for a, b in branch.seen:
         total[:, a:b] += part[:, done : done + b - a]
         done += b - a
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paft.errors import UserError
+from paft.errors import UserError, one_line
 from paft.limits import CONFIG, read_text
 from paft.types import Conversation
 
@@ -37,6 +37,8 @@ class ChatFormat:
                 "the model has no chat template; set model.chat_template=none to use plain text, "
                 "or to the path of a Jinja template"
             )
+        if not self.plain and _PROBE not in self._render(_messages(None, _PROBE), add_generation_prompt=True):
+            raise UserError("config key model.chat_template: the template leaves out what the user says")
         self._takes_system = not self.plain and self._renders_system()
         self.end: list[int] = self._end_of_answer()
 
@@ -67,8 +69,7 @@ class ChatFormat:
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt
             )
         except Exception as error:  # a template computes, in Jinja's sandbox: it may raise whatever Python raises
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise UserError(f"config key model.chat_template: the template fails: {reason}") from None
+            raise UserError(f"config key model.chat_template: the template fails: {one_line(error)}") from None
 
     def _renders_system(self) -> bool:
         """Some templates refuse or drop a system message; then it goes before the user's text."""
@@ -81,13 +82,18 @@ class ChatFormat:
         if not self.plain:
             messages = [*_messages(None, "question"), {"role": "assistant", "content": _PROBE}]
             _, found, after = self._render(messages, add_generation_prompt=False).partition(_PROBE)
-            special = [token for token in self.tokenizer.all_special_tokens if token in after]
+            every = {*self.tokenizer.all_special_tokens, *self._added_special_tokens()}
+            special = [token for token in every if token in after]
             if found and special:
-                first = min(special, key=after.index)
+                first = min(special, key=lambda token: (after.index(token), -len(token)))
                 return self.tokenizer(first, add_special_tokens=False)["input_ids"]
         if self.tokenizer.eos_token_id is None:
             raise UserError("the model's tokenizer has neither a chat template nor an end-of-sequence token")
         return [self.tokenizer.eos_token_id]
+
+    def _added_special_tokens(self) -> list[str]:
+        """Return those that the tokenizer gives no role, as Phi-3 does with the end of a turn."""
+        return [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
 
 
 def _messages(system: str | None, user: str) -> list[dict[str, str]]:

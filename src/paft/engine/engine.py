@@ -7,12 +7,12 @@ from typing import Any, Literal
 import torch
 from transformers import DynamicCache
 
-from paft.engine import attention as tree_attention
+from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
 from paft.engine.chat import ChatFormat
 from paft.engine.generation import Generation, grow, picker
-from paft.engine.pack import Inputs, Row, common, packed, padded
-from paft.errors import UserError
+from paft.engine.pack import Inputs, Row, answer_loss, common, packed, padded
+from paft.errors import UserError, one_line
 from paft.types import Conversation
 
 Layout = Literal["tree", "dense", "padded"]
@@ -66,19 +66,43 @@ class Engine:
             inputs["attention_mask"] = dense_mask(inputs["attention_mask"], queries, self.model.dtype)
         return inputs
 
-    def choose_layout(self, rows: Sequence[Row]) -> None:
-        """Decide once how rows are laid out, by computing these in each way that the model may take."""
-        if self.layout is not None:
-            return
+    def choose_layout(self, rows: Sequence[Row], gradients: bool = False) -> None:
+        """Decide once how rows are laid out, by computing these in each way that the model may take.
+
+        Args:
+            gradients: compute them too: on a GPU their kernels are compiled, and may fail, by themselves.
+        """
+        if self.layout is None:
+            training = self.model.training
+            self.model.eval()  # dropout would tell the ways apart
+            try:
+                self._choose_layout(rows)
+            finally:
+                self.model.train(training)
+        if gradients and self.layout == "tree" and any(p.requires_grad for p in self.model.parameters()):
+            try:
+                inputs = {name: tensor.to(self.model.device) for name, tensor in self.inputs(rows).items()}
+                labels = inputs.pop("labels")
+                answer_loss(self.forward(inputs), labels, None).backward()
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self.layout = "dense"
+                self._base.set_attn_implementation("sdpa")
+                self.say(f"this model is trained with a dense mask, which is slower: {one_line(error)}")
+            self.model.zero_grad()
+
+    def _choose_layout(self, rows: Sequence[Row]) -> None:
         reason = self._cannot_pack()
         if reason is None:
             self.layout = "padded"
             reference = torch.cat(self.log_probs(rows))
-            attention = self._base.config._attn_implementation
+            own = attention.NAME if self.model.device.type == "cpu" else block_sparse.NAME
+            given = self._base.config._attn_implementation
             for self.layout in ("tree", "dense"):
-                if self.layout == "tree" and (attention != "sdpa" or self.model.device.type != "cpu"):
+                if self.layout == "tree" and given != "sdpa":
                     continue
-                self._base.set_attn_implementation(tree_attention.NAME if self.layout == "tree" else attention)
+                self._base.set_attn_implementation(own if self.layout == "tree" else given)
                 reason = self._differs(rows, reference)
                 if reason is None:
                     return
@@ -88,8 +112,10 @@ class Engine:
     def _differs(self, rows: Sequence[Row], reference: torch.Tensor) -> str | None:
         try:
             difference = (torch.cat(self.log_probs(rows)) - reference).abs().mean().item()
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError, IndexError) as error:
-            return f"its forward refuses packed rows ({' '.join(str(error).split())[:120]})"
+            return f"its forward refuses packed rows ({one_line(error, 120)})"
         tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # rounding apart, they are equal
         if difference < tolerance:
             return None
@@ -165,7 +191,7 @@ class Engine:
         the answer counts as a token of each, or the shorter one would always win.
         """
         encoded = {text: self.format.answer(text) for opts in options for text in opts}
-        prompts = self._fitting(conversations, longest=max(map(len, encoded.values())) + len(self.format.end))
+        prompts = self.encode(conversations, longest=max(map(len, encoded.values())) + len(self.format.end))
         questions = [
             [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
             for prompt, opts in zip(prompts, options, strict=True)
@@ -208,10 +234,11 @@ class Engine:
         Args:
             temperature: 0 for the likeliest token each time; else tokens are drawn with the seed.
         """
-        prompts = self._fitting(conversations, longest=max_new_tokens)
+        prompts = self.encode(conversations, longest=max_new_tokens)
         self.choose_layout([Row(prompt, 1) for prompt in prompts[:4]])
         tokenizer = self.format.tokenizer
-        stops = {self.format.end[0], tokenizer.eos_token_id} - {None}
+        own = self.model.generation_config.eos_token_id  # a number, a list or None
+        stops = {self.format.end[0], tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
         cache = self.cache(_shared(prompts))
         for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
             if cache is None:
@@ -263,14 +290,17 @@ class Engine:
         ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
-    def _fitting(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
-        """Return the prompts' ids; refuse those that the model's positions cannot hold."""
+    def encode(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
+        """Return the prompts' ids; refuse those that the model's positions cannot hold.
+
+        Args:
+            longest: tokens of the longest answer.
+        """
         prompts = self.format.prompts(conversations)
-        too_long = [len(p) for p in prompts if len(p) + longest > self.positions]
-        if too_long:
+        if (most := max(map(len, prompts))) + longest > self.positions:
             raise UserError(
-                f"{len(too_long)} of {len(prompts)} questions do not fit the model's {self.positions} "
-                f"positions (longest {max(too_long)} tokens and up to {longest} for the answer); leave them out"
+                f"a question of {most} tokens and an answer of up to {longest} do not fit the model's "
+                f"{self.positions} positions; leave such examples out, or lower evaluation.max_new_tokens"
             )
         return prompts
 

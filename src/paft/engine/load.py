@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from paft.config import ModelConfig
-from paft.engine.locate import converted_folder, locate
 from paft.errors import UserError
 from paft.files import storage_problem
 from paft.limits import CONFIG, read_text
+from paft.locate import converted_folder, locate
 
 PLAIN = {"trust_remote_code": False, "use_safetensors": True}
 """A model is numbers and a config that names a class of transformers: no code of its own, no pickle."""
@@ -41,9 +41,9 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **PLAIN)
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, OSError) and storage_problem(error):
+        model: Any = _causal_language_model(where, dtype=dtype, **PLAIN)
+    except Exception as error:  # transformers and safetensors raise whatever they meet in a damaged folder
+        if storage_problem(error):
             raise
         raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
     if config.adapter:
@@ -53,26 +53,40 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     return model.requires_grad_(False), tokenizer
 
 
+def _causal_language_model(where: str, **how: Any) -> Any:
+    """Return the model; ValueError where weights are missing, which transformers fills with random numbers."""
+    loaded: Any = AutoModelForCausalLM.from_pretrained(where, **how, output_loading_info=True)
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{len(missing)} weights are missing ({missing[0]}); it is damaged, or no causal language model"
+        )
+    return model
+
+
 def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
-    check_adapter(Path(adapter))
+    check_adapter(Path(adapter), "config key model.adapter: ")
     try:
         return PeftModel.from_pretrained(model, adapter)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
 
 
-def check_adapter(folder: Path) -> None:
+def check_adapter(folder: Path, key: str = "") -> None:
     """Refuse an adapter that is more than numbers, or that claims more memory than its weights take.
+
+    Args:
+        key: what the message begins with, where a key of the config names the folder.
 
     Raises:
         UserError: it is no PEFT adapter, its weights are a pickle, or its rank is not that of its matrices.
     """
     file, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
-    where = f"config key model.adapter: {folder}"
+    where = f"{key}{folder}"
     if not file.is_file():
-        raise UserError(f"config key model.adapter: no PEFT adapter at {folder} (adapter_config.json is missing)")
+        raise UserError(f"{key}no PEFT adapter at {folder} (adapter_config.json is missing)")
     if not weights.is_file():
         raise UserError(f"{where}: no adapter_model.safetensors; a .bin is a pickle and not loaded, save it anew")
     try:
@@ -131,12 +145,10 @@ def _converted(file: Path, say: Say) -> Path:
     if (folder / "complete.json").is_file():
         return folder
     say(f"unpacking {file.name} into {folder} (once, about half a minute)")
-    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-        )
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        how = {"dtype": torch.bfloat16, "quantization_config": GgufConfig(dequantize=True)}
+        model = _causal_language_model(str(file.parent), gguf_file=file.name, **how)
     except Exception as error:  # the reader of GGUF raises whatever it meets
         if storage_problem(error):
             raise

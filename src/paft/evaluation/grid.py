@@ -131,12 +131,13 @@ def answer(
 
 
 def _row(task: Task, prompt: Prompt, example: Example, found: int | None, **more: Any) -> dict[str, Any]:
+    prediction, target = None if found is None else task.answers(example)[found], task.target(example)
     return {
         "prompt_id": prompt.id,
         "example_id": example.id,
-        "prediction": None if found is None else task.answers(example)[found],
-        "target": task.target(example),
-        "correct": None if found is None else found == example.target,
+        "prediction": prediction,
+        "target": target,
+        "correct": None if found is None else prediction == target,  # two options may have one text
         "scores": None,
         "output": None,
         "generated_tokens": 0,

@@ -46,7 +46,8 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
     pool = load_prompts(config.prompts.train, "train", config.seed) if config.prompts.train else []
     drawn = _sample(list(edits(start, pool)), most, config.seed)
-    kept, _ = screen([start, *(prompt for _, prompt in drawn)], task, train + test)
+    fit, _ = screen([start, *(prompt for _, prompt in drawn)], task, train + test)
+    kept = [start, *(prompt for prompt in fit if prompt != start)]  # the run took it, so it stays
     places = {prompt: place for place, prompt in drawn}
     development = subset(train, DEVELOPMENT, config.seed + 1)
     asked = subset(test, config.evaluation.examples, config.seed)

@@ -1,7 +1,9 @@
 """Which runs a table or a figure is made of. Runs that several of them need are the same runs."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,9 +11,12 @@ from paft.config import BankSource, BaselinesConfig, Config, GenerateSource, Met
 from paft.errors import UserError
 from paft.experiments.sizes import Size
 from paft.files import write_jsonl
-from paft.prompts.files import load_prompts, spread, write_prompts
-from paft.tasks.load import rows, subset
-from paft.types import Prompt
+from paft.prompts.files import read_prompts, spread, write_prompts
+from paft.prompts.prepare import fit_prompts, user_prompts
+from paft.prompts.screen import overlap
+from paft.tasks.load import load_task, rows, subset
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
 
 METHODS: tuple[Method, ...] = get_args(Method)
 """The paper's, in the order of table 1."""
@@ -75,6 +80,11 @@ class Plan:
     def _k_and_t(self) -> list[Cell]:
         """Table 3: PAFT with each K and T, on training prompts and training examples kept from training."""
         prompts = self._drawn("train", 0)
+        if len(prompts) < 3:
+            raise UserError(
+                f"config key prompts.train of {self.task}: table3 keeps some of the prompts from training; "
+                f"it needs 3 or more, {len(prompts)} fit"
+            )
         held = spread(prompts, max(2, round(len(prompts) * VALIDATION)), self.seed)
         rest = [prompt for prompt in prompts if prompt not in held]
         config = _only(self._with_prompts(rest, held, name="validation"), "paft")
@@ -89,7 +99,11 @@ class Plan:
 
     def _all_prompts(self) -> list[Cell]:
         """Figure 3: the base model and the one trained on a fixed prompt, on every prompt there is."""
-        config = self._with_prompts(None, self._drawn("train", 0) + self._drawn("test", 1), name="all")
+        prompts = self._drawn("train", 0) + self._drawn("test", 1)
+        own = [prompt for _, prompt in overlap(user_prompts(self.config.prompts), prompts, self._task[0])]
+        if own:
+            self.say(f"{self.task}: prompt {own[0].id} is the user's own and left out, as one that was trained on")
+        config = self._with_prompts(None, [prompt for prompt in prompts if prompt not in own], name="all")
         methods = [method for method in ("base", "user") if method in self.methods]
         return [self._cell(f"all-prompts/{m}", _only(config, m), label=m) for m in methods]
 
@@ -121,7 +135,7 @@ class Plan:
         return Cell(f"{self.folder}/{place}", config, self.task, self.seed, label)
 
     def _drawn(self, split: str, place: int) -> list[Prompt]:
-        """Return as many prompts as the size asks for, or all there are, and say so."""
+        """Return as many prompts as the size asks for, or all that fit the task, and say so."""
         source = getattr(self.config.prompts, split)
         if source is None or isinstance(source, GenerateSource):
             raise UserError(
@@ -129,19 +143,33 @@ class Plan:
                 "`paft prompts generate` makes files"
             )
         whole = source.model_copy(update={"size": None}) if isinstance(source, BankSource) else source
-        prompts, wanted = load_prompts(whole, split, self.seed), self.size.prompts[place]
+        sources, wanted = self.config.prompts.model_copy(update={split: whole}), self.size.prompts[place]
+        prompts, _ = fit_prompts(sources, split, *self._task, self.seed)
         if len(prompts) < wanted:
             self.say(f"{self.task}: {wanted} {split} prompts asked, {len(prompts)} there are")
         return spread(prompts, min(wanted, len(prompts)), self.seed)
 
+    @cached_property
+    def _task(self) -> tuple[Task, list[Example]]:
+        task, train, test = load_task(self.config.task)
+        return task, train + test
+
     def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
-        """Write prompts to files and return the config that names them."""
+        """Write prompts to files and return the config that names them.
+
+        Raises:
+            UserError: the files hold others, which runs of another size or config may still have to read.
+        """
         folder = self.output / self.folder / "prompts" / name
         update = {"train": None, "test": str(folder / "test.jsonl")}
         for split, prompts in (("train", train), ("test", test)):
-            if prompts is not None:
-                update[split] = str(folder / f"{split}.jsonl")
-                write_prompts(folder / f"{split}.jsonl", prompts)
+            if prompts is None:
+                continue
+            file = folder / f"{split}.jsonl"
+            if file.is_file() and [p.id for p in read_prompts(file)] != [p.id for p in prompts]:
+                raise UserError(f"{file}: the prompts of another size or config; choose another --output")
+            update[split] = str(file)
+            write_prompts(file, prompts)
         prompts_config = self.config.prompts.model_copy(update=update)
         return self.config.model_copy(update={"prompts": prompts_config})
 
@@ -150,8 +178,10 @@ class Plan:
         source = self.config.task.train
         if source is None:
             raise UserError(f"config key task.train of {self.task} is missing")
-        every = [row for _, row in rows(source)]
-        held = set(subset(list(range(len(every))), round(len(every) * VALIDATION), self.seed))
+        every = [json.loads(json.dumps(row, default=str)) for _, row in rows(source)]  # Parquet has dates
+        if len(every) < 2:
+            raise UserError(f"config key task.train of {self.task}: table3 keeps some of the rows from training")
+        held = set(subset(list(range(len(every))), max(1, round(len(every) * VALIDATION)), self.seed))
         folder = self.output / self.folder / "examples"
         write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(every) if i not in held))
         write_jsonl(folder / "validation.jsonl", (every[i] for i in sorted(held)))

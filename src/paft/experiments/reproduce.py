@@ -83,6 +83,8 @@ def plan(asked: Experiment, console: Console) -> list[Cell]:
         for seed in range(config.seed, config.seed + asked.seeds):
             seeded = config.model_copy(update={"seed": seed})
             cells += Plan(seeded, size, methods, asked.output, console.say).cells(name)
+    if not cells:
+        raise UserError(f"{name}: none of the methods {', '.join(methods)} is part of it")
     console.say(f"{name} at size {asked.size}: {len(cells)} cells in {asked.output}")
     return cells
 

@@ -1,1 +1,1 @@
-"""Models that are asked. So far the deterministic fake one; a model at hand is :mod:`paft.engine`."""
+"""Models that are asked for text; one that is trained or scored at hand is :mod:`paft.engine`."""

@@ -27,6 +27,11 @@ class Completion:
     completion_tokens: int
     first: Mapping[str, float] | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Return what the grid counts: the tokens that the model wrote."""
+        return self.completion_tokens
+
 
 class ModelError(Exception):
     """A request that brought nothing.
@@ -74,49 +79,32 @@ class Endpoint:
 
     Args:
         name: the model's name at the endpoint.
-        base_url: such as ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``.
-        key: name of the environment variable that holds the key; None where the endpoint wants none.
-        retries: of a request, on 408, 409, 429, 5xx, time-outs and lost connections, each after a longer wait or
-            after what the endpoint's Retry-After says.
-        timeout: seconds for one attempt.
-        request: further parameters of each request; None takes one away.
+        how: the keys of its section of the config, such as ``retries``: those are on 408, 409, 429, 5xx, time-outs
+            and lost connections, each after a longer wait or after what the endpoint's Retry-After says.
 
     Raises:
-        UserError: the variable is not set.
+        UserError: the variable of the key is not set.
     """
 
-    def __init__(
-        self,
-        name: str,
-        base_url: str,
-        key: str | None = None,
-        *,
-        parallel: int = 4,
-        retries: int = 5,
-        timeout: float = 120,
-        request: Mapping[str, Any] | None = None,
-    ):
+    def __init__(self, name: str, base_url: str, key: str | None = None, **how: Any):
         from openai import OpenAI
 
-        secret = _secret(key, name)
-        self.name, self.parallel, self.base_url = name, parallel, base_url
-        self._key, self._secret, self._request = key, secret, dict(request or {})
-        self._client = OpenAI(api_key=secret or "none", base_url=base_url, max_retries=retries, timeout=timeout)
+        config = EndpointSection(base_url=base_url, key=key, **how)
+        self.name, self.parallel, self.base_url = name, config.parallel, base_url
+        self._key, self._secret, self._request = key, _secret(key, name), config.request
+        self._client = OpenAI(
+            api_key=self._secret or "none",
+            base_url=base_url,
+            max_retries=config.retries,
+            timeout=config.timeout,
+        )
         self._takes_schema = True
 
     @classmethod
     def of(cls, name: str, config: EndpointSection) -> "Endpoint":
         """Return the endpoint of a section of the config."""
-        assert config.base_url is not None
-        return cls(
-            name,
-            config.base_url,
-            config.key,
-            parallel=config.parallel,
-            retries=config.retries,
-            timeout=config.timeout,
-            request=config.request,
-        )
+        assert config.base_url is not None  # the client library would take one of its own
+        return cls(name, **{key: getattr(config, key) for key in EndpointSection.model_fields})
 
     def complete(
         self,

@@ -3,21 +3,16 @@
 import hashlib
 import json
 import math
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from paft.errors import UserError, WorkError
-from paft.files import append_jsonl, read_log
-from paft.llm.client import Endpoint, ModelError
+from paft.llm.client import Completion, Endpoint, ModelError
+from paft.llm.journal import Answer, CircuitBreaker, Journal, pools
 from paft.types import Conversation
-
-FAILURES = 3
-"""So many questions in a row without an answer, each after its retries, and no more are asked."""
 
 LIKELIEST = 20
 """First tokens whose log-probabilities are asked for; more no endpoint gives."""
@@ -42,24 +37,15 @@ class Question:
         asked = (self.max_tokens, self.first_tokens, self.conversation.system, self.conversation.user)
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return how it is asked."""
+        return {"max_tokens": self.max_tokens, "temperature": 0, "first_tokens": self.first_tokens}
+
 
 def question(conversation: Conversation, answers: str, max_new_tokens: int) -> Question:
     """Return what is asked for a likelihood, or for a generated answer."""
     return Question(conversation, *((1, LIKELIEST) if answers == "likelihood" else (max_new_tokens, None)))
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it was paid for; ``tokens`` are those that the model wrote."""
-
-    key: str
-    text: str
-    prompt_tokens: int
-    tokens: int
-    first: Mapping[str, float] | None = None
-
-
-_REPLY = TypeAdapter(Reply)
 
 
 class Served:
@@ -71,22 +57,13 @@ class Served:
     """
 
     def __init__(self, endpoint: Endpoint, journal: Path):
-        self.endpoint, self.journal = endpoint, journal
-        self._known: dict[str, Reply] = {}
-        for number, row in enumerate(read_log(journal), start=1):
-            try:
-                reply = _REPLY.validate_python(row)
-            except ValidationError:
-                raise UserError(f"{journal}:{number}: not an answer; mend or remove the line") from None
-            self._known[reply.key] = reply
-        self._writing = threading.Lock()
-        self._in_a_row = 0
-        self._stopped: ModelError | None = None
+        self.endpoint, self.journal = endpoint, Journal(journal)
+        self._breaker = CircuitBreaker(endpoint, self.journal)
 
-    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Reply]]:
+    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Answer]]:
         """Yield the answers in order, one a batch, as they come."""
-        for reply in self._replies([question(c, "generate", max_new_tokens) for c in conversations]):
-            yield [reply]
+        for answer in self._answers([question(c, "generate", max_new_tokens) for c in conversations]):
+            yield [answer]
 
     def score(
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
@@ -101,8 +78,8 @@ class Served:
         """
         _check_letters(options)
         questions = [question(c, "likelihood", 1) for c in conversations]
-        for reply, letters in zip(self._replies(questions), options, strict=True):
-            yield [_scores(reply, letters)]
+        for answer, letters in zip(self._answers(questions), options, strict=True):
+            yield [_scores(answer, letters)]
 
     def check(self, conversation: Conversation, options: Sequence[str], answers: str, max_new_tokens: int) -> None:
         """Ask one question and forget the answer, before anything is written.
@@ -114,12 +91,13 @@ class Served:
         if scored:
             _check_letters([options])
         try:
-            reply = self._send(question(conversation, answers, max_new_tokens))
+            asked = question(conversation, answers, max_new_tokens)
+            found = self.endpoint.complete(asked.conversation, **asked.parameters)
         except ModelError as error:
             if error.final:
                 raise UserError(f"{error}{f'. {ON_LETTERS}' if scored and error.refused else ''}") from None
             raise WorkError(str(error)) from None
-        if scored and not reply.first:
+        if scored and not found.first:
             raise UserError(f"{self.endpoint.name} at {self.endpoint.base_url} tells none. {ON_LETTERS}")
 
     def estimate(self, conversations: Iterable[Conversation], answers: str, max_new_tokens: int) -> str:
@@ -128,7 +106,7 @@ class Served:
         characters = known = 0
         for conversation in conversations:
             asked = question(conversation, answers, max_new_tokens)
-            if asked.key in self._known:
+            if asked.key in self.journal.answers:
                 known += 1
             elif asked.key not in keys:
                 keys.add(asked.key)
@@ -142,56 +120,32 @@ class Served:
 
     def used(self) -> str:
         """Return a line on what the answers took, those of earlier runs included."""
-        read = sum(reply.prompt_tokens for reply in self._known.values())
-        wrote = sum(reply.tokens for reply in self._known.values())
+        answers = self.journal.answers.values()
+        read, wrote = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
         tokens = f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint tells no tokens"
-        return f"{self.endpoint.name}: {len(self._known):,} answers; {tokens}"
+        return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}"
 
-    def _replies(self, questions: Sequence[Question]) -> Iterator[Reply]:
+    def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Yield the answers in order; ask so many at a time as the endpoint takes, and the same only once."""
-        needed = {q.key: q for q in questions if q.key not in self._known}
-        pool = ThreadPoolExecutor(self.endpoint.parallel)
-        try:
-            asked: dict[str, Future[None]] = {key: pool.submit(self._ask, q) for key, q in needed.items()}
+        known = self.journal.answers
+        needed = {q.key: q for q in questions if q.key not in known}
+        with pools(self.endpoint) as pool:
+            submit, ask = pool[self.endpoint.name].submit, self._breaker.ask
+            asked = {key: submit(ask, key, q.conversation, **q.parameters) for key, q in needed.items()}
             for key in (q.key for q in questions):
-                if key in asked:
-                    asked[key].result()
-                if key not in self._known:
+                answer = known.get(key) or asked[key].result()
+                if answer is None:
                     wait(asked.values())
-                    raise self._failure(sum(key not in self._known for key in needed))
-                yield self._known[key]
-        finally:  # also on Ctrl-C: what is under way is waited for and written, the rest is not sent
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _ask(self, asked: Question) -> None:
-        if self._stopped is not None and (self._stopped.final or self._in_a_row >= FAILURES):
-            return
-        try:
-            reply = self._send(asked)
-        except ModelError as error:
-            with self._writing:
-                self._in_a_row += 1
-                if self._stopped is None or not self._stopped.final:
-                    self._stopped = error
-            return
-        with self._writing:
-            self._in_a_row = 0
-            append_jsonl(self.journal, asdict(reply))
-            self._known[reply.key] = reply
-
-    def _send(self, asked: Question) -> Reply:
-        found = self.endpoint.complete(
-            asked.conversation, max_tokens=asked.max_tokens, temperature=0, first_tokens=asked.first_tokens
-        )
-        return Reply(asked.key, found.text, found.prompt_tokens, found.completion_tokens, found.first)
+                    raise self._failure(sum(key not in known for key in needed))
+                yield answer
 
     def _failure(self, missing: int) -> Exception:
+        error = self._breaker.error
         line = (
-            f"{self._stopped}; {missing} question(s) of this prompt have no answer, those that came are kept, "
+            f"{error}; {missing} question(s) of this prompt have no answer, those that came are kept, "
             "and the same command asks for the rest"
         )
-        final = self._stopped is not None and self._stopped.final
-        return UserError(line) if final else WorkError(line)
+        return UserError(line) if error is not None and error.final else WorkError(line)
 
 
 def _check_letters(options: Sequence[Sequence[str]]) -> None:
@@ -199,8 +153,8 @@ def _check_letters(options: Sequence[Sequence[str]]) -> None:
         raise UserError(f"{ON_LETTERS} (or task.answer=letter)")
 
 
-def _scores(reply: Reply, letters: Sequence[str]) -> list[float]:
-    first = reply.first or {}
+def _scores(answer: Completion, letters: Sequence[str]) -> list[float]:
+    first = answer.first or {}
     if not any(letter in first for letter in letters):
         return [math.nan] * len(letters)
     return [first.get(letter, -math.inf) for letter in letters]

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from paft.config import ScreenConfig
-from paft.prompts.generate import Answer, Generated
+from paft.llm.journal import Answer
+from paft.prompts.generate import Generated
 from paft.prompts.parse import prompts_in
+from paft.prompts.rules import NEEDED, RULES, defect
 from paft.prompts.screen import Screened, screen
 from paft.prompts.similarity import diversity
 from paft.prompts.template import render
@@ -64,7 +66,9 @@ def _shares(counter: Counter[str], total: int) -> str:
 
 
 def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
-    """Return a prompt as the model sees it on an example, and the answer that is right."""
+    """Return a prompt filled with an example, and the answer that is right; or why it cannot be filled."""
+    if fault := defect(prompt, task, frozenset(RULES) - NEEDED.keys()):
+        return [f"--- prompt {prompt.id} cannot be shown: {fault[1]}", *prompt.text.splitlines(), ""]
     conversation = render(prompt, task, example)
     system = ["[system]", conversation.system] if conversation.system else []
     answer = f"[right answer] {task.target(example)}"
@@ -85,12 +89,12 @@ def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[
         "left out",
     ]
     groups: dict[tuple[str, str], list[Answer]] = {}
-    for answer in generated.answers:
-        groups.setdefault((answer.model, answer.strategy), []).append(answer)
+    for request, answer in generated.answers:
+        groups.setdefault((request.model, request.strategy), []).append(answer)
     rows = [_cost(source, answers, generated, per_request) for source, answers in groups.items()]
     if len(rows) > 1:
-        everything = _cost(("all", ""), generated.answers, generated, per_request)
-        rows.append(everything)
+        everything = [answer for _, answer in generated.answers]
+        rows.append(_cost(("all", ""), everything, generated, per_request))
     return head, rows
 
 

@@ -65,7 +65,7 @@ def spread(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
     Likeness is the Jaccard overlap of word triples; the first prompt and every tie are drawn with the seed.
     """
     if size > len(prompts):
-        raise UserError(f"config key prompts: the bank holds {len(prompts)} prompts, size asks for {size}")
+        raise UserError(f"config section prompts: the bank holds {len(prompts)} prompts, its size asks for {size}")
     order = random.Random(f"spread:{seed}").sample(prompts, len(prompts))
     triples = [word_triples(prompt) for prompt in order]
     chosen, likeness = [0], [0.0] * len(order)

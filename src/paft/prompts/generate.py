@@ -6,18 +6,16 @@ for what is missing.
 """
 
 import math
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paft.config import Generation, ScreenConfig
-from paft.console import Console, Tick
+from paft.config import GenerateConfig, ScreenConfig
+from paft.console import Console
 from paft.errors import UserError
-from paft.files import append_jsonl, read_log
-from paft.llm.client import Client, ModelError
+from paft.llm.client import Client
+from paft.llm.journal import Answer, CircuitBreaker, Journal, pools
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
 from paft.prompts.screen import Screened, screen
@@ -26,24 +24,6 @@ from paft.types import Conversation, Example, Prompt, content_hash
 
 ANSWERS = "answers.jsonl"
 """Where answers are kept, in the folder of an ensemble."""
-
-FAILURES = 3
-"""A model that fails so many requests in a row is not asked further."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as it was paid for."""
-
-    request: str
-    model: str
-    strategy: str
-    index: int
-    seed: int
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +35,19 @@ class Request:
     index: int
     conversation: Conversation
     seed: int
+    max_tokens: int
+    temperature: float
 
     @property
     def key(self) -> str:
         """Return what an answer is known by: a change of what is asked makes it another request."""
-        return content_hash(self.model, self.strategy, str(self.index), str(self.seed), self.conversation.user)
+        how = (self.index, self.seed, self.max_tokens, self.temperature)
+        return content_hash(self.model, self.strategy, *map(str, how), self.conversation.user)
+
+    @property
+    def origin(self) -> dict[str, str | int]:
+        """Return what its row in the file says of it."""
+        return {"model": self.model, "strategy": self.strategy, "index": self.index, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class Generated:
 
     prompts: list[Prompt]
     screened: list[Screened]
-    answers: list[Answer]
+    answers: list[tuple[Request, Answer]]
     missing: dict[tuple[str, str], tuple[int, str]]
 
 
@@ -83,25 +71,29 @@ class Ensemble:
         clients: by the name that the config gives them.
         examples: of the task, one of which is shown in each request; none of the test.
         shots: the prompts that are shown in few-shot requests.
+        known: prompts of the config that none of the written ones may repeat; nor may they repeat a shot.
         folder: where ``answers.jsonl`` is.
     """
 
     def __init__(
         self,
-        config: Generation,
+        config: GenerateConfig,
         clients: Mapping[str, Client],
         task: Task,
         examples: Sequence[Example],
         shots: Sequence[Prompt],
         folder: Path,
         *,
+        known: Sequence[Prompt] = (),
         rules: ScreenConfig,
         seed: int,
         console: Console,
     ):
         self.config, self.clients, self.task, self.examples, self.shots = config, clients, task, examples, shots
+        self.known = (*shots, *known)
         self.rules, self.seed, self.console = rules, seed, console
-        self.file = folder / ANSWERS
+        self.journal = Journal(folder / ANSWERS)
+        self._breakers = {name: CircuitBreaker(client, self.journal) for name, client in clients.items()}
         self.wanted = {
             (name, strategy): count
             for name in clients
@@ -113,42 +105,36 @@ class Ensemble:
                 "config key prompts.train.generate.shots: few-shot requests show some prompts; list a few there, "
                 "or set prompts.user, or few_shot: 0"
             )
-        self._answers = {answer.request: answer for answer in read_answers(self.file)}
-        self._given_up: dict[str, str] = {}
-        self._failed: dict[str, int] = {}
-        self._writing = threading.Lock()
 
     def generate(self) -> Generated:
         """Ask until every model and strategy has brought what is wanted of it, or may not be asked further."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.journal.path.parent.mkdir(parents=True, exist_ok=True)  # else it fails before anything is paid for
         while requests := self._needed():
             self._say_what_is_asked(requests)
-            asked = len(self._answers)
+            asked = len(self.journal.answers)
             self._ask(requests)
-            if len(self._answers) == asked:
+            if len(self.journal.answers) == asked:
                 break
         return self.result()
 
     def result(self) -> Generated:
         """Return what the answers so far amount to."""
+        answered = self._answered()
         kept, out = screen(
-            self._candidates(),
+            self._candidates(answered),
             self.task,
             self.examples,
             off=self.rules.off,
             near_duplicate=self.rules.near_duplicate,
-            known=self.shots,  # a prompt that a model was shown is none that it wrote
+            known=self.known,  # a prompt that a model was shown is none that it wrote
         )
-        answers = [answer for request in self._asked() if (answer := self._answers.get(request.key))]
         missing = {}
         for source, wanted in self.wanted.items():
             if (lacking := wanted - sum((p.model, p.strategy) == source for p in kept)) > 0:
-                why = (
-                    self._given_up.get(source[0])
-                    or "too few of its prompts were fit; raise 'attempts' or ask for fewer"
-                )
-                missing[source] = (lacking, why)
-        return Generated(kept, out, answers, missing)
+                breaker = self._breakers[source[0]]
+                unfit = "too few of its prompts were fit; raise 'attempts' or ask for fewer"
+                missing[source] = (lacking, str(breaker.error) if breaker.failing else unfit)
+        return Generated(kept, out, answered, missing)
 
     def _request(self, source: tuple[str, str], index: int) -> Request:
         model, strategy = source
@@ -156,41 +142,35 @@ class Ensemble:
         example = self.examples[seed % len(self.examples)] if self.examples else None
         count = min(self.config.per_request, self.wanted[source])
         conversation = instruction(self.task, example, strategy, self.shots, count, index)
-        return Request(model, strategy, index, conversation, seed)
+        return Request(model, strategy, index, conversation, seed, self.config.max_tokens, self.config.temperature)
 
-    def _asked(self) -> list[Request]:
-        """Return the requests that may be sent at all, answered or not, in the order that prompts are taken in."""
-        return [self._request(source, i) for source in self.wanted for i in range(self._most(source))]
+    def _requests(self, source: tuple[str, str]) -> list[Request]:
+        """Return the requests that may be sent at all, answered or not."""
+        most = math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.attempts)
+        return [self._request(source, i) for i in range(most)]
 
-    def _most(self, source: tuple[str, str]) -> int:
-        return math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.attempts)
+    def _answered(self) -> list[tuple[Request, Answer]]:
+        """Return the answers in the order that prompts are taken in, whatever order they came in."""
+        requests = [request for source in self.wanted for request in self._requests(source)]
+        known = self.journal.answers
+        return [(request, known[request.key]) for request in requests if request.key in known]
 
-    def _candidates(self) -> list[Prompt]:
-        """Return the prompts of all answers, each with where it comes from."""
-        found = []
-        for request in self._asked():
-            if answer := self._answers.get(request.key):
-                for prompt in prompts_in(answer.text, most=2 * self.config.per_request):
-                    found.append(
-                        replace(
-                            prompt, source=f"llm:{request.key}", strategy=request.strategy, model=request.model
-                        )
-                    )
-        return found
+    def _candidates(self, answered: Sequence[tuple[Request, Answer]]) -> list[Prompt]:
+        """Return the prompts of answers, each with where it comes from."""
+        return [
+            replace(prompt, source=f"llm:{request.key}", strategy=request.strategy, model=request.model)
+            for request, answer in answered
+            for prompt in prompts_in(answer.text, most=2 * self.config.per_request)
+        ]
 
     def _needed(self) -> list[Request]:
         """Return the requests of the next round: of each source as many as it lacks prompts for."""
         missing = self.result().missing
         requests: list[Request] = []
         for source, (lacking, _) in missing.items():
-            if source[0] in self._given_up:
-                continue
-            open_ = [
-                request
-                for i in range(self._most(source))
-                if (request := self._request(source, i)).key not in self._answers
-            ]
-            requests.extend(open_[: math.ceil(lacking / self.config.per_request)])
+            if not self._breakers[source[0]].open:
+                open_ = [request for request in self._requests(source) if request.key not in self.journal.answers]
+                requests.extend(open_[: math.ceil(lacking / self.config.per_request)])
         return requests
 
     def _say_what_is_asked(self, requests: Sequence[Request]) -> None:
@@ -204,67 +184,27 @@ class Ensemble:
 
     def _ask(self, requests: Sequence[Request]) -> None:
         """Send requests, so many at a time as each model takes, and wait for the answers."""
-        pools = {name: ThreadPoolExecutor(client.parallel) for name, client in self.clients.items()}
-        try:
-            with self.console.progress("asking for prompts", len(requests)) as tick:
-                futures: list[Future[None]] = [
-                    pools[request.model].submit(self._send, request, tick) for request in requests
-                ]
-                for future in futures:
-                    future.result()
-        finally:  # also on Ctrl-C: what is under way is waited for and written, the rest is not sent
-            for pool in pools.values():
-                pool.shutdown(wait=False, cancel_futures=True)
-            for pool in pools.values():
-                pool.shutdown(wait=True)
+        with (
+            pools(*self.clients.values()) as pool,
+            self.console.progress("asking for prompts", len(requests)) as tick,
+        ):
+            sent = {pool[request.model].submit(self._send, request): request for request in requests}
+            left = set()
+            for future in as_completed(sent):
+                model = sent[future].model
+                if future.result():
+                    tick(1, model)
+                elif self._breakers[model].open and model not in left:
+                    left.add(model)
+                    self.console.say(f"not asked further: {self._breakers[model].error}")
 
-    def _send(self, request: Request, tick: Tick) -> None:
-        if request.model in self._given_up:
-            return
-        started = time.monotonic()
-        try:
-            completion = self.clients[request.model].complete(
-                request.conversation,
-                max_tokens=self.config.max_tokens,
-                temperature=self.config.temperature,
-                seed=request.seed,
-                schema=SCHEMA,
-            )
-        except ModelError as error:
-            self._note_failure(request.model, error)
-            return
-        seconds = round(time.monotonic() - started, 3)
-        answer = Answer(
+    def _send(self, request: Request) -> Answer | None:
+        return self._breakers[request.model].ask(
             request.key,
-            request.model,
-            request.strategy,
-            request.index,
-            request.seed,
-            completion.text,
-            completion.prompt_tokens,
-            completion.completion_tokens,
-            seconds,
+            request.conversation,
+            about=request.origin,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            schema=SCHEMA,
         )
-        with self._writing:
-            append_jsonl(self.file, asdict(answer))
-            self._answers[request.key] = answer
-            self._failed[request.model] = 0
-            tick(1, request.model)
-
-    def _note_failure(self, model: str, error: ModelError) -> None:
-        with self._writing:
-            self._failed[model] = self._failed.get(model, 0) + 1
-            if model not in self._given_up and (error.final or self._failed[model] >= FAILURES):
-                self._given_up[model] = str(error)
-                self.console.say(f"not asked further: {error}")
-
-
-def read_answers(file: Path) -> list[Answer]:
-    """Return the answers of a file."""
-    answers = []
-    for number, row in enumerate(read_log(file), start=1):
-        try:
-            answers.append(Answer(**row))
-        except TypeError:
-            raise UserError(f"{file}:{number}: not an answer; mend or remove the line") from None
-    return answers

@@ -12,7 +12,7 @@ import yaml
 from paft.errors import UserError
 from paft.files import read_jsonl
 from paft.layout import SLOT
-from paft.limits import PROMPTS, read_text, yaml_tree
+from paft.limits import PROMPTS, Loader, read_text, yaml_tree
 from paft.prompts.parse import clean
 from paft.tasks.task import LETTERS, Task
 from paft.types import Prompt
@@ -59,7 +59,7 @@ def _jsonl(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
 
 def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     reader = csv.DictReader(
-        io.StringIO(read_text(path, PROMPTS)), delimiter="\t" if path.suffix == ".tsv" else ","
+        io.StringIO(read_text(path, PROMPTS)), delimiter="\t" if path.suffix.lower() == ".tsv" else ","
     )
     try:
         for row in reader:
@@ -89,7 +89,7 @@ def _plain(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
         line += part.count("\n")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """YAML without objects: promptsource's tags are read as the mappings below them."""
 
 

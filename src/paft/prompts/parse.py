@@ -48,7 +48,7 @@ def clean(text: str) -> str:
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\\n", "\n").replace("\\t", " ")
     text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs", "Co"))
     text = re.sub(r"\{\{[ \t]*(\w+)[ \t]*\}\}", r"{\1}", text).strip()
-    while len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("'", "'"), ("`", "`"), ("\u201c", "\u201d")):
+    while text[:1] + text[-1:] in ('""', "''", "``", "\u201c\u201d") and text[:1] not in text[1:-1]:
         text = text[1:-1].strip()
     return "\n".join(line.rstrip() for line in text.split("\n"))
 

@@ -59,10 +59,13 @@ def prepare_prompts(
         UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
     """
     check_rules(config.screen.off)
-    train, train_out = _split(config, "train", task, examples, seed) if _drawing(methods) else ([], [])
-    test, test_out = _split(config, "test", task, examples, seed)
+    train, train_out = fit_prompts(config, "train", task, examples, seed) if _drawing(methods) else ([], [])
+    test, test_out = fit_prompts(config, "test", task, examples, seed)
     user = _user(config, task) if _USERS.intersection(methods) else None
-    for name, known in (("training prompt", _seen(config, seed)), ("prompt of the method user", _written(config))):
+    for name, known in (
+        ("training prompt", _seen(config, seed)),
+        ("prompt of the method user", user_prompts(config)),
+    ):
         if shared := overlap(known, test, task):
             raise UserError(
                 f"config key prompts.test: {len(shared)} test prompt(s) repeat a {name} up to case, spacing and "
@@ -77,13 +80,19 @@ def _seen(config: PromptsConfig, seed: int) -> list[Prompt]:
     return load_prompts(config.train, "train", seed) if config.train else []
 
 
-def _written(config: PromptsConfig) -> list[Prompt]:
+def user_prompts(config: PromptsConfig) -> list[Prompt]:
+    """Return the prompt that the user wrote, if there is one."""
     return [Prompt(config.user.text, config.user.system or None, source="user")] if config.user else []
 
 
-def _split(
+def fit_prompts(
     config: PromptsConfig, split: str, task: Task, examples: list[Example], seed: int
 ) -> tuple[list[Prompt], list[Screened]]:
+    """Return the prompts of ``train`` or ``test`` that fit the task, and those that are left out.
+
+    Raises:
+        UserError: the key is missing, or none fits.
+    """
     source = getattr(config, split)
     if source is None:
         raise UserError(f"config key prompts.{split} is missing")
@@ -92,7 +101,7 @@ def _split(
     if not kept:
         raise UserError(
             f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
-            f"({counts(out)}); the first: {out[0].reason}"
+            f"({counts(out)}); the first: {out[0].reason}; mend them, or see prompts.screen.off"
         )
     return kept, out
 
@@ -102,7 +111,7 @@ def _user(config: PromptsConfig, task: Task) -> Prompt:
         raise UserError(
             "config key prompts.user is missing: the method 'user' trains on it, 'batprompt' begins with it"
         )
-    [prompt] = _written(config)
+    [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
         raise UserError(f"config key prompts.user: {fault[1]}")
     return prompt

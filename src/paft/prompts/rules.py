@@ -38,7 +38,7 @@ def _unknown_slot(prompt: Prompt, task: Task) -> str | None:
         if name not in task.slots:
             if task.letters == 0 and name in LETTERS:
                 return f"{{{name}}}: the examples differ in how many options they have; use {{choices}}"
-            return f"the task has no slot {{{name}}}{nearest(name, task.slots)}"
+            return f"the task has no slot {{{name}}}{nearest(name, [s for s in task.slots if len(s) > 1])}"
     return None
 
 
@@ -71,7 +71,8 @@ def _answer_leak(prompt: Prompt, task: Task) -> str | None:
         return None
     text = literal(prompt)
     named = [label for label in task.labels if re.search(_word(label), text, re.IGNORECASE)]
-    if named and len(named) < len(task.labels):
+    scale = all(label.isdecimal() for label in task.labels) and {task.labels[0], task.labels[-1]} <= set(named)
+    if named and len(named) < len(task.labels) and not scale:  # "from 1 to 5" names all of them
         return f"names only some of the labels: {', '.join(named)}"
     return None
 
@@ -185,8 +186,12 @@ RULES: dict[str, Rule] = {
 }
 """The rules in the order they are asked; :mod:`paft.prompts.screen` has those that look at more than a prompt."""
 
-NEEDED = frozenset({"empty", "unknown-slot"})
-"""Rules that cannot be turned off: such a prompt cannot be shown to a model."""
+NEEDED = {
+    "empty": "such a prompt shows nothing",
+    "unknown-slot": "such a prompt cannot be filled",
+    "repeat": "one prompt measured twice counts as two",
+}
+"""Rules that cannot be turned off, and why."""
 
 WORDING = frozenset({"other-format", "other-task", "near-duplicate", "copied-example"})
 """Rules on what a prompt says. A file that a user names is taken at its word; these are for what is collected."""
@@ -199,6 +204,4 @@ def check_rules(off: Iterable[str]) -> None:
         if name not in known:
             raise UserError(f"config key prompts.screen.off: no rule {name!r}{nearest(name, known)}")
         if name in NEEDED:
-            raise UserError(
-                f"config key prompts.screen.off: {name} cannot be turned off: such a prompt shows nothing"
-            )
+            raise UserError(f"config key prompts.screen.off: {name} cannot be turned off: {NEEDED[name]}")

@@ -64,7 +64,7 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
         panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
     size = result.methods[0].summary
-    heading = f"{result.task}: accuracy over {size.prompts} unseen prompts"
+    heading = f"{result.task}: accuracy over {size.prompts} {result.test_prompts}"
     return (
         alt.vconcat(*panels, spacing=6)
         .properties(title=alt.TitleParams(heading, anchor="start", fontSize=15), background="white", padding=12)

@@ -83,18 +83,18 @@ def _head(result: RunResult) -> dict[str, Any]:
     training = result.config.get("training") if isinstance(result.config.get("training"), dict) else {}
     return {
         "task": result.task,
-        "model": result.model,
+        "model": result.model_in_words,
         "seed": result.config.get("seed", 0),
         "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
-        "size": f"{summary.prompts} unseen prompts x {summary.examples} test examples" if summary else "",
+        "size": f"{summary.prompts} {result.test_prompts} x {summary.examples} test examples" if summary else "",
         "answers": "likelihood of the options" if result.answers == "likelihood" else "generation",
         "chance": f"{result.chance:.0%}",
-        "training": _training(training),
+        "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
         "problems": result.problems + unparsed,
         "rows": [cells(method) for method in result.methods],
         "differences": [
-            f"{_capital(NAMES.get(d.second, d.second))} {'is above' if d.difference > 0 else 'is below'} "
+            f"{_capital(NAMES.get(d.second, d.second))} {_beside(d.difference)} "
             f"{NAMES.get(d.first, d.first)} by {abs(d.difference) * 100:.1f} points "
             f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
             f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
@@ -125,6 +125,10 @@ def _points(interval: Interval, turned: bool) -> str:
 
 def _p(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def _beside(difference: float) -> str:
+    return "is above" if difference > 0 else "is below" if difference < 0 else "differs from"
 
 
 def _capital(text: str) -> str:

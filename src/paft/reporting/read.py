@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from paft.errors import UserError
+from paft.errors import UserError, one_line
 from paft.evaluation.metrics import Summary, summarise
 from paft.evaluation.paired import Difference, differences
 from paft.limits import parquet_batches
@@ -130,6 +130,23 @@ class RunResult:
         return str(self.config["model"]["path"])
 
     @property
+    def model_in_words(self) -> str:
+        """The model with its adapter, or its endpoint."""
+        adapter, endpoint = (self.config["model"].get(key) for key in ("adapter", "base_url"))
+        more = f" with the adapter {adapter}" if adapter else f" at {endpoint}" if endpoint else ""
+        return f"{self.model}{more}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a method to train: else no prompt can be called unseen."""
+        return self.config.get("methods") != ["base"]
+
+    @property
+    def test_prompts(self) -> str:
+        """What the test prompts are called."""
+        return "unseen prompts" if self.trains else "prompts"
+
+    @property
     def answers(self) -> str:
         """``likelihood`` or ``generate``."""
         return str((self.config.get("evaluation") or {}).get("answers", "generate"))
@@ -161,9 +178,8 @@ def read_run(path: Path) -> RunResult:
         except FileNotFoundError:
             unfinished[name] = _progress(folder, log)
         except (OSError, pa.ArrowException, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
             damaged[f"methods/{name}/predictions.parquet"] = (
-                f"damaged ({reason}); remove the file, and the same `paft run` makes it again"
+                f"damaged ({one_line(error, 160)}); remove the file, and the same `paft run` makes it again"
             )
             unfinished[name] = "its predictions are damaged"
         else:

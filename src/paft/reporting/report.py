@@ -116,7 +116,7 @@ def as_markdown(result: RunResult) -> str:
         lines += [
             *table(result),
             "",
-            f"Accuracy in % on {size.prompts} test prompts that no method was trained on x {size.examples} test "
+            f"Accuracy in % on {size.prompts} {result.test_prompts} x {size.examples} test "
             f"examples, answers by {answers}; "
             "in brackets the 95 % bootstrap interval over prompts and examples. "
             f"Std is over prompts. Top is the share of prompts at {result.top:.0%} or more. "
@@ -133,7 +133,7 @@ def as_markdown(result: RunResult) -> str:
         "## How to reproduce",
         "",
         f"`{result.command}` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
-        f"model {result.model}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
+        f"model {result.model_in_words}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
         "",
     ]
     return "\n".join(lines)

@@ -15,12 +15,13 @@ def sentence(result: RunResult) -> str:
     """Return the run's answer in one sentence: mean, std over prompts and worst prompt of each method."""
     if not result.methods:
         return "No method is finished yet."
+    names = NAMES | ({} if result.trains else {"base": result.model_in_words})
     parts = [
-        f"{NAMES.get(m.name, m.name)}: {m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
+        f"{names.get(m.name, m.name)}: {m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
         f"worst {m.summary.worst * 100:.0f}"
         for m in reversed(result.methods)
     ]
-    return f"On {result.methods[0].summary.prompts} unseen prompts, {'; '.join(parts)}."
+    return f"On {result.methods[0].summary.prompts} {result.test_prompts}, {'; '.join(parts)}."
 
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
@@ -44,7 +45,7 @@ def cells(method: MethodResult) -> tuple[str, ...]:
     return (
         method.name,
         f"{s.mean * 100:.1f} {bracket(s.mean_interval)}",
-        f"{s.std * 100:.1f} {bracket(s.std_interval)}",
+        f"{s.std * 100:.1f} {bracket(s.std_interval)}" if s.prompts > 1 else "-",
         f"{s.top * 100:.0f}",
         f"{s.worst * 100:.1f}",
         f"{s.best * 100:.1f}",
@@ -56,7 +57,8 @@ def cells(method: MethodResult) -> tuple[str, ...]:
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return head and rows of a table over runs that differ in the seed only; nothing for other runs."""
-    if len(results) < 2 or len({_without_seed(result) for result in results}) > 1:
+    seeds = {result.config.get("seed", 0) for result in results}
+    if len(seeds) < max(len(results), 2) or len({_without_seed(result) for result in results}) > 1:
         return []
     everywhere = set.intersection(*({m.name for m in r.methods} for r in results))
     rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]

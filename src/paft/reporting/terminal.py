@@ -13,7 +13,7 @@ from paft.reporting.tables import HEADER, cells, sentence
 def show(result: RunResult) -> None:
     """Print the methods of a run to standard output."""
     console = Console(width=None if Console().is_terminal else 140)
-    table = Table(title=f"{result.task}: accuracy on unseen prompts, %", title_justify="left")
+    table = Table(title=f"{result.task}: accuracy on {result.test_prompts}, %", title_justify="left")
     for name in HEADER:
         table.add_column(name, justify="left" if name == "Method" else "right", no_wrap=name in ("Method", "Mean"))
     for method in result.methods:

@@ -150,7 +150,9 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
         i: len(option)
         for i, option in enumerate(options)
         if re.match(
-            rf"{re.escape(option.strip())}(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014]|\())", text, re.IGNORECASE
+            rf"{re.escape(option.strip())}(?![.,]\d)(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014](?!\s*\d)|\())",
+            text,
+            re.IGNORECASE,
         )
     }
     longest = max(hits.values(), default=0)

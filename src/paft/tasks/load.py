@@ -2,12 +2,12 @@
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
-from paft.errors import UserError, nearest
+from paft.errors import UserError, nearest, one_line
 from paft.files import read_jsonl
 from paft.limits import DATA, parquet_batches, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
@@ -15,6 +15,9 @@ from paft.tasks.task import LETTERS, Task
 from paft.types import Example
 
 T = TypeVar("T")
+
+ROWS_A_CHOICE = 10
+"""With so many rows for each choice one that never occurs is no chance."""
 
 PlacedRow = tuple[str, dict[str, Any]]
 """The place to name in an error, and the row."""
@@ -46,9 +49,11 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
         UserError: a key is missing, a file is broken, or a row does not fit the task.
     """
     spec = complete(config)
-    train = _split(spec, config.train, "train") if config.train else []
-    test = _split(spec, config.test, "test") if config.test else []
-    return _task(spec, train + test), train, test
+    train = _rows(config.train, "train") if config.train else []
+    test = _rows(config.test, "test") if config.test else []
+    examples = _examples(spec, train + test)
+    of_test = [replace(example, id=str(number)) for number, example in enumerate(examples[len(train) :])]
+    return _task(spec, examples), examples[: len(train)], of_test
 
 
 def task_of_rows(rows: Iterable[dict[str, Any]], config: TaskConfig) -> tuple[Task, list[Example]]:
@@ -115,11 +120,11 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases, spec.description)
 
 
-def _split(spec: Spec, source: Source, split: str) -> list[Example]:
+def _rows(source: Source, split: str) -> list[PlacedRow]:
     placed = list(rows(source))
     if not placed:
         raise UserError(f"config key task.{split}: no examples in {source}")
-    return _examples(spec, placed)
+    return placed
 
 
 def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
@@ -133,7 +138,7 @@ def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
 
 
 def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
-    """Return the index of each row's right option; all rows of a source are read in one way."""
+    """Return the index of each row's right option; all rows, of both splits, are read in one way."""
     order = ("text", "letter", "zero-based") if spec.targets == "auto" else (spec.targets,)
     found = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
     whole = [name for name in order if None not in found[name]]
@@ -143,12 +148,18 @@ def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], plac
         shown = ", ".join(options[row]) if sum(map(len, options[row])) < 200 else f"{len(options[row])} options"
         raise UserError(
             f"{places[row]}: {spec.target} is {values[row]!r}, which is none of the choices ({shown}) "
-            f"read as {' or '.join(order)}"
+            f"read as {' or '.join(order)}; see task.targets, which takes one-based too"
         )
     if spec.labels is None and any(found[name] != found[whole[0]] for name in whole):
         raise UserError(
             f"{places[0]}: {spec.target} can be read as {' and as '.join(whole)}, "
             "with different answers; set task.targets"
+        )
+    from_one = all(_index(v, o, "one-based") is not None for v, o in zip(values, options, strict=True))
+    if whole[0] == "zero-based" and from_one and len(values) >= ROWS_A_CHOICE * len(options[0]) and len(order) > 1:
+        raise UserError(
+            f"{places[0]}: {spec.target} is never 0 in {len(values)} rows, so it may count from one; "
+            "set task.targets to zero-based or one-based"
         )
     return [index for index in found[whole[0]] if index is not None]
 
@@ -203,9 +214,9 @@ def rows(source: Source) -> Iterator[PlacedRow]:
     path = Path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such data file")
-    if path.suffix in (".jsonl", ".ndjson"):
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
         yield from ((f"{path}:{line}", row) for line, row in read_jsonl(path, DATA))
-    elif path.suffix in (".csv", ".tsv", ".parquet"):
+    elif path.suffix.lower() in (".csv", ".tsv", ".parquet"):
         yield from _table_rows(path)
     else:
         raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use .jsonl, .csv, .tsv or .parquet")
@@ -214,11 +225,11 @@ def rows(source: Source) -> Iterator[PlacedRow]:
 def _table_rows(path: Path) -> Iterator[PlacedRow]:
     import pyarrow as pa
 
-    read = parquet_batches if path.suffix == ".parquet" else _csv
+    read = parquet_batches if path.suffix.lower() == ".parquet" else _csv
     try:
         rows = [row for batch in read(path) for row in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
-        raise UserError(f"{path}: cannot read the table: {_line(error)}") from None
+        raise UserError(f"{path}: cannot read the table: {one_line(error)}") from None
     for number, row in enumerate(rows, start=1):
         yield f"{path}: row {number}", row
 
@@ -229,7 +240,7 @@ def _csv(path: Path) -> Iterator[Any]:
 
     if path.stat().st_size > DATA:
         raise too_large(path, DATA)
-    parse = csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
+    parse = csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
     header = csv.open_csv(path, parse_options=parse).schema.names
     as_text = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
     yield from csv.read_csv(path, parse_options=parse, convert_options=as_text).to_batches()
@@ -242,10 +253,6 @@ def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
     try:
         data = datasets.load_dataset(source.hub, source.config, split=source.split)
     except Exception as error:  # the hub client's errors have no common base
-        raise UserError(f"data set {name}: cannot load: {_line(error)}") from None
+        raise UserError(f"data set {name}: cannot load: {one_line(error)}") from None
     for number, row in enumerate(data, start=1):
         yield f"{name}: row {number}", row
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

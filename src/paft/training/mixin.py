@@ -46,11 +46,12 @@ class DynamicPrompts:
         batch = args.per_device_train_batch_size * args.world_size
         self.positions = Positions(data.examples, batch * args.gradient_accumulation_steps, data.seed, batch)
         schedule = Schedule(data.prompts, data.K, self.positions.steps_per_epoch, data.seed)
-        data.engine.choose_layout(rows(data.engine, data.task, schedule(0), data.examples[:4]))
         self.collator = Collator(data.engine, data.task, schedule)
         door = Dataset.from_dict({"id": [example.id for example in data.examples]})  # TRL takes no other kind
         own = {"model": data.engine.model, "train_dataset": door, "data_collator": self.collator}
         super().__init__(args=args, **own, **kwargs)  # type: ignore[call-arg]
+        first = rows(data.engine, data.task, schedule(0), data.examples[:4])
+        data.engine.choose_layout(first, gradients=data.engine.model.device.type != "cpu")  # with LoRA in place
         self.train_dataset: Any = self.positions
         self.model_accepts_loss_kwargs = True  # so that the trainer counts a step's answer tokens,
         self._loss_shifts_labels = False  # all of them: labels stand at the positions that predict them

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from accelerate.utils import reduce
 from peft import LoraConfig, get_peft_model
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
 from transformers.pytorch_utils import Conv1D
 
 from paft.config import LoraSection
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
-from paft.errors import UserError
+from paft.errors import UserError, one_line
 from paft.files import read_log, write_jsonl
 from paft.tasks.task import Task
 from paft.training.data import Collator, PromptData
@@ -49,8 +49,8 @@ class StepLog(TrainerCallback):
         self.tick(state.global_step, earlier=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Log the last step too, whatever the interval."""
-        control.should_log |= state.global_step == state.max_steps
+        """Log each step that is saved and the last, whatever the interval: a resume goes on from a row."""
+        control.should_log |= control.should_save or state.global_step == state.max_steps
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the row."""
@@ -138,7 +138,8 @@ def trainer_settings(
     """Return the Trainer's settings.
 
     Raises:
-        UserError: a value that the Trainer does not take, or a logging integration that is not installed.
+        UserError: a value that the Trainer, its optimizer or its learning rate schedule does not take, or a
+            package that is not installed.
     """
     usual = {"save_total_limit": 2, "ddp_find_unused_parameters": False}  # a forward uses every adapter weight
     own = {
@@ -152,9 +153,15 @@ def trainer_settings(
     }
     try:
         settings = TrainingArguments(**(usual | dict(arguments) | own))
-        get_reporting_integration_callbacks(settings.report_to)
-    except (ValueError, TypeError, ImportError, KeyError) as error:
-        raise UserError(f"config section training: {' '.join(str(error).split())}") from None
+        for callback in get_reporting_integration_callbacks(settings.report_to):
+            callback()  # tells whether its package is installed
+        if not settings.optim_target_modules:  # else it would want the model
+            Trainer.get_optimizer_cls_and_kwargs(settings)
+        one_weight = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+        special: Any = settings.lr_scheduler_kwargs
+        get_scheduler(settings.lr_scheduler_type, one_weight, 1, 10, scheduler_specific_kwargs=special)
+    except (ValueError, TypeError, ImportError, KeyError, RuntimeError) as error:
+        raise UserError(f"config section training: {one_line(error)}") from None
     if settings.n_gpu > 1:
         settings._n_gpu = 1  # one process trains on one device; DataParallel would split the packed rows
     return settings
@@ -172,16 +179,15 @@ def _with_adapter(base: Any, lora: LoraSection) -> Any:
 
 
 def check_targets(model: Any, targets: Sequence[str]) -> None:
-    """Refuse LoRA targets that name no module of the model."""
-    names = [name for name, _ in model.named_modules()]
+    """Refuse LoRA targets that name no linear layer of the model, or something else too."""
+    linear = {name: isinstance(m, torch.nn.Linear | Conv1D) for name, m in model.named_modules()}
     for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
-            linear = {
-                n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D)
-            }
+        named = [fits for name, fits in linear.items() if name == target or name.endswith(f".{target}")]
+        if not named or not all(named):
+            layers = sorted({name.split(".")[-1] for name, fits in linear.items() if fits})
             raise UserError(
-                f"config key training.lora.targets: the model has no module {target!r}; "
-                f"its linear layers are {', '.join(sorted(linear))}"
+                f"config key training.lora.targets: the model has no linear layer {target!r}; "
+                f"its linear layers are {', '.join(layers)}"
             )
 
 

@@ -1,0 +1,57 @@
+"""Answers on the disk: asked for once, each damaged line named; and a model that fails is left."""
+
+import json
+
+import pytest
+
+from paft.errors import UserError
+from paft.llm.client import Completion, ModelError
+from paft.llm.journal import CircuitBreaker, Journal, read_answers
+from paft.types import Conversation
+
+ASK = Conversation("Write.")
+
+
+class Model:
+    name, parallel = "m", 1
+
+    def __init__(self, *replies):
+        self.replies = list(replies)
+
+    def complete(self, conversation):
+        reply = self.replies.pop(0)
+        if isinstance(reply, ModelError):
+            raise reply
+        return Completion(reply, 7, 3, {"A": -0.5})
+
+
+def test_an_answer_is_kept_with_what_is_said_about_it_and_asked_for_once(tmp_path):
+    path = tmp_path / "new/answers.jsonl"
+    first = Journal(path).ask("k", Model("fine"), ASK, about={"strategy": "zero-shot"})
+    assert Journal(path).ask("k", Model(), ASK) == first
+    row = json.loads(path.read_text())
+    assert (row["key"], row["strategy"], row["text"], row["completion_tokens"]) == ("k", "zero-shot", "fine", 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [({"key": "k", "text": "t", "prompt_tokens": 1}, "no 'completion_tokens'"), ({"key": 1}, "not an answer")],
+)
+def test_a_line_that_is_no_answer_is_named(tmp_path, row, what):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match=rf"answers\.jsonl:1: {what}; mend or remove the line"):
+        read_answers(path)
+
+
+def test_three_failures_in_a_row_or_a_final_one_open_the_breaker(tmp_path):
+    def answered(name, *replies):
+        model = Model(*replies)
+        breaker = CircuitBreaker(model, Journal(tmp_path / name))
+        came = [breaker.ask(str(i), ASK) is not None for i in range(len(replies))]
+        return came, breaker.open, len(model.replies)
+
+    down, gone = ModelError("down", final=False), ModelError("gone", final=True)
+    assert answered("a", down, down, "a", down, down) == ([False, False, True, False, False], False, 0)
+    assert answered("b", down, down, down, "a") == ([False] * 4, True, 1)
+    assert answered("c", "a", gone, "b") == ([True, False, False], True, 1)
