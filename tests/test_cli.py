@@ -106,6 +106,8 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(project):
 def test_an_unwritable_folder_is_refused(project):
     """As root every folder is writable, so /proc stands in for one that is not."""
     assert_refused(paft("run", "config.yaml", "--output", "/proc/run", cwd=project), "/proc/run")
+    made = paft("reproduce", "table1", "config.yaml", "methods=[base]", "-o", "/proc/made", cwd=project)
+    assert_refused(made, "/proc/made")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
     """Add a line that is on the disk when this returns; a torn line before it gives way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     with path.open("ab+") as log:
         log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
@@ -100,6 +100,15 @@ def read_keyed(path: Path, names: Set[str]) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for row in rows}
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; say in one line why it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{path}: cannot make the folder: {error.strerror}; choose another --output"
+        raise UserError(storage_problem(error) or problem) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, all or nothing."""
     with replacing(path) as temporary:
@@ -109,7 +118,7 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it into place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -16,7 +16,7 @@ import yaml
 from paft import __version__
 from paft.config import Config, HubSource, ModelConfig
 from paft.errors import UserError
-from paft.files import write_text
+from paft.files import make_folder, write_text
 from paft.limits import CONFIG, DATA, read_text, yaml_tree
 from paft.locate import locate
 
@@ -63,7 +63,7 @@ class RunDirectory:
         if not self.config_file.is_file():
             if self.path.is_dir() and not all(map(_of_no_run, self.path.iterdir())):
                 raise UserError(f"{self.path}: the folder is not empty and holds no run; choose another --output")
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             versions = {name: metadata.version(name) for name in PACKAGES}
             run = {
                 "digest": digest(tree),
@@ -113,12 +113,7 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the directory for this process; the lock goes with the process, however it ends."""
         made = not self.path.exists()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot make the run directory: {error.strerror}; choose another --output"
-            ) from None
+        make_folder(self.path)
         self.check_links()
         with (self.path / ".lock").open("a+", encoding="utf-8") as file:
             try:

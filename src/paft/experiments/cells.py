@@ -102,7 +102,6 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
     except LineError as error:
         return str(error)
     except Exception as error:  # a cell that fails leaves the rest of the table standing; its trace is kept
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(folder / "error.txt", traceback.format_exc())
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {folder / 'error.txt'})"
     return None

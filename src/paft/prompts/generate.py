@@ -14,6 +14,7 @@ from pathlib import Path
 from paft.config import GenerateConfig, ScreenConfig
 from paft.console import Console
 from paft.errors import UserError
+from paft.files import make_folder
 from paft.llm.client import Client
 from paft.llm.journal import Answer, CircuitBreaker, Journal, pools
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
@@ -108,7 +109,7 @@ class Ensemble:
 
     def generate(self) -> Generated:
         """Ask until every model and strategy has brought what is wanted of it, or may not be asked further."""
-        self.journal.path.parent.mkdir(parents=True, exist_ok=True)  # else it fails before anything is paid for
+        make_folder(self.journal.path.parent)  # else it fails before anything is paid for
         while requests := self._needed():
             self._say_what_is_asked(requests)
             asked = len(self.journal.answers)
