@@ -214,6 +214,7 @@ def search(colours, folder, writer, model=None, **settings):
         development(model or FakeModel(fragile), task, folder),
         Asker(writer, folder / "answers.jsonl"),
         meaning,
+        lambda prompt: len(prompt.text) < 1000,
         BATpromptConfig(**few),
         seed=0,
         console=QUIET,
@@ -244,6 +245,7 @@ def test_batprompt_finds_the_prompt_that_withstands_disturbed_inputs(colours, tm
     assert "mind the mess" in best.text
     assert accuracy > baseline.score(first, pairs) + 0.2
     assert best.source == "batprompt"
+    assert (baseline.rewrites, baseline.screened_out) == (8, 0)  # two rounds of two, and a paraphrase of each
 
 
 def test_batprompt_keeps_its_first_prompt_where_no_rewriting_helps(colours, tmp_path):
@@ -259,11 +261,14 @@ def test_batprompt_throws_away_rewritings_that_do_not_fit_the_task(colours, tmp_
             "{thing} is red, mind the mess",
             "mind the mess {other}",
             "{thing} mind the mess, respond in JSON.",
-        ][i % 4]
+            "{thing} mind the mess" + 1000 * "!",
+        ][i % 5]
     )
     baseline, examples = search(colours, tmp_path, writer)
     first = Prompt("Colour of {thing}")
     assert baseline.search(first, examples)[0] == first
+    assert baseline.rewrites == 0
+    assert baseline.screened_out > 0
 
 
 def test_an_attack_keeps_the_close_variant_that_hurts_most(colours, tmp_path):

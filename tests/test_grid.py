@@ -1,5 +1,6 @@
 """The grid: every cell once, unparsed apart from wrong, finished prompts kept; the figures made of it."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyarrow import parquet
 
 from paft.console import Console
 from paft.evaluation.grid import evaluate, seconds_of
-from paft.evaluation.metrics import summarise
+from paft.evaluation.metrics import std_interval, summarise
 from paft.llm.fake import FakeModel
 from paft.reporting.read import read_grid
 from paft.tasks.task import Task
@@ -113,6 +114,16 @@ def test_figures_are_those_of_the_definition(grid, top):
         assert found.std == pytest.approx(spread**0.5, abs=1e-9)
     assert (found.worst, found.best) == (min(accuracy), max(accuracy))
     assert found.top == pytest.approx(sum(a >= top - 1e-12 for a in accuracy) / len(accuracy))
+    assert found.right_under_all == pytest.approx(sum(all(column) for column in grid.T.tolist()) / grid.shape[1])
+    pairs = list(itertools.combinations(grid, 2))
+    expected = sum((a != b).mean() for a, b in pairs) / len(pairs) if pairs else 0.0
+    assert found.disagreement == pytest.approx(expected)
+    for value, interval in (
+        (found.std, found.std_interval),
+        (found.top, found.top_interval),
+        (found.right_under_all, found.right_under_all_interval),
+    ):
+        assert interval.low - 1e-9 <= value <= interval.high + 1e-9
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
@@ -125,6 +136,22 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         interval = summarise(grid, 0, 0.85).mean_interval
         covered += interval.low <= 0.6960 <= interval.high
     assert covered / 120 > 0.9  # two-way resampling is a little wide, never narrow
+
+
+@pytest.mark.parametrize("prompts", [5, 20])
+def test_the_interval_of_std_covers_the_truth_about_as_often_as_it_says(prompts):
+    """Prompts of skewed difficulty on the same examples, 400 grids; the truth from 20,000 prompts."""
+    rng = np.random.default_rng(3)
+    example = rng.normal(0, 1.0, 60)[None]
+
+    def drawn(count):
+        chance = 1 / (1 + np.exp(-(0.5 - rng.exponential(0.8, count)[:, None] + example)))
+        return (rng.random(chance.shape) < chance).astype(np.int8)
+
+    truth = drawn(20_000).mean(axis=1).std()
+    intervals = [std_interval(drawn(prompts).mean(axis=1)) for _ in range(400)]
+    covered = sum(one.low <= truth <= one.high for one in intervals)
+    assert 0.9 < covered / 400 < 0.99
 
 
 def test_intervals_do_not_change_from_one_report_to_the_next():

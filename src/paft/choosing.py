@@ -1,5 +1,6 @@
 """The baselines in a run: what each is handed of it. Test prompts and test examples are not among it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,12 +42,14 @@ class Given:
         development: the base model, asked on training examples.
         prompts: training prompts; for batprompt the one it begins with.
         examples: training examples.
+        fits: whether the method could be trained under a prompt: no training example is too long with it.
     """
 
     settings: BaselinesConfig
     development: "Development"
     prompts: Sequence[Prompt]
     examples: Sequence[Example]
+    fits: Callable[[Prompt], bool]
     folder: Path
     seed: int
     console: Console
@@ -65,6 +68,7 @@ def chosen(
     examples: Sequence[Example],
     folder: Path,
     *,
+    fits: Callable[[Prompt], bool],
     evaluation: EvaluationConfig,
     seed: int,
     console: Console,
@@ -73,7 +77,7 @@ def chosen(
 
     Args:
         engine: the base model's; needed where nothing has been chosen yet.
-        prompts, examples: see :class:`Given`.
+        prompts, examples, fits: see :class:`Given`.
         evaluation: how the model is asked.
     """
 
@@ -87,7 +91,7 @@ def chosen(
             max_new_tokens=evaluation.max_new_tokens,
             log=folder / "evaluations.jsonl",
         )
-        return BASELINES[method](Given(settings, development, prompts, examples, folder, seed, console))
+        return BASELINES[method](Given(settings, development, prompts, examples, fits, folder, seed, console))
 
     choice = choose(folder, search)
     spent = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in _spent(choice).items() if v)
@@ -112,6 +116,7 @@ def _zopo(given: Given) -> Found:
     from paft.engine.embed import SentenceEncoder, last_hidden_states
 
     settings, prompts, development = given.settings.zopo, given.prompts, given.development
+    started = time.perf_counter()
     conversations = [Conversation(prompt.text, prompt.system) for prompt in prompts]
     if settings.embeddings == "model":
         points = last_hidden_states(development.model, conversations)
@@ -119,6 +124,7 @@ def _zopo(given: Given) -> Found:
         points = SentenceEncoder(settings.embeddings)(
             ["\n".join(filter(None, (c.system, c.user))) for c in conversations]
         )
+    embedding = {"seconds": round(time.perf_counter() - started, 3)}
     examples = given.drawn(settings.examples)
     with given.console.progress("choosing zopo", min(settings.budget, len(prompts))) as tick:
 
@@ -128,7 +134,7 @@ def _zopo(given: Given) -> Found:
             return outcome.accuracy
 
         found = zopo(accuracy, points, budget=settings.budget, initial=settings.initial, seed=given.seed)
-    return prompts[found.best], found.values[found.best], [development.budget()]
+    return prompts[found.best], found.values[found.best], [development.budget(), embedding]
 
 
 def _batprompt(given: Given) -> Found:
@@ -141,9 +147,14 @@ def _batprompt(given: Given) -> Found:
     [client] = language_models([settings.llm], "baselines.batprompt.llm", given.console).values()
     asker = Asker(client, given.folder / "answers.jsonl", max_tokens=settings.max_tokens, seed=seed)
     alike = SentenceEncoder(settings.encoder).alike
-    search = BATprompt(given.development, asker, alike, settings, seed=seed, console=given.console)
+    search = BATprompt(given.development, asker, alike, given.fits, settings, seed=seed, console=given.console)
     found = search.search(given.prompts[0], list(given.examples))
-    return *found, [given.development.budget(), asker.budget()]
+    if not search.rewrites:
+        given.console.say(
+            f"batprompt: {client.name} wrote no prompt that fits the task; the user's prompt is kept"
+        )
+    written = {"rewrites": search.rewrites, "screened_out": search.screened_out}
+    return *found, [given.development.budget(), asker.budget(), written]
 
 
 BASELINES: dict[str, Callable[[Given], Found]] = {

@@ -164,6 +164,7 @@ class _Work:
             prompts,
             self.train_examples,
             folder,
+            fits=self._fits,
             evaluation=self.config.evaluation,
             seed=self.config.seed,
             console=self.console,
@@ -244,17 +245,30 @@ class _Work:
         check_targets(engine.model, training.lora.targets)
         arguments = trainer_arguments(training)
         trainer_settings("cpu", Path("unused"), training.batch_size, self.config.seed, arguments)
-        longest = min(training.max_length, engine.positions)
         drop = training.too_long == "drop"
         return fitting(
             engine,
             self.task,
             prompts,
             self.train_examples,
-            max_length=longest,
+            max_length=self._longest,
             drop=drop,
             say=self.console.say,
         )
+
+    def _fits(self, prompt: Prompt) -> bool:
+        """Say whether no training example is too long under a prompt that a language model wrote."""
+        from paft.training.data import fitting
+
+        try:
+            fitting(self.model(), self.task, [prompt], self.train_examples, max_length=self._longest, drop=False)
+        except UserError:
+            return False
+        return True
+
+    @property
+    def _longest(self) -> int:
+        return min(self.config.training.max_length, self.model().positions)
 
     def _introduce(self, prompts: PromptSets, resumed: bool) -> None:
         """Write the prompts that are used, and say what is about to happen."""

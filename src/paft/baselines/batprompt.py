@@ -56,6 +56,11 @@ class BATprompt:
     Args:
         asker: the language model that disturbs inputs and rewrites prompts.
         meaning: how alike texts are in meaning.
+        fits: whether the base model could be trained under a prompt.
+
+    Attributes:
+        rewrites: prompts that the language model wrote and that were tried.
+        screened_out: prompts that it wrote and that do not fit the task, or repeat one.
     """
 
     def __init__(
@@ -63,12 +68,15 @@ class BATprompt:
         development: Development,
         asker: Asker,
         meaning: Meaning,
+        fits: Callable[[Prompt], bool],
         settings: BATpromptConfig,
         *,
         seed: int,
         console: Console,
     ):
-        self.development, self.asker, self.meaning, self.settings = development, asker, meaning, settings
+        self.development, self.asker, self.settings = development, asker, settings
+        self.meaning, self.fits = meaning, fits
+        self.rewrites = self.screened_out = 0
         self.task: Task = development.task
         self.seed, self.console = seed, console
         self.field = self.task.fields[-1]
@@ -127,6 +135,9 @@ class BATprompt:
         kept, _ = screen(
             written, self.task, [pair.clean for pair in pairs], known=known, off=(), near_duplicate=1.0
         )
+        kept = [candidate for candidate in kept if self.fits(candidate)]
+        self.rewrites += len(kept)
+        self.screened_out += len(written) - len(kept)
         return kept
 
     def _variants(self, perturbation: Perturbation, examples: Sequence[Example], number: int) -> list[list[str]]:

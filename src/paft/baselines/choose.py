@@ -21,7 +21,10 @@ class Choice:
         accuracy: of the base model under it, on the training examples that the baseline looked at.
         evaluations: prompts tried, each on some examples; ``questions`` are the single answers.
         requests: to a language model, with the tokens it read and wrote.
-        seconds: of the base model's answers and of the language model's requests.
+        rewrites: prompts that a language model wrote and that were tried; None where none is asked to.
+        screened_out: prompts that it wrote and that do not fit the task.
+        seconds: of the base model's answers, of embedding prompts, and of the language model's requests, each
+            counted whole though several are under way at once.
     """
 
     prompt: Prompt
@@ -31,6 +34,8 @@ class Choice:
     requests: int = 0
     tokens_read: int = 0
     tokens_written: int = 0
+    rewrites: int | None = None
+    screened_out: int = 0
     seconds: float = 0.0
 
 

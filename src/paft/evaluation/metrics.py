@@ -1,4 +1,4 @@
-"""Figures over the grid of prompts and examples (section 4.1 of the paper), with bootstrap intervals."""
+"""Figures over the grid of prompts and examples (section 4.1 of the paper), with 95 % intervals."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % bootstrap interval."""
+    """A 95 % interval."""
 
     low: float
     high: float
@@ -20,7 +20,11 @@ class Interval:
 class Summary:
     """What a grid says. Accuracies and shares are fractions of 1; std is the sample standard deviation.
 
-    ``unparsed`` counts the cells whose answer could not be read; they are not right, and not hidden either.
+    Attributes:
+        unparsed: cells whose answer could not be read; they are not right, and not hidden either.
+        disagreement: how often two prompts disagree on an example: it is right under the one and wrong under the
+            other; a share of all pairs of prompts and all examples.
+        right_under_all: share of the examples that are right under every prompt, and so under the worst for each.
     """
 
     mean: float
@@ -31,8 +35,12 @@ class Summary:
     unparsed: int
     prompts: int
     examples: int
+    disagreement: float
+    right_under_all: float
     mean_interval: Interval
     std_interval: Interval
+    top_interval: Interval
+    right_under_all_interval: Interval
     per_prompt: tuple[float, ...]
 
 
@@ -43,19 +51,25 @@ def summarise(correct: np.ndarray, unparsed: int, top: float, seed: int = 0) -> 
         correct: ``(prompts, examples)``, 1 where the answer is right, else 0.
         top: the accuracy from which on a prompt counts for the Top figure.
     """
+    prompts, examples = correct.shape
     accuracy = correct.mean(axis=1)
-    means, stds = bootstrap(correct, seed)
+    top_prompts = int((accuracy >= top - 1e-12).sum())
+    right_under_all = int(correct.all(axis=0).sum())
     return Summary(
         mean=float(accuracy.mean()),
         std=sample_std(accuracy),
-        top=float((accuracy >= top - 1e-12).mean()),
+        top=top_prompts / prompts,
         worst=float(accuracy.min()),
         best=float(accuracy.max()),
         unparsed=unparsed,
-        prompts=correct.shape[0],
-        examples=correct.shape[1],
-        mean_interval=interval(means),
-        std_interval=interval(stds),
+        prompts=prompts,
+        examples=examples,
+        disagreement=_disagreement(correct),
+        right_under_all=right_under_all / examples,
+        mean_interval=interval(bootstrap(correct, seed)),
+        std_interval=std_interval(accuracy),
+        top_interval=share_interval(top_prompts, prompts),
+        right_under_all_interval=share_interval(right_under_all, examples),
         per_prompt=tuple(float(a) for a in accuracy),
     )
 
@@ -65,15 +79,43 @@ def sample_std(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def bootstrap(correct: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw prompts and examples anew, both with replacement; return mean and std of each draw."""
+def std_interval(values: np.ndarray) -> Interval:
+    """Return the chi-square interval of the standard deviation of which ``values`` are a sample.
+
+    Drawing anew, as for the mean, would count the noise of a finite number of examples twice; it lies within Std
+    already. Over 5 to 50 prompts the interval held the true value for 91 to 97 of 100 samples, of normal and of
+    skewed accuracies, and a bootstrap over prompts for 71 to 92 (docs/log.md).
+    """
+    from scipy.stats import chi2
+
+    freedom = len(values) - 1
+    if not freedom:
+        return Interval(0.0, 0.0)
+    low, high = sample_std(values) * np.sqrt(freedom / chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], freedom))
+    return Interval(float(low), float(high))
+
+
+def share_interval(count: int, of: int) -> Interval:
+    """Return Wilson's interval of a share."""
+    from scipy.stats import binomtest
+
+    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(float(found.low), float(found.high))
+
+
+def _disagreement(correct: np.ndarray) -> float:
+    prompts, right = len(correct), correct.sum(axis=0, dtype=np.int64)
+    pairs = prompts * (prompts - 1) / 2
+    return float((right * (prompts - right)).mean() / pairs) if pairs else 0.0
+
+
+def bootstrap(correct: np.ndarray, seed: int) -> np.ndarray:
+    """Draw prompts and examples anew, both with replacement; return the mean of each of the draws."""
     rng = np.random.default_rng(seed)
     prompts, examples = correct.shape
     weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
     accuracy = weights @ correct.T.astype(float)  # (draws, prompts)
-    drawn = np.take_along_axis(accuracy, rng.integers(prompts, size=(DRAWS, prompts)), axis=1)
-    stds = drawn.std(axis=1, ddof=1) if prompts > 1 else np.zeros(DRAWS)
-    return drawn.mean(axis=1), stds
+    return np.take_along_axis(accuracy, rng.integers(prompts, size=(DRAWS, prompts)), axis=1).mean(axis=1)
 
 
 def interval(values: np.ndarray) -> Interval:

@@ -35,7 +35,7 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0) -> list[Differen
     Args:
         grids: by method ``(prompts, examples)`` with 1 for right answers, the same prompts and examples in each.
     """
-    draws = {name: bootstrap(grid, seed)[0] for name, grid in grids.items()}  # one seed: the same draws for all
+    draws = {name: bootstrap(grid, seed) for name, grid in grids.items()}  # one seed: the same draws for all
     accuracy = {name: grid.mean(axis=1) for name, grid in grids.items()}
     pairs = list(itertools.combinations(grids, 2))
     corrected = holm([signed_rank(accuracy[b] - accuracy[a]) for a, b in pairs])

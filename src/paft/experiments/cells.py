@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paft.console import Console
-from paft.errors import LineError, UserError
+from paft.errors import LineError, UserError, one_line
 from paft.experiments.plan import Cell
 from paft.files import write_text
 
@@ -60,6 +60,8 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
             cell = open_.pop(done)
             try:
                 reason = ray.get(done)
+            except ray.exceptions.RayTaskError as error:  # before the cell itself began: paft is not there, say
+                reason = f"its worker could not do it: {one_line(error.cause)}"
             except ray.exceptions.RayError as error:
                 reason = f"its worker died {RETRIES + 1} times: {(str(error).splitlines() or [''])[0]}"
             console.say(

@@ -17,7 +17,7 @@ def write_figures(name: str, shown: View, folder: Path) -> None:
 
 
 def counts_chart(shown: View) -> alt.VConcatChart:
-    """Return figure 6: mean with its interval, and Std, against the number of training prompts, log axis."""
+    """Return figure 6: mean and Std with their intervals against the number of training prompts, log axis."""
     rows = [
         {
             "task": row["task"] if row["seed"] == 0 else f"{row['task']}, seed {row['seed']}",
@@ -26,6 +26,8 @@ def counts_chart(shown: View) -> alt.VConcatChart:
             "low": 100 * row["mean_interval"][0],
             "high": 100 * row["mean_interval"][1],
             "std": 100 * row["std"],
+            "std_low": 100 * row["std_interval"][0],
+            "std_high": 100 * row["std_interval"][1],
         }
         for row in shown.rows
     ]
@@ -36,8 +38,11 @@ def counts_chart(shown: View) -> alt.VConcatChart:
     mean = base.mark_line(point=True).encode(y=alt.Y("mean:Q").scale(zero=False).title("Mean accuracy, %"))
     interval = base.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q")
     std = base.mark_line(point=True).encode(y=alt.Y("std:Q").title("Std over prompts, points"))
+    spread = base.mark_rule(opacity=0.5).encode(y="std_low:Q", y2="std_high:Q")
     return (
-        alt.vconcat((interval + mean).properties(width=480, height=220), std.properties(width=480, height=140))
+        alt.vconcat(
+            (interval + mean).properties(width=480, height=220), (spread + std).properties(width=480, height=140)
+        )
         .properties(background="white", padding=12)
         .configure_view(stroke=None)
     )

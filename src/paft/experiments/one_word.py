@@ -59,7 +59,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
             task,
             answers=config.evaluation.answers,
             max_new_tokens=config.evaluation.max_new_tokens,
-            log=folder / "evaluations.jsonl",
+            log=folder / "one-word-evaluations.jsonl",
         )
         with console.progress("trying one-word edits", len(kept)) as tick:
             accuracy = {}

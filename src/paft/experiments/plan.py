@@ -1,11 +1,14 @@
 """Which runs a table or a figure is made of. Runs that several of them need are the same runs."""
 
 import json
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
+
+import numpy as np
 
 from paft.config import BankSource, BaselinesConfig, Config, GenerateSource, Method
 from paft.errors import UserError
@@ -14,7 +17,7 @@ from paft.files import write_jsonl
 from paft.prompts.files import read_prompts, spread, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
-from paft.tasks.load import load_task, rows, subset
+from paft.tasks.load import load_task, rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -23,6 +26,15 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
 """The pairs of table 3."""
+
+PART: dict[str, Sequence[Method]] = {
+    "table3": ["paft"],
+    "table6": [method for method in METHODS if method != "base"],
+    "figure1": ["user"],
+    "figure3": ["base", "user"],
+    "figure6": ["paft"],
+}
+"""The methods that are part of a table or figure; of any other all are."""
 
 VALIDATION = 1 / 9
 """Share of the training prompts, and of the training examples, that table 3 is chosen on."""
@@ -79,7 +91,7 @@ class Plan:
 
     def _k_and_t(self) -> list[Cell]:
         """Table 3: PAFT with each K and T, on training prompts and training examples kept from training."""
-        prompts = self._drawn("train", 0)
+        prompts = self._drawn("train", 0, self._data[1])
         if len(prompts) < 3:
             raise UserError(
                 f"config key prompts.train of {self.task}: table3 keeps some of the prompts from training; "
@@ -100,28 +112,28 @@ class Plan:
     def _all_prompts(self) -> list[Cell]:
         """Figure 3: the base model and the one trained on a fixed prompt, on every prompt there is."""
         prompts = self._drawn("train", 0) + self._drawn("test", 1)
-        own = [prompt for _, prompt in overlap(user_prompts(self.config.prompts), prompts, self._task[0])]
+        own = [prompt for _, prompt in overlap(user_prompts(self.config.prompts), prompts, self._data[0])]
         if own:
             self.say(f"{self.task}: prompt {own[0].id} is the user's own and left out, as one that was trained on")
         config = self._with_prompts(None, [prompt for prompt in prompts if prompt not in own], name="all")
-        methods = [method for method in ("base", "user") if method in self.methods]
-        return [self._cell(f"all-prompts/{m}", _only(config, m), label=m) for m in methods]
+        return [self._cell(f"all-prompts/{m}", _only(config, m), label=m) for m in self.methods]
 
     def _counts(self) -> list[Cell]:
         """Figure 6: PAFT with ever more training prompts."""
         prompts, test = self._drawn("train", 0), self._drawn("test", 1)
         counts = sorted({min(count, len(prompts)) for count in self.size.counts})
         cells = []
-        for count in counts:
+        for count in counts[:-1]:
             few = spread(prompts, count, self.seed)
             config = _only(self._with_prompts(few, test, name=f"{count}-prompts"), "paft")
             cells.append(self._cell(f"prompts-{count}", config, label=str(count)))
-        return cells
+        everything = _only(self._with_prompts(prompts, test), "paft")
+        return [*cells, self._cell("paft", everything, label=str(counts[-1]))]
 
     def _one_word(self) -> list[Cell]:
-        config = _only(self._with_prompts(self._drawn("train", 0), self._drawn("test", 1)), "user")
-        place, edits = f"{self.folder}/one-word", self.size.edits
-        return [Cell(place, config, self.task, self.seed, "user", work="one-word", edits=edits)]
+        """Figure 1: a search beside the run of the method user."""
+        [cell] = self._comparison()
+        return [replace(cell, work="one-word", edits=self.size.edits)]
 
     def _stage_1(self) -> list[Cell]:
         if not isinstance(self.config.prompts.train, GenerateSource):
@@ -134,8 +146,12 @@ class Plan:
     def _cell(self, place: str, config: Config, *, label: str) -> Cell:
         return Cell(f"{self.folder}/{place}", config, self.task, self.seed, label)
 
-    def _drawn(self, split: str, place: int) -> list[Prompt]:
-        """Return as many prompts as the size asks for, or all that fit the task, and say so."""
+    def _drawn(self, split: str, place: int, known: Sequence[Example] | None = None) -> list[Prompt]:
+        """Return as many prompts as the size asks for, or all that fit the task, and say so.
+
+        Args:
+            known: a prompt that holds the answer of one of them does not fit; all examples unless given.
+        """
         source = getattr(self.config.prompts, split)
         if source is None or isinstance(source, GenerateSource):
             raise UserError(
@@ -144,15 +160,15 @@ class Plan:
             )
         whole = source.model_copy(update={"size": None}) if isinstance(source, BankSource) else source
         sources, wanted = self.config.prompts.model_copy(update={split: whole}), self.size.prompts[place]
-        prompts, _ = fit_prompts(sources, split, *self._task, self.seed)
+        task, train, test = self._data
+        prompts, _ = fit_prompts(sources, split, task, train + test if known is None else list(known), self.seed)
         if len(prompts) < wanted:
             self.say(f"{self.task}: {wanted} {split} prompts asked, {len(prompts)} there are")
         return spread(prompts, min(wanted, len(prompts)), self.seed)
 
     @cached_property
-    def _task(self) -> tuple[Task, list[Example]]:
-        task, train, test = load_task(self.config.task)
-        return task, train + test
+    def _data(self) -> tuple[Task, list[Example], list[Example]]:
+        return load_task(self.config.task)
 
     def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
         """Write prompts to files and return the config that names them.
@@ -174,18 +190,52 @@ class Plan:
         return self.config.model_copy(update={"prompts": prompts_config})
 
     def _validation_examples(self) -> tuple[Path, Path]:
-        """Write training rows and validation rows, drawn from the training split."""
+        """Write training rows and validation rows, drawn from the training split; related ones stay together."""
         source = self.config.task.train
         if source is None:
             raise UserError(f"config key task.train of {self.task} is missing")
         every = [json.loads(json.dumps(row, default=str)) for _, row in rows(source)]  # Parquet has dates
         if len(every) < 2:
             raise UserError(f"config key task.train of {self.task}: table3 keeps some of the rows from training")
-        held = set(subset(list(range(len(every))), max(1, round(len(every) * VALIDATION)), self.seed))
+        held = held_out(self._data[1], max(1, round(len(every) * VALIDATION)), self.seed)
+        if len(held) == len(every):
+            raise UserError(
+                f"config key task.train of {self.task}: table3 keeps some of the rows from training, and all of "
+                "them share a text with one another"
+            )
         folder = self.output / self.folder / "examples"
         write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(every) if i not in held))
         write_jsonl(folder / "validation.jsonl", (every[i] for i in sorted(held)))
         return folder / "train.jsonl", folder / "validation.jsonl"
+
+
+def held_out(examples: Sequence[Example], count: int, seed: int) -> set[int]:
+    """Return the places of about ``count`` examples of which none is related to one of the others.
+
+    Examples are related that share their longest field, as the questions on one article do, or their own options,
+    as the two sentences of a WinoGrande pair do; labels that are the same for all relate nothing.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    fixed = len({example.options for example in examples}) == 1
+    places: dict[tuple[str, ...], int] = {}
+    edges = [
+        (place, places.setdefault(mark, len(examples) + len(places)))
+        for place, example in enumerate(examples)
+        for mark in ((max(example.fields.values(), key=len),), () if fixed else tuple(sorted(example.options)))
+        if mark
+    ]
+    size = len(examples) + len(places)
+    graph = coo_array((np.ones(len(edges)), tuple(zip(*edges, strict=True))), shape=(size, size))
+    groups: dict[int, list[int]] = {}
+    for place, group in enumerate(connected_components(graph, directed=False)[1][: len(examples)]):
+        groups.setdefault(int(group), []).append(place)
+    held: set[int] = set()
+    for group in random.Random(f"held out:{seed}").sample(list(groups), len(groups)):
+        if len(held) < count:
+            held.update(groups[group])
+    return held
 
 
 def _only(config: Config, method: str) -> Config:

@@ -12,7 +12,7 @@ from paft.console import Console
 from paft.errors import UserError, nearest
 from paft.experiments.cells import run_cells, run_on_ray
 from paft.experiments.figures import write_figures
-from paft.experiments.plan import METHODS, Cell, Plan
+from paft.experiments.plan import METHODS, PART, Cell, Plan
 from paft.experiments.sizes import SIZES
 from paft.experiments.views import VIEWS, View, view
 from paft.files import write_text
@@ -54,7 +54,12 @@ def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tu
     if launched() > 1:
         raise UserError("paft reproduce spreads its runs by --ray; start it without torchrun or accelerate launch")
     cells, output = plan(asked, console), asked.output
-    failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
+    try:
+        failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
+    except KeyboardInterrupt:
+        write(asked.name, view(asked.name, cells, output, {}), output)
+        console.say(f"{output / asked.name}.md has what is finished; the same command goes on from here")
+        raise
     shown = view(asked.name, cells, output, failed)
     write(asked.name, shown, output)
     return shown, failed
@@ -76,15 +81,17 @@ def plan(asked: Experiment, console: Console) -> list[Cell]:
         raise UserError(f"two configs are of the task {twice[0]!r}; the cells are named by the task")
     cells: list[Cell] = []
     for config in read:
-        methods = config.methods if "methods" in given else METHODS
-        needed = {"table3": ["paft"], "figure1": ["user"], "figure3": ["base", "user"], "figure6": ["paft"]}
+        wanted = config.methods if "methods" in given else METHODS
+        methods = [method for method in wanted if method in PART.get(name, METHODS)]
+        if not methods:
+            raise UserError(
+                f"{name}: none of the methods {', '.join(wanted)} is part of it; it is of {', '.join(PART[name])}"
+            )
         if name != "table7":
-            check_baselines(needed.get(name, methods), config.baselines, console)
+            check_baselines(methods, config.baselines, console)
         for seed in range(config.seed, config.seed + asked.seeds):
             seeded = config.model_copy(update={"seed": seed})
             cells += Plan(seeded, size, methods, asked.output, console.say).cells(name)
-    if not cells:
-        raise UserError(f"{name}: none of the methods {', '.join(methods)} is part of it")
     console.say(f"{name} at size {asked.size}: {len(cells)} cells in {asked.output}")
     return cells
 
@@ -94,6 +101,7 @@ def write(name: str, shown: View, output: Path) -> None:
     tree: dict[str, Any] = {
         "title": shown.title,
         "rows": shown.rows,
+        "differences": shown.differences,
         "notes": shown.notes,
         "missing": shown.missing,
     }

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
+from paft.config import BATpromptConfig, EvaluationConfig, TopAccuracyConfig, TrainingConfig, ZopoConfig
+
 
 @dataclass(frozen=True)
 class Size:
@@ -21,6 +25,11 @@ class Size:
     counts: tuple[int, ...]
     edits: int
     config: dict[str, Any] = field(default_factory=dict)
+
+
+def _paper(section: BaseModel, *free: str) -> dict[str, Any]:
+    """Return what a section holds where nothing is set, the paper's values; ``free`` is left to the config."""
+    return section.model_dump(exclude=set(free))
 
 
 SIZES = {
@@ -57,16 +66,13 @@ SIZES = {
         (1, 2, 5, 10, 20, 50, 100, 200, 400),
         400,
         {
-            "training": {
-                "examples": 20_000,
-                "epochs": 3,
-                "K": 4,
-                "batch_size": 8,
-                "learning_rate": 1e-4,
-                "max_length": 1024,
-                "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": ["q_proj", "v_proj"]},
+            "training": _paper(TrainingConfig(), "too_long", "logging_steps", "save_steps", "report_to"),
+            "evaluation": _paper(EvaluationConfig(), "batch_tokens"),
+            "baselines": {
+                "top_accuracy": _paper(TopAccuracyConfig()),
+                "zopo": _paper(ZopoConfig(), "embeddings"),
+                "batprompt": _paper(BATpromptConfig(), "llm", "encoder", "max_tokens"),
             },
-            "evaluation": {"examples": None, "answers": "generate", "max_new_tokens": 256},
         },
     ),
 }

@@ -9,19 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
-from paft.evaluation.metrics import Interval
+from paft.evaluation.metrics import Interval, share_interval
 from paft.evaluation.paired import Difference
 from paft.experiments import paper
+from paft.experiments.columns import (
+    ACCURACIES,
+    CELL,
+    COUNTS,
+    DIFFERENCES,
+    INFERENCE,
+    K_AND_T,
+    ONE_WORD,
+    OVER_ALL,
+    TRAINING,
+    Columns,
+    Row,
+    table,
+)
 from paft.experiments.one_word import RESULT
 from paft.experiments.plan import Cell
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.report import finite, markdown_table
-from paft.reporting.tables import bracket
+from paft.reporting.report import finite
 
-Row = dict[str, Any]
-Text = Callable[[Row], str]
-Columns = dict[str, Text]
-"""The columns of a table: the head of each, and what it says of a row."""
 Runs = Sequence[tuple[Cell, RunResult]]
 
 
@@ -31,6 +40,7 @@ class View:
 
     Attributes:
         lines: what stands in the lines of the text for a row; mostly the row itself.
+        differences: between every two methods of a task and seed, a row each.
         runs: the methods of each task and seed as one run, for the figures and the page.
         missing: folder of each cell that has no result, with the reason.
     """
@@ -39,6 +49,7 @@ class View:
     columns: Columns
     lines: Callable[[Row], Sequence[Row]] = lambda row: [row]
     rows: list[Row] = field(default_factory=list)
+    differences: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     runs: list[RunResult] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
@@ -46,8 +57,10 @@ class View:
     def markdown(self) -> str:
         """Return the whole view."""
         lines = [f"# {self.title}", ""]
-        text = [[say(line) for say in self.columns.values()] for row in self.rows for line in self.lines(row)]
-        lines += markdown_table(list(self.columns), text) if text else ["Nothing is finished yet."]
+        rows = [line for row in self.rows for line in self.lines(row)]
+        lines += table(self.columns, rows) if rows else ["Nothing is finished yet."]
+        if self.differences:
+            lines += ["", "Do the methods differ?", "", *table(DIFFERENCES, self.differences)]
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
         if self.missing:
@@ -68,6 +81,8 @@ def view(name: str, cells: Sequence[Cell], output: Path, failed: Mapping[str, st
             done.append((cell, _result(cell, output / cell.folder)))
         except (UserError, OSError, ValueError) as error:
             shown.missing[cell.folder] = str(error)
+    if all(cell.work == "run" for cell in cells):
+        shown.notes += _made_of(done)
     build(shown, done)
     return shown
 
@@ -90,12 +105,16 @@ def _accuracies(shown: View, done: Runs) -> None:
     """Table 1 and figures 3 to 5: methods on the same prompts and examples, compared pair by pair."""
     for cell, method in _methods(done):
         shown.rows.append(_row(cell, method, paper=paper.TABLE_1.get((method.name, cell.task))))
+        if method.choosing.get("rewrites") == 0:
+            shown.notes.append(
+                f"{cell.task}, seed {cell.seed}: the language model wrote no prompt that fits the task, so "
+                f"{method.name} is trained on the user's prompt"
+            )
     for (task, seed), runs in _grouped(done).items():
         run = _as_one(runs)
         shown.runs.append(run)
-        pairs = [pair for pair in run.differences if "paft" in (pair.first, pair.second)]
-        shown.notes += [f"{task}, seed {seed}: {_against_paft(pair)}" for pair in pairs]
-    shown.notes += _over_seeds(shown.rows)
+        shown.differences += [{"task": task, "seed": seed} | _pair(pair) for pair in run.differences]
+    shown.notes += _over_seeds(shown.rows, {"mean": "mean", "std": "Std"})
 
 
 def _inference(shown: View, done: Runs) -> None:
@@ -104,21 +123,22 @@ def _inference(shown: View, done: Runs) -> None:
         shown.rows.append(_row(cell, method, paper_hours=_hours(paper.TABLE_2, cell, method)))
     if any(run.answers == "likelihood" for _, run in done):
         shown.notes.append("Answers by likelihood write no tokens; evaluation.answers=generate does.")
+    shown.notes += _over_seeds(shown.rows, {"eval_seconds": "seconds"})
 
 
 def _training(shown: View, done: Runs) -> None:
-    """Table 6: seconds of training, and of choosing the prompt before it."""
+    """Table 6: seconds of training, and what choosing the prompt before it took."""
     shown.rows += [
         _row(
             cell,
             method,
             train_examples_per_second=method.train_examples_per_second,
-            choosing_seconds=method.choosing.get("seconds"),
+            choosing=method.choosing,
             paper_hours=_hours(paper.TABLE_6, cell, method),
         )
         for cell, method in _methods(done)
-        if method.train_seconds is not None
     ]
+    shown.notes += _over_seeds(shown.rows, {"train_seconds": "seconds"})
 
 
 def _k_and_t(shown: View, done: Runs) -> None:
@@ -129,7 +149,10 @@ def _k_and_t(shown: View, done: Runs) -> None:
             k, t = cell.config.training.K, cell.config.training.epochs
             reported = paper.TABLE_3.get((k, t, cell.task))
             shown.rows.append(_row(cell, method, K=k, T=t, best=cell is best, paper=reported))
-    shown.notes.append("On prompts and examples kept from training; those of the test are not read.")
+    shown.notes.append(
+        "On prompts and examples kept from training; no test prompt and no test example is asked. The paper's "
+        "figures are on its test."
+    )
 
 
 def _counts(shown: View, done: Runs) -> None:
@@ -141,6 +164,9 @@ def _one_word(shown: View, done: Sequence[tuple[Cell, Row]]) -> None:
     """Figure 1: the two prompts that lie farthest apart, a line each."""
     shown.lines = lambda row: [row | row["low"], row | row["high"]]
     for cell, found in done:
+        for prompt in (found["low"], found["high"]):
+            asked = found["test_examples"]
+            prompt["test_accuracy_interval"] = _ends(share_interval(round(prompt["test_accuracy"] * asked), asked))
         shown.rows.append({"task": cell.task, "seed": cell.seed} | found)
         gap = (found["high"]["test_accuracy"] - found["low"]["test_accuracy"]) * 100
         shown.notes.append(
@@ -172,28 +198,23 @@ def _row(cell: Cell, method: MethodResult, **more: Any) -> Row:
         "seed": cell.seed,
         "method": method.name,
         "mean": s.mean,
-        "mean_interval": [s.mean_interval.low, s.mean_interval.high],
+        "mean_interval": _ends(s.mean_interval),
         "std": s.std,
-        "std_interval": [s.std_interval.low, s.std_interval.high],
+        "std_interval": _ends(s.std_interval),
         "top": s.top,
+        "top_interval": _ends(s.top_interval),
         "worst": s.worst,
         "best": s.best,
         "unparsed": s.unparsed,
-        "disagreement": disagreement(method),
+        "disagreement": s.disagreement,
+        "right_under_all": s.right_under_all,
+        "right_under_all_interval": _ends(s.right_under_all_interval),
         "prompts": s.prompts,
         "examples": s.examples,
         "train_seconds": method.train_seconds,
         "eval_seconds": finite(method.grid.seconds),
         "generated_tokens": method.grid.generated_tokens,
     } | more
-
-
-def disagreement(method: MethodResult) -> float:
-    """Return how often two prompts differ on an example in being right: a share of all pairs of prompts."""
-    right = method.grid.right.sum(axis=0)
-    prompts = len(method.prompt_ids)
-    pairs = prompts * (prompts - 1) / 2
-    return float((right * (prompts - right)).mean() / pairs) if pairs else 0.0
 
 
 def _hours(table: Mapping[tuple[str, str], float], cell: Cell, method: MethodResult) -> float | None:
@@ -218,110 +239,70 @@ def _as_one(runs: Runs) -> RunResult:
     return replace(first, path=first.path.parent, config=config, methods=methods, train_prompts=texts)
 
 
-def _against_paft(pair: Difference) -> str:
-    """Say how far PAFT lies from the other method of a pair, and whether that is more than chance."""
-    sign, other = (1, pair.first) if pair.second == "paft" else (-1, pair.second)
-    low, high = sorted((sign * pair.interval.low * 100 + 0.0, sign * pair.interval.high * 100 + 0.0))  # no -0.0
-    verdict = "differ" if pair.differ else "do not differ beyond chance"
-    return (
-        f"paft less {other} is {sign * pair.difference * 100 + 0.0:+.1f} points "
-        f"[{low:.1f}, {high:.1f}], p = {pair.p:.2g} (Wilcoxon over prompts, Holm): they {verdict}"
-    )
+def _pair(pair: Difference) -> Row:
+    return {
+        "methods": [pair.first, pair.second],
+        "difference": pair.difference,
+        "difference_interval": _ends(pair.interval),
+        "p": pair.p,
+        "differ": pair.differ,
+    }
 
 
-def _over_seeds(rows: Sequence[Row]) -> list[str]:
-    """Return mean and standard deviation over seeds, where there are several."""
-    groups: dict[tuple[str, str], list[float]] = {}
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _made_of(done: Runs) -> list[str]:
+    """Say what each task's runs are of, and where the data are fewer than the size or the config asks for."""
+    notes = []
+    for (task, seed), runs in _grouped(done).items():
+        cell, run = runs[0]
+        asked, summary = cell.config, run.methods[0].summary
+        answers = "the options' likelihood" if run.answers == "likelihood" else "generation"
+        parts = [f"{task}, seed {seed}: {run.model_in_words}"]
+        if logs := [method.log for _, method in _methods(runs) if method.log]:
+            trained = round(sum(row["examples"] for row in logs[0]) / asked.training.epochs)
+            parts.append(
+                f"trained on {_of(trained, asked.training.examples)} examples, {logs[0][-1]['step']} steps"
+            )
+        examples = _of(summary.examples, asked.evaluation.examples)
+        parts.append(f"{summary.prompts} prompts x {examples} examples, answers by {answers}")
+        notes.append("; ".join(parts))
+    return notes
+
+
+def _of(found: int, asked: int | None) -> str:
+    return f"{found} (of {asked} asked for)" if asked is not None and found < asked else str(found)
+
+
+def _over_seeds(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+    """Return mean and standard deviation over seeds, where there are several; ``names``: of the columns."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["task"], row["method"]), []).append(100 * row["mean"])
-    return [
-        f"{task}, {method}: {statistics.mean(means):.1f} ± {statistics.stdev(means):.1f} over {len(means)} seeds"
-        for (task, method), means in groups.items()
-        if len(means) > 1
-    ]
+        groups.setdefault((row["task"], row["method"]), []).append(row)
+    notes = []
+    for (task, method), several in groups.items():
+        said = []
+        for key, name in names.items():
+            unit = 1 if key.endswith("seconds") else 100
+            values = [unit * row[key] for row in several if row[key] is not None]
+            if len(values) > 1:
+                said.append(f"{name} {statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}")
+        notes += [f"{task}, {method}, over {len(several)} seeds: {', '.join(said)}"] if said else []
+    return notes
 
-
-# --- The columns -------------------------------------------------------------------------------------------------
-
-
-def _number(key: str, spec: str = "") -> Text:
-    return lambda row: "-" if row[key] is None else format(row[key], spec)
-
-
-def _points(key: str, digits: int = 1) -> Text:
-    return lambda row: f"{row[key] * 100:.{digits}f}"
-
-
-def _with_interval(key: str) -> Text:
-    return lambda row: f"{row[key] * 100:.1f} {bracket(Interval(*row[f'{key}_interval']))}"
-
-
-def _paper(form: str) -> Text:
-    return lambda row: "-" if row["paper"] is None else form.format(*row["paper"])
-
-
-def _questions(row: Row) -> int:
-    return row["prompts"] * row["examples"]
-
-
-_CELL: Columns = {"Task": itemgetter("task"), "Seed": _number("seed")}
-_METHOD: Columns = _CELL | {"Method": itemgetter("method")}
-_ACCURACY: Columns = {"Mean": _with_interval("mean"), "Std": _with_interval("std")}
-
-_ACCURACIES: Columns = {
-    **_METHOD,
-    **_ACCURACY,
-    "Top": _points("top", 0),
-    "Worst": _points("worst"),
-    "Unparsed": lambda row: f"{row['unparsed'] / _questions(row):.0%}",
-    "Disagree": _points("disagreement", 0),
-    "Paper": _paper("{} ± {}, top {:.0f}"),
-}
-_INFERENCE: Columns = {
-    **_METHOD,
-    "Seconds": _number("eval_seconds", ".0f"),
-    "Questions/s": lambda row: f"{_questions(row) / row['eval_seconds']:.1f}" if row["eval_seconds"] else "-",
-    "Tokens an answer": lambda row: f"{row['generated_tokens'] / _questions(row):.1f}",
-    "Paper, hours": _number("paper_hours"),
-}
-_K_AND_T: Columns = {
-    **_CELL,
-    "K": _number("K"),
-    "T": _number("T"),
-    "Mean": lambda row: _ACCURACY["Mean"](row) + " (best)" * row["best"],
-    "Std": _ACCURACY["Std"],
-    "Paper": _paper("{} ± {}"),
-}
-_TRAINING: Columns = {
-    **_METHOD,
-    "Seconds": _number("train_seconds", ".0f"),
-    "Examples/s": _number("train_examples_per_second", ".1f"),
-    "Choosing, s": _number("choosing_seconds", ".0f"),
-    "Paper, hours": _number("paper_hours"),
-}
-_ONE_WORD: Columns = {
-    **_CELL,
-    "Test accuracy": _points("test_accuracy"),
-    "While searching": _points("development_accuracy"),
-    "Prompt": lambda row: row["text"].replace("\n", " / ").replace("|", "\\|"),
-}
-_COUNTS: Columns = {
-    **_CELL,
-    "Training prompts": _number("training_prompts"),
-    **_ACCURACY,
-    "Worst": _points("worst"),
-}
 
 VIEWS: dict[str, tuple[Callable[[View, Any], None], str, Columns]] = {
-    "table1": (_accuracies, "Table 1: accuracy on unseen prompts, %", _ACCURACIES),
-    "table2": (_inference, "Table 2: time of answering", _INFERENCE),
-    "table3": (_k_and_t, "Table 3: K and T, on validation prompts", _K_AND_T),
-    "table6": (_training, "Table 6: time of training", _TRAINING),
-    "table7": (_stage_1, "Table 7: cost of making prompts", _CELL),
-    "figure1": (_one_word, "Figure 1: two prompts one word apart", _ONE_WORD),
-    "figure3": (_accuracies, "Figure 3: base model and fixed prompt over all prompts", _ACCURACIES),
-    "figure4": (_accuracies, "Figure 4: distribution of accuracy over prompts", _ACCURACIES),
-    "figure5": (_accuracies, "Figure 5: distribution of accuracy over prompts", _ACCURACIES),
-    "figure6": (_counts, "Figure 6: number of training prompts", _COUNTS),
+    "table1": (_accuracies, "Table 1: accuracy on unseen prompts, %", ACCURACIES),
+    "table2": (_inference, "Table 2: time of answering", INFERENCE),
+    "table3": (_k_and_t, "Table 3: K and T, on validation prompts", K_AND_T),
+    "table6": (_training, "Table 6: time of training", TRAINING),
+    "table7": (_stage_1, "Table 7: cost of making prompts", CELL),
+    "figure1": (_one_word, "Figure 1: two prompts one word apart", ONE_WORD),
+    "figure3": (_accuracies, "Figure 3: base model and fixed prompt over all prompts", OVER_ALL),
+    "figure4": (_accuracies, "Figure 4: distribution of accuracy over prompts", ACCURACIES),
+    "figure5": (_accuracies, "Figure 5: distribution of accuracy over prompts", ACCURACIES),
+    "figure6": (_counts, "Figure 6: number of training prompts", COUNTS),
 }
 """What each table and figure is made by, its title and its columns."""

@@ -19,7 +19,7 @@ from paft.files import write_text
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import layout, traits
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import HEADER, NAMES, cells, over_seeds, run_names, sentence
+from paft.reporting.tables import HEADER, NAMES, cells, consistency, over_seeds, run_names, sentence
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600
@@ -93,6 +93,7 @@ def _head(result: RunResult) -> dict[str, Any]:
         "top": f"{result.top:.0%}",
         "problems": result.problems + unparsed,
         "rows": [cells(method) for method in result.methods],
+        "consistency": consistency(result),
         "differences": [
             f"{_capital(NAMES.get(d.second, d.second))} {_beside(d.difference)} "
             f"{NAMES.get(d.first, d.first)} by {abs(d.difference) * 100:.1f} points "

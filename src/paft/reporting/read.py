@@ -43,7 +43,7 @@ class MethodResult:
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
-    """What a baseline's choice of its prompt cost: ``seconds``, ``tokens_read``, ``tokens_written``."""
+    """What a baseline's choice of its prompt cost, as ``choice.json`` has it."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -254,7 +254,7 @@ def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float
         return {}
     try:
         choice = json.loads(path.read_bytes())
-        return {key: float(choice[key]) for key in ("seconds", "tokens_read", "tokens_written")}
+        return {key: float(value) for key, value in choice.items() if key not in ("prompt", "accuracy")}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         damaged[str(path.relative_to(run))] = "damaged; what choosing the prompt cost is not shown"
         return {}

@@ -11,7 +11,7 @@ from paft.files import write_text
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.tables import HEADER, bracket, cells, over_seeds, run_names, sentence
+from paft.reporting.tables import HEADER, bracket, cells, consistency, over_seeds, run_names, sentence
 
 SCHEMA = 1
 
@@ -86,6 +86,10 @@ def _method_json(method: MethodResult) -> dict[str, Any]:
         "best": s.best,
         "mean_interval": [s.mean_interval.low, s.mean_interval.high],
         "std_interval": [s.std_interval.low, s.std_interval.high],
+        "top_interval": [s.top_interval.low, s.top_interval.high],
+        "disagreement": s.disagreement,
+        "right_under_all": s.right_under_all,
+        "right_under_all_interval": [s.right_under_all_interval.low, s.right_under_all_interval.high],
         "unparsed": s.unparsed,
         "prompts": s.prompts,
         "examples": s.examples,
@@ -118,9 +122,11 @@ def as_markdown(result: RunResult) -> str:
             "",
             f"Accuracy in % on {size.prompts} {result.test_prompts} x {size.examples} test "
             f"examples, answers by {answers}; "
-            "in brackets the 95 % bootstrap interval over prompts and examples. "
-            f"Std is over prompts. Top is the share of prompts at {result.top:.0%} or more. "
+            "in brackets the 95 % interval: of the mean by bootstrap over prompts and examples, of Std, which is "
+            f"over prompts, by chi-square. Top is the share of prompts at {result.top:.0%} or more. "
             f"Chance is {result.chance:.0%}.",
+            "",
+            *filter(None, [consistency(result)]),
             "",
             "![Accuracy over prompts per method](figures/accuracy.svg)",
             "",

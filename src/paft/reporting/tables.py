@@ -24,6 +24,21 @@ def sentence(result: RunResult) -> str:
     return f"On {result.methods[0].summary.prompts} {result.test_prompts}, {'; '.join(parts)}."
 
 
+def consistency(result: RunResult) -> str:
+    """Say how often two prompts disagree on an example, and how many examples are right under every prompt."""
+    if not result.methods or result.methods[0].summary.prompts < 2:
+        return ""
+    apart = ", ".join(f"{m.name} {m.summary.disagreement:.0%}" for m in result.methods)
+    always = ", ".join(
+        f"{m.name} {m.summary.right_under_all:.0%} {bracket(m.summary.right_under_all_interval)}"
+        for m in result.methods
+    )
+    return (
+        f"Two prompts disagree on an example, right under the one and wrong under the other: {apart}. "
+        f"Right under every prompt: {always}."
+    )
+
+
 def run_names(results: Sequence[RunResult]) -> list[str]:
     """Return the end of each run's path, with as many folders as tell the runs apart."""
     paths = [result.path.resolve() for result in results]
@@ -72,9 +87,9 @@ def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
 _OVER_SEEDS = ("mean", "std", "top", "worst", "best")
 
 
-def bracket(interval: Interval) -> str:
+def bracket(interval: Interval, digits: int = 1) -> str:
     """Return an interval in points."""
-    return f"[{interval.low * 100:.1f}, {interval.high * 100:.1f}]"
+    return f"[{interval.low * 100:.{digits}f}, {interval.high * 100:.{digits}f}]"
 
 
 def _without_seed(result: RunResult) -> str:

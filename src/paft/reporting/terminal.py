@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from paft.reporting.read import RunResult
-from paft.reporting.tables import HEADER, cells, sentence
+from paft.reporting.tables import HEADER, cells, consistency, sentence
 
 
 def show(result: RunResult) -> None:
@@ -19,7 +19,8 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         table.add_row(*cells(method))
     console.print(table)
-    console.print(sentence(result), markup=False, highlight=False)
+    for line in filter(None, (sentence(result), consistency(result))):
+        console.print(line, markup=False, highlight=False)
     console.print(f"Page: {result.path}/report.html", markup=False, highlight=False)
     console.print(f"Report: {result.path}/report.md, report.json, figures/", markup=False, highlight=False)
     for problem in result.problems:

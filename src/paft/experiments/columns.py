@@ -1,0 +1,110 @@
+"""The columns of the paper's tables: what each says of a row, whose accuracies are fractions of 1."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from paft.evaluation.metrics import Interval
+from paft.reporting.report import markdown_table
+from paft.reporting.tables import bracket
+
+Row = dict[str, Any]
+Text = Callable[[Row], str]
+Columns = dict[str, Text]
+"""The head of each column, and what it says of a row."""
+
+
+def table(columns: Columns, rows: Sequence[Row]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    return markdown_table(list(columns), [[say(row) for say in columns.values()] for row in rows])
+
+
+def _number(key: str, spec: str = "") -> Text:
+    return lambda row: "-" if row[key] is None else format(row[key], spec)
+
+
+def _points(key: str, digits: int = 1) -> Text:
+    return lambda row: f"{row[key] * 100:.{digits}f}"
+
+
+def _with_interval(key: str, digits: int = 1) -> Text:
+    return lambda row: f"{row[key] * 100:.{digits}f} {bracket(Interval(*row[f'{key}_interval']), digits)}"
+
+
+def _paper(form: str) -> Text:
+    return lambda row: "-" if row["paper"] is None else form.format(*row["paper"])
+
+
+def _spent(*keys: str) -> Text:
+    """Return what of a baseline's budget is shown; a method that searches for no prompt has none."""
+
+    def text(row: Row) -> str:
+        total = sum(row["choosing"].get(key, 0) for key in keys)
+        return f"{total:,.0f}" if total else "-"
+
+    return text
+
+
+def _questions(row: Row) -> int:
+    return row["prompts"] * row["examples"]
+
+
+CELL: Columns = {"Task": itemgetter("task"), "Seed": _number("seed")}
+METHOD: Columns = CELL | {"Method": itemgetter("method")}
+ACCURACY: Columns = {"Mean": _with_interval("mean"), "Std": _with_interval("std")}
+
+ACCURACIES: Columns = {
+    **METHOD,
+    **ACCURACY,
+    "Top": _with_interval("top", 0),
+    "Worst": _points("worst"),
+    "Unparsed": lambda row: f"{row['unparsed'] / _questions(row):.0%}",
+    "Two prompts disagree": _points("disagreement", 0),
+    "Right under all": _with_interval("right_under_all", 0),
+    "Paper": _paper("{} ± {}, top {:.0f}"),
+}
+OVER_ALL: Columns = {head: say for head, say in ACCURACIES.items() if head != "Paper"}
+DIFFERENCES: Columns = {
+    **CELL,
+    "Methods": lambda row: "{1} - {0}".format(*row["methods"]),
+    "Points": lambda row: f"{row['difference'] * 100:+.1f} {bracket(Interval(*row['difference_interval']))}",
+    "p": _number("p", ".2g"),
+    "Beyond chance": lambda row: "yes" if row["differ"] else "no",
+}
+INFERENCE: Columns = {
+    **METHOD,
+    "Seconds": _number("eval_seconds", ".0f"),
+    "Questions/s": lambda row: f"{_questions(row) / row['eval_seconds']:.1f}" if row["eval_seconds"] else "-",
+    "Tokens an answer": lambda row: f"{row['generated_tokens'] / _questions(row):.1f}",
+    "Paper, hours": _number("paper_hours"),
+}
+K_AND_T: Columns = {
+    **CELL,
+    "K": _number("K"),
+    "T": _number("T"),
+    "Mean": lambda row: ACCURACY["Mean"](row) + " (best)" * row["best"],
+    "Std": ACCURACY["Std"],
+    "Paper, on its test": _paper("{} ± {}"),
+}
+TRAINING: Columns = {
+    **METHOD,
+    "Seconds": _number("train_seconds", ".0f"),
+    "Examples/s": _number("train_examples_per_second", ".1f"),
+    "Choosing, s": _spent("seconds"),
+    "Prompts tried": _spent("evaluations"),
+    "Questions": _spent("questions"),
+    "LLM tokens": _spent("tokens_read", "tokens_written"),
+    "Paper, hours": _number("paper_hours"),
+}
+ONE_WORD: Columns = {
+    **CELL,
+    "Test accuracy": _with_interval("test_accuracy"),
+    "While searching": _points("development_accuracy"),
+    "Prompt": lambda row: row["text"].replace("\n", " / ").replace("|", "\\|"),
+}
+COUNTS: Columns = {
+    **CELL,
+    "Training prompts": _number("training_prompts"),
+    **ACCURACY,
+    "Worst": _points("worst"),
+}
