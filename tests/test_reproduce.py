@@ -1,5 +1,6 @@
 """``paft reproduce``: the paper's tables and figures out of runs, here on a tiny network."""
 
+import csv
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from paft.baselines.development import Development
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
+from paft.experiments import paper
 from paft.experiments.one_word import edits, farthest
 from paft.experiments.plan import K_AND_T, Cell, held_out
 from paft.experiments.reproduce import Experiment, plan, reproduce
@@ -432,6 +434,28 @@ def test_every_table_and_figure_of_the_paper_is_there():
                           "figure1", "figure3", "figure4", "figure5", "figure6"}  # fmt: skip
 
 
+def test_the_papers_numbers_are_those_of_its_tables(shared):
+    """``../shared/paper`` has them as text; the times of RACE are of both its parts."""
+
+    def rows(name):
+        with (shared.parent / "paper" / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def hours(name):
+        return {(row["method"], d): float(row[d]) for row in rows(name) for d in row if d != "method"}
+
+    figures = {(r["method"], r["dataset"]): tuple(float(r[k]) for k in ("mean", "std", "top"))
+               for r in rows("table1_accuracy.csv")}  # fmt: skip
+    assert figures == paper.TABLE_1
+    pairs = {(int(r["K"]), int(r["T"]), r["dataset"]): (float(r["mean"]), float(r["std"]))
+             for r in rows("table3_k_and_t.csv")}  # fmt: skip
+    assert pairs == paper.TABLE_3
+    assert hours("table2_inference_hours.csv") == paper.TABLE_2
+    assert hours("table6_training_hours.csv") == paper.TABLE_6
+    [tokens] = rows("table7_generation_tokens.csv")
+    assert {name: int(count) for name, count in tokens.items()} == paper.TABLE_7
+
+
 ROW = {
     "task": "t", "seed": 0, "method": "user", "mean": 0.5, "mean_interval": [0.25, 0.625], "std": 0.1,
     "std_interval": [0.0, 0.2], "top": 0.25, "top_interval": [0.0, 0.5], "worst": 0.3, "best": 0.7, "unparsed": 2,
@@ -525,6 +549,9 @@ def test_a_cluster_of_two_workers_gives_the_same_table_though_one_is_killed(proj
     thread.join()
     assert killed
     assert not failed
+    done = {p: p.stat().st_mtime_ns for p in (project / "ray").rglob("predictions.parquet")}
+    make(project, "table2", output="ray", ray="local")
+    assert {p: p.stat().st_mtime_ns for p in (project / "ray").rglob("predictions.parquet")} == done
     timeless = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in shown.rows]
     assert timeless == [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in alone.rows]
 
