@@ -132,6 +132,9 @@ def test_figure_1_finds_a_pair_one_word_apart_on_training_examples_alone(project
     assert len((folder / "one-word-evaluations.jsonl").read_text().splitlines()) >= row["tried"]
     again, _ = make(project, "figure1")
     assert again.rows == shown.rows
+    (folder / "one-word.json").write_text('{"low": ')
+    _, failed = make(project, "figure1")
+    assert "one-word.json: damaged; remove it and run the same command again" in failed["colours/seed-0/user"]
 
 
 def test_figure_1_searches_on_training_examples_and_measures_on_test_examples(project, monkeypatch):

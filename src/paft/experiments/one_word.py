@@ -13,6 +13,7 @@ from typing import Any
 
 from paft.config import Config, ModelConfig
 from paft.console import Console
+from paft.errors import UserError
 from paft.files import write_text
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import screen
@@ -40,7 +41,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     run(config, folder, console)  # refuses a folder of another config
     file = folder / RESULT
     if file.is_file():
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_found(file)
     task, train, test = load_task(config.task)
     assert config.prompts.user is not None  # the method user needs it
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
@@ -77,6 +78,17 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
         }
     write_text(file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     return found
+
+
+def read_found(file: Path) -> dict[str, Any]:
+    """Read what a search has written down."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if {"low", "high", "tried", "development_examples", "test_examples"} <= found.keys():
+            return found
+    except (ValueError, AttributeError):
+        pass
+    raise UserError(f"{file}: damaged; remove it and run the same command again")
 
 
 def edits(prompt: Prompt, pool: Sequence[Prompt]) -> Iterator[tuple[int, Prompt]]:

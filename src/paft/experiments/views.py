@@ -26,7 +26,7 @@ from paft.experiments.columns import (
     Row,
     table,
 )
-from paft.experiments.one_word import RESULT
+from paft.experiments.one_word import RESULT, read_found
 from paft.experiments.plan import Cell
 from paft.reporting.read import MethodResult, RunResult, read_run
 from paft.reporting.report import finite
@@ -89,7 +89,7 @@ def view(name: str, cells: Sequence[Cell], output: Path, failed: Mapping[str, st
 
 def _result(cell: Cell, folder: Path) -> Any:
     if cell.work == "one-word":
-        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return read_found(folder / RESULT)
     if cell.work == "prompts":
         return json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     run = read_run(folder)
