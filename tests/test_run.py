@@ -93,6 +93,17 @@ def test_changed_data_under_the_same_config_is_refused(project):
         start(project, "methods=[base]")
 
 
+def test_a_run_goes_on_where_its_data_have_been_moved_to(project):
+    start(project, "methods=[base]")
+    moved = project.rename(project.with_name("moved"))
+    before = (moved / "run/methods/base/predictions.parquet").stat().st_mtime_ns
+    start(moved, "methods=[base]")
+    assert (moved / "run/methods/base/predictions.parquet").stat().st_mtime_ns == before
+    write_rows(moved / "test.jsonl", things(7, 100))
+    with pytest.raises(UserError, match=r"task\.test \(was .*task\.test \(its content changed\)"):
+        start(moved, "methods=[base]")
+
+
 @pytest.mark.parametrize("sampled", [False, True])
 def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not(
     project, tiny_model, monkeypatch, sampled

@@ -75,11 +75,12 @@ class RunDirectory:
             return False
         before = self.read_config()
         recorded = before.pop("run", {}) or {}
-        changed = _differences(before, tree)
-        inputs = recorded.get("inputs") or {}
-        changed += [
-            f"{key} (its content changed)" for key, value in _inputs(config).items() if inputs.get(key) != value
-        ]
+        inputs, now_inputs = recorded.get("inputs") or {}, _inputs(config)
+        moved = {
+            key for key, value in now_inputs.items() if inputs.get(key) == value
+        }  # the same, wherever it lies
+        changed = [line for key, line in _differences(before, tree).items() if key not in moved]
+        changed += [f"{key} (its content changed)" for key in now_inputs if key not in moved]
         started, now = recorded.get("processes", 1), facts.get("processes", 1)
         if started != now:
             changed.append(f"processes (was {started}, now {now})")
@@ -187,14 +188,14 @@ def _content(files: list[Path]) -> str:
     return found.hexdigest()[:16]
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
     one, other = _flat(before), _flat(now)
     missing = "not set"
-    return [
-        f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
+    return {
+        key: f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
         for key in sorted(one.keys() | other.keys())
         if one.get(key, missing) != other.get(key, missing) and not PACE.fullmatch(key)
-    ]
+    }
 
 
 def _flat(tree: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
