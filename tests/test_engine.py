@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from tokenizers import normalizers
 from torch.nn.attention import flex_attention as flex
-from transformers import AddedToken
+from transformers import AddedToken, GPTNeoConfig, GPTNeoForCausalLM, RwkvConfig, RwkvForCausalLM
 
 from conftest import CHAT_TEMPLATE, make_model, make_tokenizer
 from paft.engine import attention, block_sparse
@@ -215,10 +216,36 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
         return forward(input_ids=input_ids, position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
 
     one.model.forward = deaf
-    rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows)
+    letters = [("A", "B", "C")] * len(QUESTIONS)
+    list(one.score(QUESTIONS, letters))  # of one token each: a question's tree is a single path
     assert one.layout == "padded"
     assert "differ by" in said[0]
+
+
+def test_a_model_with_a_local_window_in_its_own_words_is_found():
+    config = GPTNeoConfig(
+        vocab_size=261, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]]
+    )
+    said: list[str] = []
+    one = Engine(GPTNeoForCausalLM(config).eval(), ChatFormat(make_tokenizer()), say=said.append)
+    list(one.score(QUESTIONS, OPTIONS))
+    assert one.layout == "padded"
+    assert "it has local attention layers" in said[0]
+
+
+def test_a_second_engine_on_a_model_runs_it_as_the_first_did():
+    first = engine()
+    list(first.score(QUESTIONS, OPTIONS))
+    second = Engine(first.model, first.format)
+    list(second.score(QUESTIONS, OPTIONS))
+    assert (first.layout, second.layout) == ("tree", "tree")
+
+
+def test_a_recurrent_model_that_hears_no_mask_generates_each_answer_as_if_alone():
+    model = RwkvForCausalLM(RwkvConfig(vocab_size=261, hidden_size=32, num_hidden_layers=2)).eval()
+    one = Engine(model, ChatFormat(make_tokenizer()), say=lambda line: None)
+    together = [g.text for batch in one.generate(QUESTIONS, 6) for g in batch]
+    assert together == [g.text for q in QUESTIONS for batch in one.generate([q], 6) for g in batch]
 
 
 def test_dropout_of_a_model_in_training_mode_does_not_tell_the_ways_apart():
@@ -359,6 +386,41 @@ def test_the_chat_template_comes_from_a_file_when_one_is_named(tmp_path):
     assert one.decode(one.prompts([Conversation("Why?")])[0]) == "Q: Why? A:"
     with pytest.raises(UserError, match="no such file"):
         ChatFormat(make_tokenizer(), str(tmp_path / "none.jinja"))
+
+
+@pytest.mark.parametrize("before", ["", " ", "<|system|>thought<|end|>\n\n", "<|system|> "])
+def test_an_answer_is_tokenised_as_the_template_writes_it(before):
+    """Qwen3 writes an empty thought before an answer, other templates a space."""
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}<|assistant|>" + before + "{% else %}<|user|>"
+        "{% endif %}{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    tokenizer = make_tokenizer(template)
+    one = ChatFormat(tokenizer)
+    [prompt] = one.prompts([Conversation("Why?")])
+    told = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "yes"}]
+    assert (
+        prompt + one.answer("yes") + one.end
+        == tokenizer(tokenizer.apply_chat_template(told, tokenize=False))["input_ids"]
+    )
+
+
+def test_an_answer_behind_a_line_end_has_no_space_that_the_tokenizer_puts_before_a_text():
+    """SentencePiece tokenizers begin every text with a space, which no answer in a conversation has."""
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+    one = ChatFormat(tokenizer)
+    assert tokenizer.decode(one.answer("yes")) == " yes"  # nothing stands before it that could be a lead
+    tokenizer.chat_template += "{% if add_generation_prompt %}A:\n{% endif %}"
+    assert tokenizer.decode(ChatFormat(tokenizer).answer("yes")) == "yes"
+
+
+def test_a_template_that_asks_for_the_date_reads_the_same_on_every_day():
+    template = "{{ strftime_now('%d %b %Y') }} {{ strftime_now('%Y-%m-%d') }} " + CHAT_TEMPLATE
+    one = ChatFormat(make_tokenizer(template))
+    [ids] = one.prompts([Conversation("Why?")])
+    assert one.decode(ids).startswith("01 Jan 2025 2025-01-01 ")
 
 
 @settings(max_examples=20, deadline=None)

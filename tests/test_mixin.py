@@ -56,7 +56,8 @@ def sft(folder, **settings):
 
     torch.manual_seed(0)
     model = make_model()
-    args = trl.SFTConfig(output_dir=str(folder), gradient_checkpointing=False, **SETTINGS | settings)
+    usual = SETTINGS | {"gradient_checkpointing": False}
+    args = trl.SFTConfig(output_dir=str(folder), **usual | settings)
     return Sft(args, data(model), processing_class=make_tokenizer(), peft_config=LORA)
 
 
@@ -81,21 +82,52 @@ def test_a_trainer_with_the_mixin_follows_the_schedule_and_learns(tmp_path, make
     assert all(moved)
 
 
+def begin_alike(one, other):
+    """Give both trainers' adapters the same start."""
+    trained = [[p for p in t.model.parameters() if p.requires_grad] for t in (one, other)]
+    with torch.no_grad():
+        for source, copy in zip(*trained, strict=True):
+            copy.copy_(source)
+
+
 def test_trl_and_the_plain_trainer_give_the_same_losses(tmp_path):
     one, other = plain(tmp_path / "a"), sft(tmp_path / "b")
+    begin_alike(one, other)
     one.train()
     other.train()
-    assert losses(one)[0] == pytest.approx(losses(other)[0], abs=1e-4)  # later ones depend on the adapter's start
+    assert losses(one) == pytest.approx(losses(other), abs=1e-4)
+
+
+def test_trls_own_defaults_give_the_losses_within_their_rounding(tmp_path):
+    """bfloat16 autocast and gradient checkpointing, which ``SFTConfig`` turns on by itself."""
+    one, other = sft(tmp_path / "a"), sft(tmp_path / "b", bf16=True, gradient_checkpointing=True)
+    begin_alike(one, other)
+    one.train()
+    other.train()
+    assert losses(one) == pytest.approx(losses(other), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"label_smoothing_factor": 0.1}, {"loss_type": "dft"}, {"assistant_only_loss": True}, {"packing": True}],
+)
+def test_a_setting_for_another_loss_is_refused(tmp_path, setting):
+    with pytest.raises(UserError, match=f"{next(iter(setting))}: the loss is taken on the answers alone"):
+        sft(tmp_path, **setting)
+
+
+def test_one_process_trains_on_one_gpu(tmp_path):
+    args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS)
+    args._n_gpu = 2  # as on a machine with two
+    trainer = Plain(args, data(make_model()))
+    assert args.n_gpu == 1
+    assert trainer.positions.step_size == 4
 
 
 def test_accumulation_in_trl_is_a_larger_batch(tmp_path):
     parts = sft(tmp_path / "a")
     whole = sft(tmp_path / "b", per_device_train_batch_size=4, gradient_accumulation_steps=1)
-    start = {name: p.detach().clone() for name, p in parts.model.named_parameters() if p.requires_grad}
-    with torch.no_grad():
-        for name, p in whole.model.named_parameters():
-            if p.requires_grad:
-                p.copy_(start[name])
+    begin_alike(parts, whole)
     parts.train()
     whole.train()
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)

@@ -259,3 +259,10 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
 def test_the_trainer_is_overridden_in_the_order_of_the_examples_and_the_loss_only():
     own = {name for cls in (PromptTrainer, DynamicPrompts) for name in vars(cls) if callable(getattr(cls, name))}
     assert {name for name in own if not name.startswith("__")} == {"_get_train_sampler", "compute_loss"}
+
+
+def test_tied_weights_take_no_adapter():
+    """Merging it would change the embeddings too."""
+    check_targets(make_model(), ["lm_head"])
+    with pytest.raises(UserError, match="'lm_head' shares its weights with the embeddings"):
+        check_targets(make_model(tie_word_embeddings=True), ["q_proj", "lm_head"])

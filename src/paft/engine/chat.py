@@ -9,6 +9,10 @@ from paft.limits import CONFIG, read_text
 from paft.types import Conversation
 
 _PROBE = "\u00a7answer\u00a7"
+_DAY = (
+    "{%- macro strftime_now(form) -%}{{- '2025-01-01' if form == '%Y-%m-%d' else '01 Jan 2025' -}}{%- endmacro -%}"
+)
+"""Put before a template that asks for the date: a run must not read another text from one day to the next."""
 
 
 class ChatFormat:
@@ -32,14 +36,19 @@ class ChatFormat:
             if not Path(template).is_file():
                 raise UserError(f"config key model.chat_template: no such file: {template}")
             tokenizer.chat_template = read_text(Path(template), CONFIG)
+        self._template: str | None = None
         if not self.plain and not tokenizer.chat_template:
             raise UserError(
                 "the model has no chat template; set model.chat_template=none to use plain text, "
                 "or to the path of a Jinja template"
             )
+        if not self.plain:
+            self._template = tokenizer.get_chat_template()
+            self._template = f"{_DAY * ('strftime_now' in self._template)}{self._template}"
         if not self.plain and _PROBE not in self._render(_messages(None, _PROBE), add_generation_prompt=True):
             raise UserError("config key model.chat_template: the template leaves out what the user says")
         self._takes_system = not self.plain and self._renders_system()
+        self._opening, self._lead, self._space = ("", ":", " ") if self.plain else self._around_answer()
         self.end: list[int] = self._end_of_answer()
 
     def prompts(self, conversations: Sequence[Conversation]) -> list[list[int]]:
@@ -48,8 +57,11 @@ class ChatFormat:
         return self.tokenizer(texts, add_special_tokens=self.plain)["input_ids"]
 
     def answer(self, text: str) -> list[int]:
-        """Return the ids of an answer, without the end."""
-        return self.tokenizer(f" {text}" if self.plain else text, add_special_tokens=False)["input_ids"]
+        """Return the ids of an answer, without the end: those that it has behind what stands before it."""
+        before, whole, alone = self.tokenizer(
+            [self._lead, f"{self._lead}{self._space}{text}", f"{self._space}{text}"], add_special_tokens=False
+        )["input_ids"]
+        return whole[len(before) :] if whole[: len(before)] == before else alone
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids."""
@@ -61,12 +73,15 @@ class ChatFormat:
             user, system = f"{system}\n\n{user}", None
         if self.plain:
             return user.rstrip(" ")
-        return self._render(_messages(system, user), add_generation_prompt=True)
+        return self._render(_messages(system, user), add_generation_prompt=True) + self._opening
 
     def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         try:
             return self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+                messages,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
             )
         except Exception as error:  # a template computes, in Jinja's sandbox: it may raise whatever Python raises
             raise UserError(f"config key model.chat_template: the template fails: {one_line(error)}") from None
@@ -77,6 +92,21 @@ class ChatFormat:
             return _PROBE in self._render(_messages(_PROBE, "question"), add_generation_prompt=True)
         except UserError:
             return False
+
+    def _around_answer(self) -> tuple[str, str, str]:
+        """Return what the template writes between its generation prompt and an answer, such as an empty thought.
+
+        That, then the text from the generation prompt on which an answer follows, then the spaces before it, which
+        are tokenised with it.
+        """
+        question = _messages(None, "question")
+        asked = self._render(question, add_generation_prompt=True)
+        told = self._render([*question, {"role": "assistant", "content": _PROBE}], add_generation_prompt=False)
+        between = told[len(asked) :].partition(_PROBE)[0] if told.startswith(asked) else ""
+        opening = between.rstrip(" ")
+        before = self._render(question, add_generation_prompt=False)
+        lead = asked[len(before) :] if asked.startswith(before) else ""
+        return opening, lead + opening, between[len(opening) :]
 
     def _end_of_answer(self) -> list[int]:
         if not self.plain:

@@ -99,6 +99,7 @@ class Engine:
             reference = torch.cat(self.log_probs(rows))
             own = attention.NAME if self.model.device.type == "cpu" else block_sparse.NAME
             given = self._base.config._attn_implementation
+            given = "sdpa" if given in (attention.NAME, block_sparse.NAME) else given  # another engine was here
             for self.layout in ("tree", "dense"):
                 if self.layout == "tree" and given != "sdpa":
                     continue
@@ -132,6 +133,8 @@ class Engine:
             return f"it has {', '.join(sorted(layers - {'full_attention'}))} layers"
         if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
             return "it attends within a sliding window"
+        if "local" in getattr(config, "attention_layers", ()):
+            return "it has local attention layers"
         return "its positions are ALiBi biases" if getattr(config, "alibi", False) else None
 
     @torch.no_grad()
@@ -146,19 +149,25 @@ class Engine:
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         labels = inputs.pop("labels")
         inputs["logits_to_keep"], place = inputs["logits_to_keep"].unique(return_inverse=True)
-        logits = self.forward(inputs, cache).float()
+        logits = self.forward(inputs, cache)
         if cache is not None:
             cache.crop(cached - cache.get_seq_length())
-        scores = logits.log_softmax(-1)[:, place].gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+        row = torch.arange(len(labels), device=labels.device)[:, None]
+        scores = logits[row, place, labels.clamp(min=0)].float() - logits.float().logsumexp(-1)[:, place]
         return list(scores[labels != -100].cpu().split([row.answer for row in rows]))
 
     def forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
         """Return the logits at the kept positions."""
         more = {"past_key_values": cache, "use_cache": True} if cache is not None else {"use_cache": False}
-        if "logits_to_keep" in self._accepted:
+        if self.keeps_logits:
             return self.model(**inputs, **more).logits
         keep = inputs.pop("logits_to_keep")
         return self.model(**inputs, **more).logits[:, keep]
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether the model's forward takes the positions whose logits are wanted; training asks that of it."""
+        return "logits_to_keep" in self._accepted
 
     @property
     def _accepted(self) -> Mapping[str, inspect.Parameter]:
@@ -196,7 +205,7 @@ class Engine:
             [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
             for prompt, opts in zip(prompts, options, strict=True)
         ]
-        self.choose_layout(questions[0])
+        self.choose_layout([row for question in questions[:2] for row in question[:2]])
         cache = self.cache(_shared(prompts))
         for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
             rows = [row for question in batch for row in question]
@@ -255,9 +264,10 @@ class Engine:
         Four times the tokens of a scoring batch: every step of an answer is one forward, however many rows it has.
         """
         start, room = 0, 4 * self.batch_tokens
+        most = 1 if self.model.config.model_type == "rwkv" else MOST_ROWS  # its rows disturb one another
         for index, prompt in enumerate(prompts):
             size = len(prompt) - cached
-            if index > start and (size > room or index - start == MOST_ROWS):
+            if index > start and (size > room or index - start == most):
                 yield start, prompts[start:index]
                 start, room = index, 4 * self.batch_tokens
             room -= size

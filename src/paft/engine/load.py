@@ -47,7 +47,13 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
             raise
         raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
     if config.adapter:
+        head = tied_head(model)
         model = _adapted(model, config.adapter)
+        if merge and head is not None and tied_head(model.get_base_model()) is not head:
+            raise UserError(
+                f"config key model.adapter: {config.adapter} adapts the output layer, which shares its weights "
+                "with the embeddings; it cannot be merged, and so not trained on"
+            )
         model = model.merge_and_unload() if merge else model
     model = model.to(device()).eval()
     return model.requires_grad_(False), tokenizer
@@ -62,6 +68,12 @@ def _causal_language_model(where: str, **how: Any) -> Any:
             f"{len(missing)} weights are missing ({missing[0]}); it is damaged, or no causal language model"
         )
     return model
+
+
+def tied_head(model: Any) -> Any:
+    """Return the output layer where it shares its weights with the embeddings, else None."""
+    tied = model.config.get_text_config().tie_word_embeddings
+    return model.get_output_embeddings() if tied else None
 
 
 def _adapted(model: Any, adapter: str) -> Any:

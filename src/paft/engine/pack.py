@@ -118,4 +118,4 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor 
     total = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, -2), labels.flatten(), ignore_index=-100, reduction="sum"
     )
-    return total / (count if count is not None else (labels != -100).sum())
+    return total / torch.as_tensor((labels != -100).sum() if count is None else count).clamp(min=1)

@@ -1,5 +1,6 @@
 """Dynamic prompts for any trainer built on transformers.Trainer: paft's own, a plain one, TRL's SFTTrainer."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -18,18 +19,25 @@ from paft.tasks.load import task_of_rows
 from paft.training.data import Collator, EpochSampler, Positions, PromptData, rows
 from paft.types import Prompt
 
+ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
+"""Settings of the trainers that would change, or pack rows for, a loss that is not taken."""
+
 
 class DynamicPrompts:
     """Mixin: ``class PaftTrainer(DynamicPrompts, SFTTrainer): ...``.
 
     The trainer visits the examples in an order made of the seed, asks those of a step with the step's prompt,
-    packs what they share, and takes the loss on the answers alone. All else is the trainer's own.
+    packs what they share, and takes the loss on the answers alone. All else is the trainer's own. Several GPUs are
+    used by as many processes (``accelerate launch``); one process uses one.
 
     Args:
         args: the trainer's settings.
         data: the model, examples, prompts and schedule (:func:`prompt_data` makes it from rows).
         kwargs: anything else that the trainer takes, but for a model, a data set and a collator. There is no
             evaluation while it trains (measure with ``paft evaluate``), and no row is cut at a ``max_length``.
+
+    Raises:
+        UserError: a setting asks for another loss, or the model cannot be trained this way.
     """
 
     loss_is_scaled_for_ga: bool | None = True
@@ -40,6 +48,13 @@ class DynamicPrompts:
     accelerator: Any
 
     def __init__(self, args: TrainingArguments, data: PromptData, **kwargs: Any) -> None:
+        for setting in dataclasses.fields(args):
+            if setting.name in ANOTHER_LOSS and getattr(args, setting.name) != setting.default:
+                raise UserError(f"{setting.name}: the loss is taken on the answers alone; leave it out")
+        if not data.engine.keeps_logits:
+            raise UserError("the model's forward takes no logits_to_keep; it can be measured but not trained")
+        if args.n_gpu > 1:
+            args._n_gpu = 1  # DataParallel would cut a pack in pieces
         args.remove_unused_columns = False  # the examples are no columns
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises ahead of the training unless told not to
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}

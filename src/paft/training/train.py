@@ -19,6 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from paft.config import LoraSection
 from paft.console import Console, Tick
 from paft.engine.engine import Engine
+from paft.engine.load import tied_head
 from paft.errors import UserError, one_line
 from paft.files import read_log, write_jsonl
 from paft.tasks.task import Task
@@ -162,8 +163,6 @@ def trainer_settings(
         get_scheduler(settings.lr_scheduler_type, one_weight, 1, 10, scheduler_specific_kwargs=special)
     except (ValueError, TypeError, ImportError, KeyError, RuntimeError) as error:
         raise UserError(f"config section training: {one_line(error)}") from None
-    if settings.n_gpu > 1:
-        settings._n_gpu = 1  # one process trains on one device; DataParallel would split the packed rows
     return settings
 
 
@@ -179,7 +178,7 @@ def _with_adapter(base: Any, lora: LoraSection) -> Any:
 
 
 def check_targets(model: Any, targets: Sequence[str]) -> None:
-    """Refuse LoRA targets that name no linear layer of the model, or something else too."""
+    """Refuse LoRA targets that name no linear layer of the model, or something else too, or tied weights."""
     linear = {name: isinstance(m, torch.nn.Linear | Conv1D) for name, m in model.named_modules()}
     for target in targets:
         named = [fits for name, fits in linear.items() if name == target or name.endswith(f".{target}")]
@@ -188,6 +187,11 @@ def check_targets(model: Any, targets: Sequence[str]) -> None:
             raise UserError(
                 f"config key training.lora.targets: the model has no linear layer {target!r}; "
                 f"its linear layers are {', '.join(layers)}"
+            )
+        if any(module is tied_head(model) for name, module in model.named_modules() if name.endswith(target)):
+            raise UserError(
+                f"config key training.lora.targets: {target!r} shares its weights with the embeddings, which "
+                "would change too once the adapter is merged; leave it out"
             )
 
 
