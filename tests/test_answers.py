@@ -29,7 +29,7 @@ def test_a_letter_that_is_given_is_read(text):
      "Because of the context, option texts differ.", "A good question!", "I would say so", "The answer is A dog",
      "The wrong answer is B.", "The incorrect option is B.", "If the answer is B, then no", "Answer: B is incorrect, so D",
      "The answer is B. No wait, the answer is C.", "A. a red ball\nB. a blue hat\nC. a dog", "A) foo B) bar",
-     "B\n\nAnswer: C", "Plan B would be nice", "None of A, B, C, D", "vitamin C"],
+     "B\n\nAnswer: C", "Plan B would be nice", "None of A, B, C, D", "vitamin C", "A: B", "A. C", "A: (D).", "The answer is B as well as C"],
 )  # fmt: skip
 def test_a_letter_that_is_not_given_is_unparsed(text):
     assert read_letter(text, OPTIONS) is None
@@ -45,12 +45,37 @@ def test_a_label_that_is_given_is_read(text):
     assert read_label(text, LABELS) == 4
 
 
+@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize(
+    "form",
+    ["The correct answer is {} because it fits best.", "The answer is {} as it fits.", "Answer: {} since it fits",
+     "Answer: {} is correct", "The answer is {}, which fits.",
+     "{}. {own}", "({}) {own}", "The answer is {}. {own}", "The answer is {}) {own}"],
+)  # fmt: skip
+def test_every_letter_is_read_in_every_form(form, index):
+    options = ("His wife was not well.", "pressed a wrong button.", "It is false", "An owl")
+    assert read_letter(form.format("ABCD"[index], own=options[index]), options) == index
+
+
+def test_a_reason_does_not_deny_the_answer_before_it():
+    labels = ("entailment", "neutral", "contradiction")
+    assert read_label("The answer is neutral because the premise does not say.", labels) == 1
+    assert read_label("neutral (because it is not said)", labels) == 1
+    assert read_letter("B. It is not that, but wrong", ("x", "y")) is None
+
+
+def test_an_article_may_be_a_part_of_the_option():
+    options = ("the dog", "a cat", "The Beatles", "owl")
+    said = ["The answer is the dog", "Answer: a cat", "answer: The Beatles", "The answer is an owl"]
+    assert [read_label(text, options) for text in said] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "It is not a location", "locations", "This question is about the number of people in a location", "place",
      "location or human", "human, location", "description, entity, abbreviation, human, location, number",
      "Answer: human\nAnswer: location", "The answer is human or location", "relocation", "human location",
-     "human\nlocation\nnumber", "- human\n- location", "human, or a location", "The answer is not location",
+     "human as well as location", "human\nlocation\nnumber", "- human\n- location", "human, or a location", "The answer is not location",
      "The answer is human. Actually, the answer is location.", "human is wrong"],
 )  # fmt: skip
 def test_a_label_that_is_not_given_is_unparsed(text):

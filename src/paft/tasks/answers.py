@@ -19,6 +19,8 @@ _STATEMENT = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:wrong|incorrect|false|if|not|isn't|unless|whether|no)\b", re.IGNORECASE)
 _DENIED = re.compile(r"[^\n.]*?\b(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
+_REASON = r"because|since|as|for|which|so|but|due|based"
+"""Words that go on after an answer; none of them follows the English words A and I."""
 _THOUGHTS_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
 _BULLET = re.compile(r"^(?:\d+[.)]|[-*\u2022])\s+")
@@ -45,9 +47,9 @@ def read_letter(text: str, options: tuple[str, ...]) -> int | None:
     """
     text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
     letters = LETTERS[: len(options)]
-    stated = [letter for rest in _statements(text) if (letter := _stated_letter(rest, letters))]
+    stated = [letter for rest in _statements(text) if (letter := _stated_letter(rest, letters, options))]
     found = set(stated)
-    if leading := _leading_letter(text, letters):
+    if leading := _leading_letter(text, letters, options):
         found.add(leading)
     if not found:
         first = text.split("\n", 1)[0]
@@ -67,7 +69,8 @@ def read_label(text: str, options: tuple[str, ...]) -> int | None:
     text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
     found: set[int] = set()
     for rest in _statements(text, options):
-        found |= _leading_options(re.sub(r"^(?:an?|the)\s+", "", rest, flags=re.IGNORECASE), options)
+        bare = re.sub(r"^(?:an?|the)\s+", "", rest, flags=re.IGNORECASE)
+        found |= _leading_options(rest, options) or _leading_options(bare, options)
     head, *others = [line for line in text.split("\n") if line.strip()] or [""]
     leading = _leading_options(head, options)
     if leading and ":" in head and not _same(head.split(":")[0], _bare_of(options, leading)):
@@ -96,21 +99,21 @@ def _statements(text: str, options: tuple[str, ...] = ()) -> list[str]:
     return boxed + rests
 
 
-def _stated_letter(rest: str, letters: str) -> str | None:
+def _stated_letter(rest: str, letters: str, options: tuple[str, ...]) -> str | None:
     """Return the letter that a statement goes on with; several letters where it goes on as a list."""
     match = re.match(_LETTER, rest)
     if match is None or match["letter"] not in letters:
         return None
     tail = rest[match.end() :]
     closed = bool(match["close"] or match["mark"])
-    if not closed and match["letter"] in "AI" and re.match(r"\s+[a-z]", tail):
+    if not closed and match["letter"] in "AI" and re.match(rf"\s+(?!(?:{_REASON}|and|is)\b)[a-z]", tail):
         return None  # "the answer is A dog": the English word, not the letter
-    if _DENIED.match(tail):
+    if _denied(tail, options[letters.index(match["letter"])]):
         return letters  # "the answer B is wrong": a doubt, so nothing can be read
     return letters if _goes_on(match["close"] + tail, letters, closed) else match["letter"]
 
 
-def _leading_letter(text: str, letters: str) -> str | None:
+def _leading_letter(text: str, letters: str, options: tuple[str, ...]) -> str | None:
     """Return the letter that the text begins with as an answer, several where it begins with a list of them."""
     first = text.split("\n", 1)[0].strip()
     alone = re.fullmatch(rf"(?:option|choice|letter)?\s*{_LETTER}", first, re.IGNORECASE)
@@ -121,16 +124,23 @@ def _leading_letter(text: str, letters: str) -> str | None:
         return None
     tail = first[match.end() :]
     marked = re.search(r"[)\].:]", match["close"]) is not None
-    if _goes_on(match["close"] + tail, letters, marked):
-        return letters
+    other = re.fullmatch(r"\s*[(\[]?([A-Z])[)\].]*\s*", tail) if marked else None
+    if _goes_on(match["close"] + tail, letters, marked) or (other and other[1] in letters):
+        return letters  # "A or B", "A: B"
     if re.match(r"\s+is\s+(?:the\s+)?(?:correct|right|best|answer)", tail):
         return match["letter"]
-    return match["letter"] if marked and not _DENIED.match(tail) else None
+    return match["letter"] if marked and not _denied(tail, options[letters.index(match["letter"])]) else None
+
+
+def _denied(tail: str, own: str = "") -> bool:
+    """Say whether what follows an answer takes it back; neither the option's own text nor a reason does."""
+    tail = re.sub(rf"^[\s).:\]\"'-]*{re.escape(own)}", "", tail, flags=re.IGNORECASE) if own else tail
+    return _DENIED.match(re.split(r"\b(?:because|since)\b", tail, maxsplit=1, flags=re.IGNORECASE)[0]) is not None
 
 
 def _goes_on(tail: str, letters: str, marked: bool) -> bool:
     """Say whether a list of letters goes on: ``or B``, ``/ B``, ``, B``; behind a mark, ``B) ...`` further on."""
-    following = re.match(r"\s*[)\].:;,\"']*\s*(?:or\b|and\b|nor\b|/|&)\s*[(\[\"']?([A-Z])?", tail)
+    following = re.match(r"\s*[)\].:;,\"']*\s*(?:or\b|and\b|nor\b|as well as\b|/|&)\s*[(\[\"']?([A-Z])?", tail)
     if following and (following[1] is None or following[1] in letters):
         return not (marked and following[1] is None)
     comma = re.match(r"\s*,\s*[(\[\"']?([A-Z])\b", tail)
@@ -150,7 +160,7 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
         i: len(option)
         for i, option in enumerate(options)
         if re.match(
-            rf"{re.escape(option.strip())}(?![.,]\d)(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014](?!\s*\d)|\())",
+            rf"{re.escape(option.strip())}(?![.,]\d)(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014](?!\s*\d)|\()|\s+(?:because|since)\b)",
             text,
             re.IGNORECASE,
         )
@@ -158,7 +168,7 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
     longest = max(hits.values(), default=0)
     chosen = {i for i, length in hits.items() if length == longest}
     tail = text[longest:]
-    denied = _DENIED.match(tail) and not any(_DOUBT.search(options[i]) for i in chosen)  # "No, it does not."
+    denied = _denied(tail) and not any(_DOUBT.search(options[i]) for i in chosen)  # "No, it does not."
     if chosen and (denied or _names_another(tail, options, chosen)):
         return set(range(len(options)))
     return chosen
@@ -166,7 +176,9 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
 
 def _names_another(tail: str, options: tuple[str, ...], chosen: set[int]) -> bool:
     """Say whether the text goes on as a list of options: ``location, human``, ``location or a human``."""
-    following = re.match(r"\s*(?:[,/&]|or\b|and\b)\s*(?:or\b|and\b)?\s*(?:an?\s+|the\s+)?(?P<next>.*)", tail, re.I)
+    following = re.match(
+        r"\s*(?:[,/&]|or\b|and\b|as well as\b)\s*(?:or\b|and\b)?\s*(?:an?\s+|the\s+)?(?P<next>.*)", tail, re.I
+    )
     if following is None:
         return False
     others = (option for i, option in enumerate(options) if i not in chosen)
