@@ -103,8 +103,9 @@ def test_a_fault_that_stays_is_one_line_without_the_key(serve, monkeypatch, faul
     assert server.requests[0][1]["authorization"] == f"Bearer {SECRET}"
 
 
-def test_a_server_without_structured_output_is_asked_without_it_from_then_on(serve):
-    server, endpoint = serve((400, {"error": {"message": "unknown field response_format"}}, {}), OK)
+@pytest.mark.parametrize("status", [400, 422, 404])
+def test_a_server_without_structured_output_is_asked_without_it_from_then_on(serve, status):
+    server, endpoint = serve((status, {"error": {"message": "unknown field response_format"}}, {}), OK)
     assert ask(endpoint).text == ask(endpoint).text == "fine"
     assert ["response_format" in body for body, _, _ in server.requests] == [True, False, False]
 

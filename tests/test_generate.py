@@ -289,3 +289,12 @@ def test_a_prompt_that_the_model_was_shown_is_not_kept_as_its_own(tmp_path):
     assert {(s.rule, s.reason) for s in generated.screened} == {
         ("repeat", f"repeats prompt {shown.id} up to case, spacing and punctuation")
     }
+
+
+def test_a_held_out_source_that_is_none_is_said_before_anyone_is_asked(tmp_path):
+    writer = Writer()
+    with pytest.raises(
+        UserError, match=r"held_out: no model and no strategy 'zeroshot'; did you mean 'zero-shot'"
+    ):
+        ensemble(tmp_path, writer, held_out=["zeroshot"])
+    assert writer.calls == 0

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from command import assert_refused, paft, paft_here
-from conftest import TEST_PROMPTS, TRAIN_PROMPTS, write_rows
+from conftest import ROOT, TEST_PROMPTS, TRAIN_PROMPTS, write_rows
 from paft.config import GenerateSource, TaskConfig
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError
 from paft.layout import ending
+from paft.prompts.files import load_prompts
 from paft.prompts.importing import import_prompts
 from paft.prompts.parse import clean
 from paft.prompts.rules import RULES, check_rules, defect
@@ -26,9 +27,8 @@ from test_endpoint import OK, Server, answer, pool
 
 TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
-MOVIES = Task(
-    "sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2, {}, "Find the sentiment of a review"
-)
+MOVIES = Task("sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2, {}, "a film review's sentiment")
+ENDINGS = Task("hellaswag", ("ctx",), None, "letter", 0.85, 4, {}, "Choose the ending of the text that fits best")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,10 @@ def test_a_scale_named_by_its_ends_names_all_of_its_labels():
         ("{goal} {choices} Answer: A", PIQA, "states-answer"),
         ("{goal} {choices} <a label=\"A\">", PIQA, None),
         ("{goal} {A}", PIQA, "lost-option"),
+        ("Summarize the scene: {ctx} {choices}", ENDINGS, "other-task"),
+        ("Rewrite the text: {ctx} {choices}", ENDINGS, "other-task"),
+        ("What is the sentiment of {ctx}? {choices}", ENDINGS, "other-task"),
+        ("Translate the text to French: {ctx} {choices}", ENDINGS, "other-task"),
     ],
 )  # fmt: skip
 def test_a_rule_on_wording_finds_what_it_is_for_and_nothing_else(text, task, rule):
@@ -337,3 +341,37 @@ def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project)
     assert again.returncode == 0, again.stderr
     assert len(server.requests) == asked
     server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["trec", "sst2", "piqa", "winogrande", "hellaswag", "race-middle"])
+def test_no_rule_on_wording_puts_out_a_prompt_of_the_bank(shared, name):
+    config = load_config(ROOT / f"examples/{name}.yaml")
+    task, examples, _ = load_task(config.task)
+    for split in ("train", "test"):
+        source = getattr(config.prompts, split).model_copy(update={"size": None})
+        out = [
+            s
+            for s in screen(load_prompts(source, split, 0), task, examples, off=())[1]
+            if s.rule != "near-duplicate"
+        ]
+        assert [(s.rule, s.prompt.text) for s in out] == []
+
+
+def test_a_table_whose_texts_are_cut_at_commas_is_not_taken(tmp_path):
+    (tmp_path / "pool.csv").write_text(
+        'text\nClassify: {question} Pick from {choices}, in one word.\n"{question}, {choices}"\n'
+    )
+    prompts, unread = import_prompts(tmp_path / "pool.csv", TREC)
+    assert [prompt.text for prompt in prompts] == ["{question}, {choices}"]
+    assert unread == [(f"{tmp_path}/pool.csv:2", "more cells than the header; put texts in quotes")]
+
+
+def test_a_prompt_file_of_another_kind_names_the_command_that_reads_it(tmp_path):
+    (tmp_path / "pool.csv").write_text("text\n{question}\n")
+    with pytest.raises(
+        UserError, match=r"pool\.csv: prompts are JSON lines .*paft prompts import CONFIG pool\.csv -o"
+    ):
+        load_prompts(str(tmp_path / "pool.csv"), "train", 0)
+    (tmp_path / "pool.jsonl").write_text('{"prompt": "{question}"}\n')
+    with pytest.raises(UserError, match=r"a prompt needs a 'text', found None; `paft prompts import` reads other"):
+        load_prompts(str(tmp_path / "pool.jsonl"), "train", 0)

@@ -9,6 +9,7 @@ import yaml
 from pyarrow import parquet
 
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, make_model, things, write_rows
+from endpoints import Server
 from paft import rundir
 from paft.config import Config
 from paft.config_file import load_config
@@ -362,3 +363,19 @@ def test_a_bank_and_trainer_arguments_by_their_usual_names_work(project):
     assert [row["step"] for row in log] == [4, 6]
     assert sum(row["examples"] for row in log) == 40
     assert log[-1]["learning_rate"] < log[0]["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [("prompts.user=null", "prompts.user is missing"), ("prompts.user='{thng}'", "prompts.user: "),
+     ("model.path=./nowhere", "no such folder"), ("training.lora.targets=[query]", "no linear layer 'query'"),
+     ("training.max_length=8", "raise training.max_length")],
+)  # fmt: skip
+def test_nothing_is_paid_for_a_run_that_cannot_begin(project, wrong, message):
+    server = Server((500, {}, {}))
+    models = f"[{{model: m, base_url: '{server.url}', retries: 0}}]"
+    made = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3, shots: ['Name it: {{thing}}']}}}}"
+    with pytest.raises(UserError, match=message):
+        start(project, made, wrong)
+    assert server.requests == []
+    assert not (project / "run/config.yaml").exists()

@@ -183,3 +183,25 @@ def test_a_subset_is_seeded_and_keeps_the_order(tmp_path):
     assert some == subset(examples, 10, seed=1) != subset(examples, 10, seed=2)
     assert [int(e.id) for e in some] == sorted(int(e.id) for e in some)
     assert subset(examples, 99, seed=1) == examples
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.tsv", 'thing\tcolour\n"it is great\tred\nbad\tgreen\nso good"\tred\n', r"t\.tsv: row 1: a quote opens a cell"),
+        ("t.csv", "thing,colour,colour\na,red,blue\n", r"t\.csv: two columns are called 'colour'"),
+        ("t.csv", "thing,colour\na,red\n ,green\n", r"t\.csv: row 2: nothing is asked, thing is empty"),
+        ("t.jsonl", '{"thing": NaN, "colour": "red"}\n', r"t\.jsonl:1: column 'thing' holds no value \(NaN\)"),
+    ],
+)  # fmt: skip
+def test_cells_that_are_lost_or_swallowed_are_named(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_task(TaskConfig(name="colours", fields=["thing"], choices=["red", "green", "blue"], target="colour",
+                             test=str(tmp_path / name)))  # fmt: skip
+
+
+def test_an_empty_option_is_named(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"goal": "g", "sol1": "x", "sol2": " ", "label": 0}\n')
+    with pytest.raises(UserError, match=r"t\.jsonl:1: an option is empty"):
+        load_task(TaskConfig(name="piqa", test=str(tmp_path / "t.jsonl")))

@@ -124,6 +124,8 @@ class HubSource(Section):
     hub: str
     config: str | None = None
     split: str
+    revision: str | None = None
+    """A branch, tag or commit; ``refs/convert/parquet`` has the tables of a set that is a script."""
 
 
 class OptionColumns(Section):

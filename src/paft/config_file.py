@@ -153,8 +153,8 @@ def _resolve_paths(config: Config, folder: Path) -> Config:
     task, prompts, model = config.task, config.prompts, config.model
     task.train, task.test = absolute(task.train), absolute(task.test)
     for source in (task.train, task.test):
-        if isinstance(source, HubSource) and source.hub.startswith((".", "~", "/")):
-            source.hub = absolute(source.hub)
+        if isinstance(source, HubSource):
+            source.hub = _model_path(source.hub, absolute)
     prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
     if isinstance(model, ModelConfig):
         model.adapter = absolute(model.adapter)

@@ -79,7 +79,9 @@ class RunDirectory:
         moved = {
             key for key, value in now_inputs.items() if inputs.get(key) == value
         }  # the same, wherever it lies
-        changed = [line for key, line in _differences(before, tree).items() if key not in moved]
+        changed = [
+            line for key, line in _differences(before, tree).items() if key.removesuffix(".hub") not in moved
+        ]
         changed += [f"{key} (its content changed)" for key in now_inputs if key not in moved]
         started, now = recorded.get("processes", 1), facts.get("processes", 1)
         if started != now:

@@ -15,7 +15,7 @@ from paft.locate import locate
 from paft.models import load_engine, served_model
 from paft.processes import Processes
 from paft.prompts.files import read_prompts, write_prompts, write_screened
-from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
 from paft.rundir import RunDirectory
@@ -107,14 +107,26 @@ class _Work:
         if isinstance(sources.train, GenerateSource) and sources.test and self.config.methods == ["base"]:
             sources = sources.model_copy(update={"train": None})  # no model is trained on them
         elif isinstance(sources.train, GenerateSource):
+            self._check_before_it_costs()
             self.directory.claim(self.config, self._facts())
             sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
         return prepare_prompts(sources, self.task, known, list(self.config.methods), self.config.seed)
 
+    def _check_before_it_costs(self) -> None:
+        """Refuse what can be refused before language models are asked, and perhaps paid."""
+        user = check_user_prompt(self.config.prompts, self.task, list(self.config.methods))
+        if not self.directory.config_file.is_file() and isinstance(self.config.model, ModelConfig):
+            examples, self.trained_on = self.train_examples, [user] if user else []
+            self.model()
+            self._model, self.train_examples = (
+                None,
+                examples,
+            )  # once the prompts are there all is checked with them
+
     def begin(self, prompts: PromptSets) -> None:
         """Claim the directory and say what is about to happen."""
         config, directory = self.config, self.directory
-        if not directory.config_file.is_file():
+        if not directory.examples.is_file():
             model = self.model()  # a model that is not there, or examples too long: nothing is written
             if isinstance(config.model, ServedModel):
                 question = render(prompts.test[0], self.task, self.test_examples[0])

@@ -74,6 +74,10 @@ class Client(Protocol):
         ...
 
 
+NO_SCHEMA = (400, 404, 422)
+"""Answers of servers that do not know how to keep to a schema."""
+
+
 class Endpoint:
     """A model behind an OpenAI-compatible endpoint: chat completions.
 
@@ -121,7 +125,7 @@ class Endpoint:
         Args:
             first_tokens: ask for the log-probabilities of so many first tokens.
         """
-        from openai import BadRequestError, OpenAIError
+        from openai import APIStatusError, OpenAIError
 
         parameters: dict[str, Any] = {
             "max_tokens": max_tokens,
@@ -136,7 +140,9 @@ class Endpoint:
             if schema is not None and self._takes_schema:
                 try:
                     return _completion(self._send(conversation, parameters | {"response_format": form}))
-                except BadRequestError:
+                except APIStatusError as error:
+                    if error.status_code not in NO_SCHEMA:
+                        raise
                     self._takes_schema = False  # if the fault lies elsewhere, the request below fails too
             return _completion(self._send(conversation, parameters), tells_first=first_tokens is not None)
         except (OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

@@ -27,6 +27,11 @@ def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: in
     path = Path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such prompt file (config key prompts.{split})")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".yaml", ".yml"):
+        raise UserError(
+            f"{path}: prompts are JSON lines (config key prompts.{split}); make them with "
+            f"`paft prompts import CONFIG {path.name} -o {path.stem}.jsonl`"
+        )
     return read_prompts(path)
 
 
@@ -91,7 +96,9 @@ def _prompt(row: dict[str, Any], place: str) -> Prompt:
         if close := process.extractOne(key, KEYS, score_cutoff=75):
             raise UserError(f"{place}: unknown key {key!r}; did you mean {close[0]!r}?")
     if not isinstance(row.get("text"), str):
-        raise UserError(f"{place}: a prompt needs a 'text', found {row.get('text')!r}")
+        raise UserError(
+            f"{place}: a prompt needs a 'text', found {row.get('text')!r}; `paft prompts import` reads other forms"
+        )
     for key in KEYS[1:]:
         if row.get(key) is not None and not isinstance(row[key], str):
             raise UserError(f"{place}: {key!r} must be text, found {row[key]!r}")

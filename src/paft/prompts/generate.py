@@ -13,7 +13,7 @@ from pathlib import Path
 
 from paft.config import GenerateConfig, ScreenConfig
 from paft.console import Console
-from paft.errors import UserError
+from paft.errors import UserError, nearest
 from paft.files import make_folder
 from paft.llm.client import Client
 from paft.llm.journal import Answer, CircuitBreaker, Journal, pools
@@ -94,6 +94,12 @@ class Ensemble:
         self.known = (*shots, *known)
         self.rules, self.seed, self.console = rules, seed, console
         self.journal = Journal(folder / ANSWERS)
+        sources = [*clients, ZERO_SHOT, FEW_SHOT]
+        if unknown := [name for name in config.held_out if name not in sources]:
+            raise UserError(
+                f"config key prompts.train.generate.held_out: no model and no strategy {unknown[0]!r}"
+                f"{nearest(unknown[0], sources)}"
+            )
         self._breakers = {name: CircuitBreaker(client, self.journal) for name, client in clients.items()}
         self.wanted = {
             (name, strategy): count

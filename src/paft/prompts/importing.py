@@ -63,7 +63,12 @@ def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     )
     try:
         for row in reader:
-            yield f"{path}:{reader.line_num}", *_columns({str(k).strip().lower(): v for k, v in row.items()})
+            place, more = f"{path}:{reader.line_num}", None in row
+            cells = {str(k).strip().lower(): v for k, v in row.items()}
+            found = (
+                (Unreadable("more cells than the header; put texts in quotes"), "") if more else _columns(cells)
+            )
+            yield place, *found
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from None
 

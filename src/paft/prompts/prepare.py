@@ -61,7 +61,7 @@ def prepare_prompts(
     check_rules(config.screen.off)
     train, train_out = fit_prompts(config, "train", task, examples, seed) if _drawing(methods) else ([], [])
     test, test_out = fit_prompts(config, "test", task, examples, seed)
-    user = _user(config, task) if _USERS.intersection(methods) else None
+    user = check_user_prompt(config, task, methods)
     for name, known in (
         ("training prompt", _seen(config, seed)),
         ("prompt of the method user", user_prompts(config)),
@@ -106,12 +106,19 @@ def fit_prompts(
     return kept, out
 
 
-def _user(config: PromptsConfig, task: Task) -> Prompt:
+def check_user_prompt(config: PromptsConfig, task: Task, methods: list[str]) -> Prompt | None:
+    """Return the prompt that the user wrote where a method begins with it, else None.
+
+    Raises:
+        UserError: it is missing or does not fit the task.
+    """
+    if not _USERS.intersection(methods):
+        return None
     if config.user is None:
         raise UserError(
             "config key prompts.user is missing: the method 'user' trains on it, 'batprompt' begins with it"
         )
     [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
-        raise UserError(f"config key prompts.user: {fault[1]}")
+        raise UserError(f"config key prompts.user: {fault[1]}; mend it, or see prompts.screen.off")
     return prompt

@@ -161,15 +161,29 @@ def _other_task(prompt: Prompt, task: Task) -> str | None:
 
 
 def _asked(prompt: Prompt, patterns: Mapping[str, str], own: str) -> tuple[str, str] | None:
-    """Return the first ``(name, phrase)`` that a prompt does not deny and whose last word is not the task's."""
-    text = literal(prompt)
+    """Return the first ``(name, phrase)`` that a prompt does not deny and whose key words are not the task's.
+
+    The first and the last word that mean something are its key words; of a word its beginning counts, so that
+    ``summarize`` is the word of a task on summaries.
+    """
+    text, known = literal(prompt), {word[:6] for word in words(own).split()}
     for name, pattern in patterns.items():
         for match in re.finditer(pattern, text, re.IGNORECASE):
             clause = re.split(r"[.!?;\n]", text[max(0, match.start() - 25) : match.end()].rstrip(".!?;\n"))[-1]
             denied = _NOT.search(re.sub(r"yes(?: or |/)no", "", clause, flags=re.IGNORECASE))
-            if not denied and words(match[0]).split()[-1] not in words(own).split():
+            said = [word[:6] for word in words(match[0]).split() if word not in _COMMON] or [""]
+            if not denied and not {said[0], said[-1]} & known:
                 return name, " ".join(match[0].strip(" .!?:;\n").split())
     return None
+
+
+_COMMON = frozenset(
+    words(
+        """the a an this it what that each is of in to me for and then please must should will answer reply respond
+        return give write output state print provide only just with by one its single all"""
+    ).split()
+)
+"""Words of the patterns above that say nothing of the task that is asked for."""
 
 
 Rule = Callable[[Prompt, Task], str | None]

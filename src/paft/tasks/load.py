@@ -1,5 +1,6 @@
 """Tasks and examples from a config: built-in or user-defined, from files or from the hub."""
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -131,9 +132,13 @@ def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
     options = [_options(spec, row, place) for place, row in rows]
     values = [_cell(row, spec.target, place) for place, row in rows]
     targets = _targets(spec, values, options, [place for place, _ in rows])
+    fields = [{name: _text(row, name, place) for name in spec.fields} for place, row in rows]
+    for (place, _), texts in zip(rows, fields, strict=True):
+        if not any(text.strip() for text in texts.values()):
+            raise UserError(f"{place}: nothing is asked, {' and '.join(texts)} is empty; leave the row out")
     return [
-        Example(str(number), {name: _text(row, name, place) for name in spec.fields}, opts, target)
-        for number, ((place, row), opts, target) in enumerate(zip(rows, options, targets, strict=True))
+        Example(str(number), texts, opts, target)
+        for number, (texts, opts, target) in enumerate(zip(fields, options, targets, strict=True))
     ]
 
 
@@ -186,6 +191,8 @@ def _cell(row: dict[str, Any], column: str, place: str) -> Any:
 
 def _text(row: dict[str, Any], column: str, place: str) -> str:
     value = _cell(row, column, place)
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{place}: column {column!r} holds no value (NaN)")
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     raise UserError(f"{place}: column {column!r} holds {type(value).__name__}, expected text")
@@ -203,6 +210,8 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
         options = value
     if not 2 <= len(options) <= len(LETTERS):
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
+    if not all(option.strip() for option in options):
+        raise UserError(f"{place}: an option is empty; fill it or leave the row out")
     return tuple(options)
 
 
@@ -231,7 +240,10 @@ def _table_rows(path: Path) -> Iterator[PlacedRow]:
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         raise UserError(f"{path}: cannot read the table: {one_line(error)}") from None
     for number, row in enumerate(rows, start=1):
-        yield f"{path}: row {number}", row
+        place = f"{path}: row {number}"
+        if path.suffix.lower() == ".tsv" and any("\t" in str(cell) for cell in row.values()):
+            raise UserError(f'{place}: a quote opens a cell and does not close it; write "" for a quote in quotes')
+        yield place, row
 
 
 def _csv(path: Path) -> Iterator[Any]:
@@ -242,6 +254,8 @@ def _csv(path: Path) -> Iterator[Any]:
         raise too_large(path, DATA)
     parse = csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
     header = csv.open_csv(path, parse_options=parse).schema.names
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
     as_text = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
     yield from csv.read_csv(path, parse_options=parse, convert_options=as_text).to_batches()
 
@@ -251,7 +265,7 @@ def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
 
     name = f"{source.hub} ({source.config or 'default'}, {source.split})"
     try:
-        data = datasets.load_dataset(source.hub, source.config, split=source.split)
+        data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
     except Exception as error:  # the hub client's errors have no common base
         raise UserError(f"data set {name}: cannot load: {one_line(error)}") from None
     for number, row in enumerate(data, start=1):
