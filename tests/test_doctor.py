@@ -148,3 +148,14 @@ def test_a_config_that_no_run_can_be_is_not_called_sound(tmp_path):
     found = {finding.what: finding for finding in examine(tmp_path / "c.yaml")}
     assert found["model.path"].state == found["prompts.train"].state == "problem"
     assert (found["paft run"].state, found["paft run"].found) == ("warning", "config key task.test is missing")
+
+
+def test_a_config_is_read_as_a_run_reads_it(project):
+    found = {finding.what: finding for finding in examine(project / "config.yaml")}
+    assert found["task and prompts"].found == (
+        "20 training examples, 6 test examples; 5 training prompts, 2 test prompts that fit"
+    )
+    text = (project / "config.yaml").read_text()
+    (project / "wrong.yaml").write_text(text.replace("[thing]", "[thin]"))
+    wrong = {finding.what: finding for finding in examine(project / "wrong.yaml")}["task and prompts"]
+    assert (wrong.state, "no column 'thin'; did you mean 'thing'" in wrong.found) == ("problem", True)

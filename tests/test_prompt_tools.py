@@ -375,3 +375,20 @@ def test_a_prompt_file_of_another_kind_names_the_command_that_reads_it(tmp_path)
     (tmp_path / "pool.jsonl").write_text('{"prompt": "{question}"}\n')
     with pytest.raises(UserError, match=r"a prompt needs a 'text', found None; `paft prompts import` reads other"):
         load_prompts(str(tmp_path / "pool.jsonl"), "train", 0)
+
+
+def test_check_names_test_prompts_that_are_trained_on(project):
+    write_rows(
+        project / "prompts/test.jsonl",
+        [
+            *TEST_PROMPTS,
+            {
+                "text": TRAIN_PROMPTS[0]["text"]
+                .upper()
+                .replace("{THING}", "{thing}")
+                .replace("{CHOICES}", "{choices}")
+            },
+        ],
+    )
+    checked = paft_here("prompts", "check", "config.yaml", cwd=project)
+    assert "prompts.test: 1 of its prompts repeat one of prompts.train up to case" in checked.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft import __version__
-from paft.config import AnyModel, BankSource, EndpointSection, GenerateSource, HubSource, ServedModel
+from paft.config import AnyModel, BankSource, Config, EndpointSection, GenerateSource, HubSource, ServedModel
 from paft.config_file import load_config
 from paft.console import Console
 from paft.errors import UserError, one_line
@@ -18,6 +18,8 @@ from paft.llm.client import Endpoint, ModelError
 from paft.locate import EMBEDDED, cache_folder, converted_folder, embedded_file, locate
 from paft.processes import ALONE
 from paft.prompts.files import load_prompts
+from paft.prompts.prepare import check_user_prompt, prepare_prompts
+from paft.tasks.load import load_task
 
 GIGABYTE = 1e9
 NEEDED = 3 * GIGABYTE
@@ -154,22 +156,51 @@ def _config(path: Path) -> Iterator[Finding]:
         "prompts.train": train,
         "prompts.test": config.prompts.test,
     }
-    for key, source in sources.items():
-        if isinstance(source, str):
-            yield _file(key, Path(source))
-        elif isinstance(source, BankSource):
-            yield _bank(key, source)
-        elif isinstance(source, HubSource):
-            yield _hub(key, source.hub)
+    checked = [found for key, source in sources.items() if (found := _source(key, source))]
+    yield from checked
+    if not any(finding.state == "problem" for finding in checked):
+        yield from _data(config)
     yield from _model(config.model)
     try:
         check_config(config, ALONE, Console(quiet=True))
     except UserError as error:
         if "model.path" not in str(error):  # said above
             yield Finding("warning", "paft run", one_line(error))
-    for llm in train.generate.models if isinstance(train, GenerateSource) else []:
+    batprompt = config.baselines.batprompt.llm
+    asked = train.generate.models if isinstance(train, GenerateSource) else []
+    for llm in [*asked, batprompt] if batprompt else asked:
         if llm.base_url is not None:
             yield _endpoint(llm.model, llm)
+
+
+def _source(key: str, source: Any) -> Finding | None:
+    if isinstance(source, BankSource):
+        return _bank(key, source)
+    if isinstance(source, HubSource):
+        return _hub(key, source.hub)
+    return _file(key, Path(source)) if isinstance(source, str) else None
+
+
+def _data(config: Config) -> Iterator[Finding]:
+    """Read the task and the prompts as a run does; what is on the hub is not fetched for this."""
+    if isinstance(config.task.train, HubSource) or isinstance(config.task.test, HubSource):
+        return
+    measured = config.task.train is None or config.prompts.train is None or isinstance(config.model, ServedModel)
+    methods: list[str] = (
+        ["base"] if measured else list(config.methods)
+    )  # a config of `paft evaluate` trains nothing
+    try:
+        task, train, test = load_task(config.task)
+        found = f"{len(train)} training examples, {len(test)} test examples"
+        if isinstance(config.prompts.train, GenerateSource):
+            check_user_prompt(config.prompts, task, methods)
+        else:
+            sets = prepare_prompts(config.prompts, task, train + test, methods, config.seed)
+            found += f"; {len(sets.train)} training prompts, {len(sets.test)} test prompts that fit"
+    except UserError as error:
+        yield Finding("problem", "task and prompts", one_line(error))
+    else:
+        yield Finding("ok", "task and prompts", found)
 
 
 def _bank(key: str, source: BankSource) -> Finding:

@@ -1,5 +1,6 @@
 """``paft prompts``: what its commands do, on one page."""
 
+import itertools
 from pathlib import Path
 
 from paft.config import Config, GenerateConfig, GenerateSource
@@ -12,7 +13,7 @@ from paft.prompts.generate import ANSWERS, Ensemble, Generated
 from paft.prompts.importing import import_prompts
 from paft.prompts.prepare import user_prompts
 from paft.prompts.rules import check_rules
-from paft.prompts.screen import counts, screen
+from paft.prompts.screen import counts, overlap, screen
 from paft.prompts.split import split
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task
@@ -112,8 +113,15 @@ def check_files(config: Config, files: list[Path]) -> list[str]:
     check_rules(config.prompts.screen.off)
     task, examples, more = load_task(config.task)
     lines: list[str] = []
-    for name, prompts in _sets(config, files, task):
+    sets = _sets(config, files, task)
+    for name, prompts in sets:
         lines += [*check(name, prompts, task, examples + more, config.prompts.screen), ""]
+    for (one, train), (other, test) in itertools.combinations(sets, 2):
+        if shared := overlap(train, test, task):
+            lines.append(
+                f"{other}: {len(shared)} of its prompts repeat one of {one} up to case, spacing and punctuation "
+                f"(first: {shared[0][1].id}); what is trained on is not unseen"
+            )
     return lines
 
 
