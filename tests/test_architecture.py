@@ -58,7 +58,9 @@ def test_only_cli_and_runner_touch_the_config_tree():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
         if "Config" in names:
-            assert room(path) in {"cli", "config_file", "doctor", "experiments", "runner", "rundir", "stage1"}, path
+            assert room(path) in {"cli", "config_file", "doctor", "experiments", "runner", "rundir", "stage1"}, (
+                path
+            )
 
 
 def test_files_are_short_enough_to_read():
