@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, compare
+from side_by_side import Job, arguments, compare, fastest
 
 from paft.prompts.template import render
 
@@ -67,7 +67,7 @@ class Padded:
     def __call__(self, ids: list[list[int]]) -> list[str]:
         """Return the answers."""
         if self.batch is None:
-            self.batch = min(BATCHES, key=lambda batch: self._seconds(ids[: len(ids) // 2], batch))
+            self.batch = fastest(BATCHES, lambda batch: self._seconds(ids[: len(ids) // 2], batch))
         return self._answers(ids, self.batch)
 
     def _answers(self, ids: list[list[int]], batch: int) -> list[str]:

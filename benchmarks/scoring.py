@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, compare
+from side_by_side import Job, arguments, compare, fastest
 
 from paft.prompts.template import render
 from paft.types import Conversation
@@ -81,7 +81,7 @@ class Harness:
     def __call__(self) -> list[list[float]]:
         """Return the log-likelihood of each option of each question."""
         if self.batch is None:
-            self.batch = min(BATCHES, key=self._seconds)
+            self.batch = fastest(BATCHES, self._seconds)
         self.lm.batch_size_per_gpu = self.batch
         found = iter([score for score, _ in self.lm.loglikelihood(self.requests, disable_tqdm=True)])
         return [[next(found) for _ in range(size)] for size in self.sizes]

@@ -9,11 +9,12 @@ apart: each side alone in a fresh process.
 import argparse
 import copy
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ def compare(
     _print(result, first)
     write(options.output / f"{name}.json", result)
     return result
+
+
+def fastest(batches: Sequence[int], seconds: Callable[[int], float]) -> int:
+    """Return the batch size at which a peer is fastest; the process that measures its memory takes the same."""
+    if "PEER_BATCH" not in os.environ:
+        os.environ["PEER_BATCH"] = str(min(batches, key=seconds))
+    return int(os.environ["PEER_BATCH"])
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
