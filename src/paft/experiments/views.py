@@ -29,7 +29,7 @@ from paft.experiments.columns import (
 from paft.experiments.one_word import RESULT, read_found
 from paft.experiments.plan import Cell
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.report import finite
+from paft.reporting.report import method_json
 
 Runs = Sequence[tuple[Cell, RunResult]]
 
@@ -132,7 +132,6 @@ def _training(shown: View, done: Runs) -> None:
         _row(
             cell,
             method,
-            train_examples_per_second=method.train_examples_per_second,
             choosing=method.choosing,
             paper_hours=_hours(paper.TABLE_6, cell, method),
         )
@@ -192,29 +191,9 @@ def _methods(done: Runs) -> Iterator[tuple[Cell, MethodResult]]:
 
 
 def _row(cell: Cell, method: MethodResult, **more: Any) -> Row:
-    s = method.summary
-    return {
-        "task": cell.task,
-        "seed": cell.seed,
-        "method": method.name,
-        "mean": s.mean,
-        "mean_interval": _ends(s.mean_interval),
-        "std": s.std,
-        "std_interval": _ends(s.std_interval),
-        "top": s.top,
-        "top_interval": _ends(s.top_interval),
-        "worst": s.worst,
-        "best": s.best,
-        "unparsed": s.unparsed,
-        "disagreement": s.disagreement,
-        "right_under_all": s.right_under_all,
-        "right_under_all_interval": _ends(s.right_under_all_interval),
-        "prompts": s.prompts,
-        "examples": s.examples,
-        "train_seconds": method.train_seconds,
-        "eval_seconds": finite(method.grid.seconds),
-        "generated_tokens": method.grid.generated_tokens,
-    } | more
+    """Return a method's figures under the keys of ``report.json``, but for those of single prompts."""
+    figures = {key: value for key, value in method_json(method).items() if key != "per_prompt"}
+    return {"task": cell.task, "seed": cell.seed, "method": method.name} | figures | more
 
 
 def _hours(table: Mapping[tuple[str, str], float], cell: Cell, method: MethodResult) -> float | None:

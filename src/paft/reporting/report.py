@@ -62,7 +62,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "top_threshold": result.top,
         "unfinished": list(result.unfinished),
         "damaged": result.damaged,
-        "methods": {method.name: _method_json(method) for method in result.methods},
+        "methods": {method.name: method_json(method) for method in result.methods},
         "differences": [
             {
                 "methods": [d.first, d.second],
@@ -76,7 +76,8 @@ def as_json(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _method_json(method: MethodResult) -> dict[str, Any]:
+def method_json(method: MethodResult) -> dict[str, Any]:
+    """Return a method's figures under the keys of ``report.json``."""
     s = method.summary
     return {
         "mean": s.mean,
