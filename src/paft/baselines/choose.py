@@ -52,7 +52,7 @@ def choose(folder: Path, search: Callable[[], Found]) -> Choice:
     spent: dict[str, Any] = {}
     for budget in budgets:
         for key, value in budget.items():
-            spent[key] = spent.get(key, 0) + value
+            spent[key] = round(spent.get(key, 0) + value, 3)
     choice = Choice(prompt, accuracy, **spent)
     write_text(file, json.dumps(asdict(choice), indent=2, ensure_ascii=False) + "\n")
     return choice
