@@ -113,4 +113,4 @@ def wait(condition, seconds):
 
 
 def timeless(row):
-    return {key: value for key, value in row.items() if not key.endswith("seconds")}
+    return {key: value for key, value in row.items() if "second" not in key}
