@@ -13,6 +13,7 @@ from paft.cli_prompts import app as prompts_app
 from paft.console import Console, interruptible
 from paft.errors import UserError, WorkError
 from paft.files import memory_problem, storage_problem
+from paft.processes import leave
 
 if TYPE_CHECKING:
     from paft.config import Config
@@ -195,6 +196,8 @@ def main() -> None:
         if problem is None:
             raise
         _fail(problem)
+    finally:
+        leave()
 
 
 def _fail(line: str, code: int = 2) -> None:

@@ -21,6 +21,16 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def leave() -> None:
+    """Leave the other processes before this one ends; threads left to its end may abort it."""
+    if launched() == 1:
+        return
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process among those of the run; alone unless a launcher says otherwise."""
