@@ -185,10 +185,9 @@ def _data(config: Config) -> Iterator[Finding]:
     """Read the task and the prompts as a run does; what is on the hub is not fetched for this."""
     if isinstance(config.task.train, HubSource) or isinstance(config.task.test, HubSource):
         return
+    # a config of `paft evaluate` trains nothing
     measured = config.task.train is None or config.prompts.train is None or isinstance(config.model, ServedModel)
-    methods: list[str] = (
-        ["base"] if measured else list(config.methods)
-    )  # a config of `paft evaluate` trains nothing
+    methods: list[str] = ["base"] if measured else list(config.methods)
     try:
         task, train, test = load_task(config.task)
         found = f"{len(train)} training examples, {len(test)} test examples"

@@ -76,13 +76,11 @@ class RunDirectory:
         before = self.read_config()
         recorded = before.pop("run", {}) or {}
         inputs, now_inputs = recorded.get("inputs") or {}, _inputs(config)
-        moved = {
-            key for key, value in now_inputs.items() if inputs.get(key) == value
-        }  # the same, wherever it lies
+        same = {key for key, value in now_inputs.items() if inputs.get(key) == value}  # wherever it lies now
         changed = [
-            line for key, line in _differences(before, tree).items() if key.removesuffix(".hub") not in moved
+            line for key, line in _differences(before, tree).items() if key.removesuffix(".hub") not in same
         ]
-        changed += [f"{key} (its content changed)" for key in now_inputs if key not in moved]
+        changed += [f"{key} (its content changed)" for key in now_inputs if key not in same]
         started, now = recorded.get("processes", 1), facts.get("processes", 1)
         if started != now:
             changed.append(f"processes (was {started}, now {now})")

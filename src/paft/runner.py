@@ -118,10 +118,7 @@ class _Work:
         if not self.directory.config_file.is_file() and isinstance(self.config.model, ModelConfig):
             examples, self.trained_on = self.train_examples, [user] if user else []
             self.model()
-            self._model, self.train_examples = (
-                None,
-                examples,
-            )  # once the prompts are there all is checked with them
+            self._model, self.train_examples = None, examples  # all is checked anew with the prompts
 
     def begin(self, prompts: PromptSets) -> None:
         """Claim the directory and say what is about to happen."""

@@ -43,8 +43,8 @@ class ChatFormat:
                 "or to the path of a Jinja template"
             )
         if not self.plain:
-            self._template = tokenizer.get_chat_template()
-            self._template = f"{_DAY * ('strftime_now' in self._template)}{self._template}"
+            own = tokenizer.get_chat_template()
+            self._template = _DAY + own if "strftime_now" in own else own
         if not self.plain and _PROBE not in self._render(_messages(None, _PROBE), add_generation_prompt=True):
             raise UserError("config key model.chat_template: the template leaves out what the user says")
         self._takes_system = not self.plain and self._renders_system()

@@ -27,7 +27,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
 """The pairs of table 3."""
 
-PART: dict[str, Sequence[Method]] = {
+METHODS_OF: dict[str, Sequence[Method]] = {
     "table3": ["paft"],
     "table6": [method for method in METHODS if method != "base"],
     "figure1": ["user"],

@@ -12,7 +12,7 @@ from paft.console import Console
 from paft.errors import UserError, nearest
 from paft.experiments.cells import run_cells, run_on_ray
 from paft.experiments.figures import write_figures
-from paft.experiments.plan import METHODS, PART, Cell, Plan
+from paft.experiments.plan import METHODS, METHODS_OF, Cell, Plan
 from paft.experiments.sizes import SIZES
 from paft.experiments.views import VIEWS, View, view
 from paft.files import write_text
@@ -82,10 +82,10 @@ def plan(asked: Experiment, console: Console) -> list[Cell]:
     cells: list[Cell] = []
     for config in read:
         wanted = config.methods if "methods" in given else METHODS
-        methods = [method for method in wanted if method in PART.get(name, METHODS)]
+        methods = [method for method in wanted if method in METHODS_OF.get(name, METHODS)]
         if not methods:
             raise UserError(
-                f"{name}: none of the methods {', '.join(wanted)} is part of it; it is of {', '.join(PART[name])}"
+                f"{name}: none of the methods {', '.join(wanted)} is part of it; it is of {', '.join(METHODS_OF[name])}"
             )
         if name != "table7":
             check_baselines(methods, config.baselines, console)
