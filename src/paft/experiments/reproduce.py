@@ -85,7 +85,8 @@ def plan(asked: Experiment, console: Console) -> list[Cell]:
         methods = [method for method in wanted if method in METHODS_OF.get(name, METHODS)]
         if not methods:
             raise UserError(
-                f"{name}: none of the methods {', '.join(wanted)} is part of it; it is of {', '.join(METHODS_OF[name])}"
+                f"{name}: none of the methods {', '.join(wanted)} is part of it; "
+                f"it is of {', '.join(METHODS_OF[name])}"
             )
         if name != "table7":
             check_baselines(methods, config.baselines, console)
