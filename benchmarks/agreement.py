@@ -16,7 +16,7 @@ import torch
 from side_by_side import Job, arguments, machine, write
 
 from paft.engine.engine import Engine, Layout
-from paft.engine.load import with_adapter
+from paft.models.load import with_adapter
 from paft.prompts.template import render
 from paft.tasks.load import subset
 
@@ -35,13 +35,13 @@ def main() -> None:
     job = Job(options.task)
     examples = subset(job.test, options.examples, 1)
     grid = [[render(p, job.task, e) for e in examples] for p in job.prompts.test[: options.prompts]]
-    choices = [job.task.answers(e) for e in examples]
+    choices = [job.task.candidates(e) for e in examples]
     targets = [e.target for e in examples] * len(grid)
     chosen: dict[str, list[int]] = {}
     with with_adapter(job.engine, Path(options.adapter)) if options.adapter else nullcontext():
         for way, (layout, tokens, dtype) in WAYS.items():
             engine = Engine(job.engine.model.to(dtype), job.engine.format, tokens)
-            engine.layout = layout
+            engine.batch_format = layout
             rows = [row for asked in grid for batch in engine.score(asked, choices) for row in batch]
             chosen[way] = [max(range(len(row)), key=row.__getitem__) for row in rows]
             print(f"{way}: {_same(chosen[way], targets)} of {len(targets)} right", file=sys.stderr)

@@ -48,7 +48,7 @@ def main() -> None:
 def scoring(job: Job, prompts: Sequence[Prompt], examples: Sequence[Example], rounds: int) -> dict[str, float]:
     """Return seconds of the grid beside the seconds that its matrix products alone would take."""
     grid = [[render(p, job.task, e) for e in examples] for p in prompts]
-    choices = [job.task.answers(e) for e in examples]
+    choices = [job.task.candidates(e) for e in examples]
     needed = [_tree(job, asked, choices) for asked in grid]
     kept = len(grid) * len(examples)
 

@@ -26,7 +26,7 @@ def main() -> None:
     job = Job(options.task)
     fitting = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3][: options.examples]
     grid = [[render(p, job.task, e) for e in fitting] for p in job.prompts.test[: options.prompts]]
-    choices = [job.task.answers(e) for e in fitting]
+    choices = [job.task.candidates(e) for e in fitting]
     questions = sum(map(len, grid))
     right: dict[str, list[bool]] = {}
 

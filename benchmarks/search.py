@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from side_by_side import Job, arguments, machine, write
 
-from paft.baselines.zopo import zopo
-from paft.console import Console
-from paft.engine.embed import SentenceEncoder, last_hidden_states
 from paft.evaluation.grid import answer
+from paft.methods.zopo import zopo
+from paft.models.encoder import SentenceEncoder, last_hidden_states
 from paft.types import Conversation
+from paft.utils.console import Console
 
 BUDGETS = ((100, 25), (60, 20), (24, 8))
 """Prompts that a search may ask, and how many of them ZOPO draws before it models."""

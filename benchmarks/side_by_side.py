@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from paft.config import Config
-from paft.config_file import load_config
-from paft.engine.chat import ChatFormat
+from paft.config.load import load_config
+from paft.config.schema import Config
 from paft.engine.engine import Engine
-from paft.engine.load import load_model
+from paft.models.chat import ChatFormat
+from paft.models.load import load_model
 from paft.prompts.prepare import PromptSets, prepare_prompts
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task

@@ -22,9 +22,9 @@ from trl import SFTConfig, SFTTrainer
 
 from paft.engine.engine import Engine
 from paft.engine.pack import packed
-from paft.schedule import Schedule, epoch_order
 from paft.training.data import PromptData, rows
-from paft.training.mixin import DynamicPrompts
+from paft.training.samplers import Schedule, epoch_order
+from paft.training.trainer import DynamicPrompts
 
 
 class Stopwatch(TrainerCallback):

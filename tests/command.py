@@ -7,12 +7,12 @@ import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from unittest import mock
 
-from paft import cli
+from paft.cli import app as cli
 
 
 def paft(*arguments, cwd=None, **environment) -> subprocess.CompletedProcess:
     """Run it as a user does."""
-    command = [sys.executable, "-m", "paft.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "paft", *map(str, arguments)]
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=300
     )  # fmt: skip

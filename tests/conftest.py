@@ -74,7 +74,7 @@ def real_server(embedded, tmp_path_factory):
     """``transformers serve`` with the embedded model, as a user starts it."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("fastapi")
-    from paft.engine.load import model_folder
+    from paft.models.load import model_folder
 
     folder = model_folder(embedded)
     with socket.socket() as free:

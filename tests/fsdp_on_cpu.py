@@ -7,7 +7,7 @@ import torch.distributed.fsdp
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
-from paft.cli import main
+from paft.cli.app import main
 
 prepared = PartialState._prepare_backend
 

@@ -7,7 +7,7 @@ from pyarrow import parquet
 
 from conftest import write_rows
 from paft.evaluation.grid import SCHEMA, SECONDS
-from paft.files import write_text
+from paft.utils.io import write_text
 
 HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt;b&gt; <img src=x onerror='window.bad = 2'> {thing}"
 LABELS = ["red", "green", "blue"]

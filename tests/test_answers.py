@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paft.tasks.answers import read_label, read_letter
+from paft.scoring.choice import read_label, read_letter
 
 OPTIONS = ("a red ball", "a blue hat", "a dog", "an idea")
 LABELS = ("description", "entity", "abbreviation", "human", "location", "number")

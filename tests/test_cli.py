@@ -11,9 +11,7 @@ from command import assert_refused, paft, paft_here
 
 
 def test_import_and_help_load_no_torch():
-    code = (
-        "import sys, paft, paft.cli; sys.argv=['paft','--help']\ntry: paft.cli.main()\nexcept SystemExit: pass\n"
-    )
+    code = "import sys, paft, paft.cli.app; sys.argv=['paft','--help']\ntry: paft.cli.app.main()\nexcept SystemExit: pass\n"
     code += "assert not {'torch', 'transformers', 'altair', 'pydantic'} & sys.modules.keys(), sys.modules.keys()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -58,7 +56,7 @@ def test_mistakes_are_one_line_and_exit_code_2(project, arguments, words):
 def test_a_model_that_is_not_there_is_said_without_loading_torch(project):
     code = (
         "import sys; sys.argv = ['paft', 'run', 'config.yaml', 'model.path=./gone']\n"
-        "from paft.cli import main\n"
+        "from paft.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: assert not {'torch', 'transformers'} & sys.modules.keys(); raise\n"
     )
@@ -92,11 +90,11 @@ def test_a_full_disk_is_one_line_and_nothing_finished_is_lost(project):
     (project / "runs/two/report.json").unlink()
     code = (
         "import errno, os, sys\n"
-        "import paft.files as files\n"
+        "import paft.utils.io as files\n"
         "def full(*a, **k): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'report.json')\n"
         "files.os.fsync = full\n"
         "sys.argv = ['paft', 'run', 'config.yaml', 'methods=[base]', '--output', 'runs/two', '-q']\n"
-        "from paft.cli import main; main()\n"
+        "from paft.cli.app import main; main()\n"
     )
     refused = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert_refused(refused, "disk is full")
@@ -122,6 +120,6 @@ def test_too_little_memory_is_one_line_with_what_to_lower(project, monkeypatch, 
     def full(*_):
         raise error
 
-    monkeypatch.setattr("paft.runner.load_task", full)
+    monkeypatch.setattr("paft.runs.run.load_task", full)
     refused = paft_here("run", "config.yaml", cwd=project)
     assert_refused(refused, "too little memory", "lower training.batch_size", "evaluation.batch_tokens")

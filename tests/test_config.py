@@ -3,10 +3,10 @@
 import pytest
 
 from conftest import ROOT
-from paft.config import Config, TaskConfig
-from paft.config_file import load_config
+from paft.config.load import load_config
+from paft.config.schema import Config, TaskConfig
 from paft.errors import UserError
-from paft.runner import trainer_arguments
+from paft.runs.run import trainer_arguments
 
 EXAMPLES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/paft/tasks/demo/config.yaml"]
 

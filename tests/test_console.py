@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from paft import cli, console
-from paft.console import Console, clock
+from paft.cli import app as cli
+from paft.utils import console
+from paft.utils.console import Console, clock
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(project, monkeypatch, capsys,
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    for name in ("paft.runner.run", "paft.runner.evaluate", "paft.stage1.generate"):
+    for name in ("paft.runs.run.run", "paft.runs.run.evaluate", "paft.prompts.stage1.generate"):
         monkeypatch.setattr(name, interrupted)
     monkeypatch.setattr("sys.argv", ["paft", *command, str(project / "config.yaml"), "-o", str(project / "out")])
     with pytest.raises(SystemExit) as ended:

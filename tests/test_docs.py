@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import ROOT, WORDS, make_model, make_tokenizer, things, write_rows
 from endpoints import Server, answer
-from paft import cli
-from paft.config_file import load_config
+from paft.cli import app as cli
+from paft.config.load import load_config
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DEPARTMENTS = ["billing", "delivery", "returns"]

@@ -7,8 +7,8 @@ import pytest
 from command import paft, paft_here
 from conftest import write_rows
 from endpoints import Server
-from paft import doctor
-from paft.doctor import examine
+from paft.cli import doctor
+from paft.cli.doctor import examine
 
 SECRET = "sk-do-not-print-me-0123456789"
 

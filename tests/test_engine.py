@@ -14,10 +14,10 @@ from transformers import AddedToken, GPTNeoConfig, GPTNeoForCausalLM, RwkvConfig
 from conftest import CHAT_TEMPLATE, make_model, make_tokenizer
 from paft.engine import attention, block_sparse
 from paft.engine.attention import branches, visible
-from paft.engine.chat import ChatFormat
 from paft.engine.engine import Engine
 from paft.engine.pack import Row, TokenTree, answer_loss, padded
 from paft.errors import UserError
+from paft.models.chat import ChatFormat
 from paft.types import Conversation
 
 ROWS = [
@@ -113,8 +113,8 @@ def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, layo
     config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
     one = Engine(get_peft_model(make_model(kind), config).eval(), ChatFormat(make_tokenizer()))
     gradients, losses = [], []
-    for one.layout in (layout, "padded"):
-        one.model.set_attn_implementation(implementation(one.layout))
+    for one.batch_format in (layout, "padded"):
+        one.model.set_attn_implementation(implementation(one.batch_format))
         one.model.zero_grad()
         value = loss(one.model, one.inputs(ROWS))
         value.backward()
@@ -160,7 +160,7 @@ def test_scores_are_those_of_each_question_and_option_alone(kind, batch_tokens, 
     one = engine(kind)
     one.batch_tokens = batch_tokens
     scores = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
-    assert one.layout == "tree"
+    assert one.batch_format == "tree"
     for question, options, found in zip(QUESTIONS, OPTIONS, scores, strict=True):
         [prompt] = one.format.prompts([question])
         for option, score in zip(options, found, strict=True):
@@ -195,8 +195,8 @@ def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, 
     one = engine(kind, **changes)
     one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows)
-    assert one.layout == "padded"
+    one.choose_batch_format(rows)
+    assert one.batch_format == "padded"
     assert reason in said[0]
     [prompt] = one.format.prompts(QUESTIONS[:1])
     answer = one.format.answer("no")
@@ -218,7 +218,7 @@ def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
     one.model.forward = deaf
     letters = [("A", "B", "C")] * len(QUESTIONS)
     list(one.score(QUESTIONS, letters))  # of one token each: a question's tree is a single path
-    assert one.layout == "padded"
+    assert one.batch_format == "padded"
     assert "differ by" in said[0]
 
 
@@ -229,7 +229,7 @@ def test_a_model_with_a_local_window_in_its_own_words_is_found():
     said: list[str] = []
     one = Engine(GPTNeoForCausalLM(config).eval(), ChatFormat(make_tokenizer()), say=said.append)
     list(one.score(QUESTIONS, OPTIONS))
-    assert one.layout == "padded"
+    assert one.batch_format == "padded"
     assert "it has local attention layers" in said[0]
 
 
@@ -238,7 +238,7 @@ def test_a_second_engine_on_a_model_runs_it_as_the_first_did():
     list(first.score(QUESTIONS, OPTIONS))
     second = Engine(first.model, first.format)
     list(second.score(QUESTIONS, OPTIONS))
-    assert (first.layout, second.layout) == ("tree", "tree")
+    assert (first.batch_format, second.batch_format) == ("tree", "tree")
 
 
 def test_a_recurrent_model_that_hears_no_mask_generates_each_answer_as_if_alone():
@@ -252,23 +252,23 @@ def test_dropout_of_a_model_in_training_mode_does_not_tell_the_ways_apart():
     one = engine("gpt2")
     assert one.model.config.attn_pdrop > 0
     one.model.train()
-    one.choose_layout([Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)])
-    assert one.layout == "tree"
+    one.choose_batch_format([Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)])
+    assert one.batch_format == "tree"
     assert one.model.training
 
 
 def test_a_lack_of_memory_is_not_taken_for_an_attention_that_fails(monkeypatch):
     one = engine()
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows)
+    one.choose_batch_format(rows)
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(attention._TreeAttention, "backward", full)
     with pytest.raises(torch.OutOfMemoryError):
-        one.choose_layout(rows, gradients=True)
-    assert one.layout == "tree"
+        one.choose_batch_format(rows, gradients=True)
+    assert one.batch_format == "tree"
 
 
 def test_an_attention_that_has_no_way_back_is_found_before_the_training_and_a_dense_mask_taken(monkeypatch):
@@ -276,15 +276,15 @@ def test_an_attention_that_has_no_way_back_is_found_before_the_training_and_a_de
     one = engine()
     one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
-    one.choose_layout(rows)  # a base model is measured first, which needs no gradients
-    assert one.layout == "tree"
+    one.choose_batch_format(rows)  # a base model is measured first, which needs no gradients
+    assert one.batch_format == "tree"
 
     def fail(*_: object) -> None:
         raise RuntimeError("no kernel\nfor this head size")
 
     monkeypatch.setattr(attention._TreeAttention, "backward", fail)
-    one.choose_layout(rows, gradients=True)
-    assert one.layout == "dense"
+    one.choose_batch_format(rows, gradients=True)
+    assert one.batch_format == "dense"
     assert said == ["this model is trained with a dense mask, which is slower: no kernel for this head size"]
     loss(one.model, one.inputs(rows)).backward()
 
@@ -301,7 +301,7 @@ def test_generation_is_that_of_each_question_alone_by_transformers_and_counts_it
     one.batch_tokens = batch_tokens
     questions = [*QUESTIONS, QUESTIONS[1]]
     found = [g for batch in one.generate(questions, 12) for g in batch]
-    assert one.layout == ("padded" if kind == "bloom" else "tree")
+    assert one.batch_format == ("padded" if kind == "bloom" else "tree")
     stop = one.format.end[0]
     for [prompt], generation in zip(map(one.format.prompts, [[q] for q in questions]), found, strict=True):
         ids = torch.tensor([prompt])

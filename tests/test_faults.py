@@ -1,10 +1,10 @@
 """The nine faults of the released code, each with the test that keeps us from it."""
 
 from paft.prompts.template import render
-from paft.schedule import Schedule
-from paft.tasks.answers import read_letter
+from paft.scoring.choice import read_letter
 from paft.tasks.task import Task
-from paft.training.data import Collator, Item, Positions
+from paft.training.data import Collator, EpochDataset, Item
+from paft.training.samplers import Schedule
 from paft.types import Example, Prompt
 
 RACE = Task("race-middle", ("article", "question"), None, "letter", 0.85, 4)
@@ -17,7 +17,7 @@ EPOCHS = 12
 
 def meetings() -> list[tuple[int, str, str]]:
     """Return ``(step, example, prompt)`` of a whole training."""
-    positions = Positions(EXAMPLES, step_size=4, seed=0)
+    positions = EpochDataset(EXAMPLES, step_size=4, seed=0)
     schedule = Schedule(PROMPTS, 2, positions.steps_per_epoch, seed=0)
     items = [positions[i] for i in range(EPOCHS * len(EXAMPLES))]
     return [(item.step, item.example.id, schedule(item.step).id) for item in items]
@@ -95,7 +95,7 @@ def test_7_leakage_between_training_and_test_prompts_is_refused():
 def test_8_nothing_that_trains_or_chooses_is_handed_a_test_prompt():
     import inspect
 
-    from paft import runner
+    from paft.runs import run as runner
 
     source = inspect.getsource(runner.run)
     assert "prompts.test" in inspect.getsource(runner.run)

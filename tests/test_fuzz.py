@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from paft.config import Config, OptionColumns, TaskConfig
-from paft.config_file import load_config
+from paft.config.load import load_config
+from paft.config.schema import Config, OptionColumns, TaskConfig
 from paft.errors import UserError
 from paft.prompts.files import read_prompts
 from paft.prompts.importing import import_prompts

@@ -6,18 +6,18 @@ import threading
 import pytest
 
 from conftest import WORDS, write_rows
-from paft.config import GenerateConfig, ScreenConfig
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
+from paft.config.schema import GenerateConfig, ScreenConfig
 from paft.errors import UserError
-from paft.llm.client import Completion, Endpoint, LocalModel, ModelError
-from paft.llm.journal import read_answers
-from paft.models import language_models
+from paft.models.endpoint import Completion, Endpoint, LocalModel, ModelError
+from paft.models.open import language_models
+from paft.models.response_cache import read_answers
 from paft.prompts.generate import Ensemble
 from paft.prompts.parse import prompts_in
 from paft.prompts.split import split
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.console import Console
 
 TASK = Task(
     "trec", ("question",), ("human", "location"), "text", 0.85, 0, description="Say what the answer would be."
@@ -259,10 +259,10 @@ def test_a_model_listed_twice_is_refused():
 
 
 def test_a_model_in_process_writes_by_its_engine_and_its_seed(tiny_model):
-    from paft.config import ModelConfig
-    from paft.engine.chat import ChatFormat
+    from paft.config.schema import ModelConfig
     from paft.engine.engine import Engine
-    from paft.engine.load import load_model
+    from paft.models.chat import ChatFormat
+    from paft.models.load import load_model
     from paft.types import Conversation
 
     model, tokenizer = load_model(ModelConfig(path=tiny_model, dtype="float32"))

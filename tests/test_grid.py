@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from paft.console import Console
 from paft.evaluation.grid import evaluate, seconds_of
 from paft.evaluation.metrics import std_interval, summarise
-from paft.llm.fake import FakeModel
+from paft.models.fake import FakeModel
 from paft.reporting.read import read_grid
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.console import Console
 
 LABELS = ("red", "green", "blue")
 TASK = Task("colours", ("thing",), LABELS, "text", 0.85, 3)

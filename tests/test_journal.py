@@ -5,8 +5,8 @@ import json
 import pytest
 
 from paft.errors import UserError
-from paft.llm.client import Completion, ModelError
-from paft.llm.journal import CircuitBreaker, Journal, read_answers
+from paft.models.endpoint import Completion, ModelError
+from paft.models.response_cache import CircuitBreaker, ResponseCache, read_answers
 from paft.types import Conversation
 
 ASK = Conversation("Write.")
@@ -27,8 +27,8 @@ class Model:
 
 def test_an_answer_is_kept_with_what_is_said_about_it_and_asked_for_once(tmp_path):
     path = tmp_path / "new/answers.jsonl"
-    first = Journal(path).ask("k", Model("fine"), ASK, about={"strategy": "zero-shot"})
-    assert Journal(path).ask("k", Model(), ASK) == first
+    first = ResponseCache(path).ask("k", Model("fine"), ASK, about={"strategy": "zero-shot"})
+    assert ResponseCache(path).ask("k", Model(), ASK) == first
     row = json.loads(path.read_text())
     assert (row["key"], row["strategy"], row["text"], row["completion_tokens"]) == ("k", "zero-shot", "fine", 3)
 
@@ -47,7 +47,7 @@ def test_a_line_that_is_no_answer_is_named(tmp_path, row, what):
 def test_three_failures_in_a_row_or_a_final_one_open_the_breaker(tmp_path):
     def answered(name, *replies):
         model = Model(*replies)
-        breaker = CircuitBreaker(model, Journal(tmp_path / name))
+        breaker = CircuitBreaker(model, ResponseCache(tmp_path / name))
         came = [breaker.ask(str(i), ASK) is not None for i in range(len(replies))]
         return came, breaker.open, len(model.replies)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from paft.config_file import load_config
-from paft.console import Console
-from paft.runner import run
+from paft.config.load import load_config
+from paft.runs.run import run
+from paft.utils.console import Console
 
 DEMO = Path(str(resources.files("paft.tasks"))) / "demo/config.yaml"
 pytestmark = pytest.mark.embedded
@@ -38,10 +38,10 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
 @pytest.fixture(scope="module")
 def scores(embedded):
     """Return the scores of the options of 24 questions of the demo task, in a layout; None is the engine's."""
-    from paft.config import ModelConfig
-    from paft.engine.chat import ChatFormat
+    from paft.config.schema import ModelConfig
     from paft.engine.engine import Engine
-    from paft.engine.load import load_model
+    from paft.models.chat import ChatFormat
+    from paft.models.load import load_model
     from paft.prompts.files import load_prompts
     from paft.prompts.template import render
     from paft.tasks.load import load_task
@@ -56,7 +56,7 @@ def scores(embedded):
         engine = Engine(model, ChatFormat(tokenizer))
         engine.layout = layout or engine.layout
         asked = test[:24]
-        batches = engine.score([render(prompt, task, e) for e in asked], [task.answers(e) for e in asked])
+        batches = engine.score([render(prompt, task, e) for e in asked], [task.candidates(e) for e in asked])
         found = [question for batch in batches for question in batch]
         assert layout or engine.layout == "tree"
         return found

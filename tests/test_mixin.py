@@ -7,8 +7,8 @@ from transformers import Trainer, TrainingArguments
 
 from conftest import COLOURS, make_model, make_tokenizer, things
 from paft.errors import UserError
-from paft.schedule import Schedule
-from paft.training.mixin import DynamicPrompts, prompt_data
+from paft.training.samplers import Schedule
+from paft.training.trainer import DynamicPrompts, prompt_data
 
 PROMPTS = [f"form {i}: {{thing}} {{choices}} {'?' * i}" for i in range(5)]
 LORA = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")

@@ -15,13 +15,13 @@ from command import assert_refused, paft
 from conftest import ROOT
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
-from paft.files import write_text
 from paft.reporting.answers import UNPARSED
 from paft.reporting.features import contrasts, effect, layout, traits
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import compare, report_all, write_report
 from paft.types import Prompt
+from paft.utils.io import write_text
 from runs import HOSTILE, LABELS, SKILLS, make_run
 
 

@@ -12,11 +12,11 @@ import pytest
 from pyarrow import parquet
 
 from conftest import ROOT, things, write_rows
-from paft import runner
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
 from paft.errors import UserError
-from paft.processes import Processes
+from paft.runs import run as runner
+from paft.utils.console import Console
+from paft.utils.distributed import Processes
 
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node=2"],

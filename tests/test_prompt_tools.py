@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 
 from command import assert_refused, paft, paft_here
 from conftest import ROOT, TEST_PROMPTS, TRAIN_PROMPTS, write_rows
-from paft.config import GenerateSource, TaskConfig
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
+from paft.config.schema import GenerateSource, TaskConfig
 from paft.errors import UserError
-from paft.layout import ending
 from paft.prompts.files import load_prompts
 from paft.prompts.importing import import_prompts
 from paft.prompts.parse import clean
 from paft.prompts.rules import RULES, check_rules, defect
 from paft.prompts.screen import screen
 from paft.prompts.similarity import clusters, diversity, similarities
-from paft.stage1 import generate
+from paft.prompts.stage1 import generate
+from paft.prompts.template import ending
 from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.console import Console
 from test_endpoint import OK, Server, answer, pool
 
 TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
@@ -207,7 +207,7 @@ def test_yaml_that_is_no_promptsource_is_refused_and_never_run(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["hellaswag", "piqa", "winogrande", "race"])
 def test_the_released_pools_come_in_without_their_artefacts(shared, name):
-    from paft.config import TaskConfig
+    from paft.config.schema import TaskConfig
     from paft.tasks.load import load_task
 
     folder = "race-high" if name == "race" else name

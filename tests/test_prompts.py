@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ROOT, write_rows
-from paft.config import BankSource, PromptsConfig, TaskConfig, UserPrompt
+from paft.config.schema import BankSource, PromptsConfig, TaskConfig, UserPrompt
 from paft.errors import UserError
-from paft.prompts.files import load_prompts, read_prompts, spread, write_prompts
+from paft.prompts.files import diverse_subset, load_prompts, read_prompts, write_prompts
 from paft.prompts.prepare import prepare_prompts
 from paft.prompts.screen import defect, overlap, screen
 from paft.prompts.template import render
@@ -240,7 +240,7 @@ def test_a_bank_holds_no_defective_prompt_and_its_splits_are_disjoint(name):
 
 
 def demo_task() -> Task:
-    from paft.config_file import load_config
+    from paft.config.load import load_config
     from paft.tasks.load import load_task
 
     return load_task(load_config(ROOT / "src/paft/tasks/demo/config.yaml").task)[0]
@@ -257,8 +257,8 @@ def test_a_bank_gives_a_seeded_subset_that_lies_further_apart_than_a_random_one(
         return sum(len(a & b) / len(a | b) for a, b in pairs)
 
     bank = load_prompts(BankSource(bank="demo"), "train", 0)
-    some = spread(bank, 30, seed=1)
-    assert some == spread(bank, 30, seed=1) != spread(bank, 30, seed=2)
+    some = diverse_subset(bank, 30, seed=1)
+    assert some == diverse_subset(bank, 30, seed=1) != diverse_subset(bank, 30, seed=2)
     assert len({p.id for p in some}) == 30
     assert likeness(some) < likeness(random.Random(0).sample(bank, 30))
 

@@ -6,16 +6,16 @@ import pytest
 import yaml
 
 from conftest import write_rows
-from paft.console import Console
 from paft.errors import UserError
 from paft.evaluation.grid import evaluate
-from paft.files import write_text
-from paft.llm.fake import FakeModel
+from paft.models.fake import FakeModel
 from paft.reporting.read import read_run
 from paft.reporting.report import as_markdown, compare, write_report
 from paft.reporting.terminal import show
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.console import Console
+from paft.utils.io import write_text
 
 TASK = Task("colours", ("thing",), ("red", "green"), "text", 0.5, 2)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, ("red", "green"), i % 2) for i in range(8)]

@@ -18,19 +18,19 @@ from pyarrow import parquet
 
 from command import paft_here
 from conftest import TRAIN_PROMPTS, things, write_rows
-from paft.baselines.development import Development
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
 from paft.errors import UserError
 from paft.experiments import paper
 from paft.experiments.one_word import edits, farthest
 from paft.experiments.plan import K_AND_T, Cell, held_out
 from paft.experiments.reproduce import Experiment, plan, reproduce
-from paft.experiments.sizes import SIZES
-from paft.experiments.views import VIEWS, View, view
-from paft.files import write_text
+from paft.experiments.sizes import PRESETS
+from paft.experiments.views import RESULT_TABLES, ResultTable, view
+from paft.methods.evaluator import PromptEvaluator
 from paft.prompts.files import read_prompts
 from paft.types import Example, Prompt
+from paft.utils.console import Console
+from paft.utils.io import write_text
 
 QUIET = Console(quiet=True)
 FEW = [
@@ -139,13 +139,13 @@ def test_figure_1_finds_a_pair_one_word_apart_on_training_examples_alone(project
 
 def test_figure_1_searches_on_training_examples_and_measures_on_test_examples(project, monkeypatch):
     asked_on: dict[int, list[set[str]]] = {}
-    evaluate = Development.evaluate
+    evaluate = PromptEvaluator.evaluate
 
     def listen(self, prompt, examples):
         asked_on.setdefault(id(examples), []).append({example.fields["thing"] for example in examples})
         return evaluate(self, prompt, examples)
 
-    monkeypatch.setattr(Development, "evaluate", listen)
+    monkeypatch.setattr(PromptEvaluator, "evaluate", listen)
     shown, _ = make(project, "figure1")
     searching, measuring = asked_on.values()
     assert len(searching) == shown.rows[0]["tried"]
@@ -183,16 +183,16 @@ def test_rows_that_belong_together_are_held_out_together():
 
 
 def test_an_interrupted_table_shows_what_is_finished(project, monkeypatch):
-    import paft.runner
+    import paft.runs.run
 
-    run = paft.runner.run
+    run = paft.runs.run.run
 
     def interrupted(config, output, console):
         if config.methods == ["user"]:
             raise KeyboardInterrupt
         run(config, output, console)
 
-    monkeypatch.setattr(paft.runner, "run", interrupted)
+    monkeypatch.setattr(paft.runs.run, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(project, "table1")
     found = json.loads((project / "out/table1.json").read_text())
@@ -246,10 +246,10 @@ def test_a_run_of_other_settings_is_never_shown_for_these(project, name):
 
 
 def test_a_cell_that_failed_before_it_began_can_be_done_again(project, monkeypatch):
-    import paft.runner
+    import paft.runs.run
 
     with monkeypatch.context() as patched:
-        patched.setattr(paft.runner, "load_engine", lambda *a, **k: 1 / 0)
+        patched.setattr(paft.runs.run, "load_engine", lambda *a, **k: 1 / 0)
         _, failed = make(project, "table1", "methods=[base]")
     assert "ZeroDivisionError" in failed["colours/seed-0/base"]
     shown, failed = make(project, "table1", "methods=[base]")
@@ -349,16 +349,16 @@ def test_several_seeds_are_one_flag(project):
 
 
 def test_a_cell_that_fails_is_reported_and_the_rest_stands(project, monkeypatch):
-    import paft.runner
+    import paft.runs.run
 
-    run = paft.runner.run
+    run = paft.runs.run.run
 
     def breaking(config, output, console):
         if config.methods == ["zopo"]:
             raise RuntimeError("the machine is on fire")
         run(config, output, console)
 
-    monkeypatch.setattr(paft.runner, "run", breaking)
+    monkeypatch.setattr(paft.runs.run, "run", breaking)
     shown, failed = make(project, "table1")
     assert list(failed) == ["colours/seed-0/zopo"]
     assert len(shown.rows) == 4
@@ -411,9 +411,9 @@ def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
 
 def test_a_size_replaces_the_config_and_an_override_replaces_both(project):
     path = project / "config.yaml"
-    assert load_config(path, over=SIZES["tiny"].config).training.examples == 500
-    assert load_config(path, ["training.examples=7"], over=SIZES["tiny"].config).training.examples == 7
-    assert load_config(path, over=SIZES["tiny"].config).training.learning_rate == 1e-2
+    assert load_config(path, over=PRESETS["tiny"].config).training.examples == 500
+    assert load_config(path, ["training.examples=7"], over=PRESETS["tiny"].config).training.examples == 7
+    assert load_config(path, over=PRESETS["tiny"].config).training.learning_rate == 1e-2
 
 
 def test_the_size_paper_is_the_papers_settings(project):
@@ -421,19 +421,19 @@ def test_the_size_paper_is_the_papers_settings(project):
     own["training"] |= {"gradient_accumulation_steps": 4, "warmup_steps": 5}
     own["baselines"] = {"zopo": {"budget": 5}, "batprompt": {"rounds": 1, "max_tokens": 99}}
     (project / "config.yaml").write_text(yaml.safe_dump(own))
-    config = load_config(project / "config.yaml", over=SIZES["paper"].config)
+    config = load_config(project / "config.yaml", over=PRESETS["paper"].config)
     assert (config.training.warmup_steps, config.baselines.batprompt.rounds) == (0.1, 5)
     assert config.baselines.batprompt.max_tokens == 99
     t = config.training
     assert (t.examples, t.epochs, t.K, t.learning_rate, t.max_length) == (20_000, 3, 4, 1e-4, 1024)
-    assert (t.lora.r, t.lora.targets, SIZES["paper"].prompts) == (8, ["q_proj", "v_proj"], (400, 50))
+    assert (t.lora.r, t.lora.targets, PRESETS["paper"].prompts) == (8, ["q_proj", "v_proj"], (400, 50))
     assert t.batch_size * t.gradient_accumulation_steps == 8
     assert config.evaluation.answers == "generate"
     assert (config.baselines.zopo.budget, config.baselines.zopo.initial) == (165, 40)
 
 
 def test_every_table_and_figure_of_the_paper_is_there():
-    assert set(VIEWS) == {"table1", "table2", "table3", "table6", "table7",
+    assert set(RESULT_TABLES) == {"table1", "table2", "table3", "table6", "table7",
                           "figure1", "figure3", "figure4", "figure5", "figure6"}  # fmt: skip
 
 
@@ -492,8 +492,8 @@ PAIR = {"task": "t", "seed": 0} | {
     ],
 )  # fmt: skip
 def test_a_row_is_written_under_the_heads_of_its_table(name, more, text):
-    _, title, columns = VIEWS[name]
-    assert text in View(title, columns, rows=[ROW | more]).markdown()
+    _, title, columns = RESULT_TABLES[name]
+    assert text in ResultTable(title, columns, rows=[ROW | more]).markdown()
 
 
 def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):

@@ -10,13 +10,13 @@ from pyarrow import parquet
 
 from conftest import TEST_PROMPTS, TRAIN_PROMPTS, make_model, things, write_rows
 from endpoints import Server
-from paft import rundir
-from paft.config import Config
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
+from paft.config.schema import Config
 from paft.errors import UserError, WorkError
-from paft.rundir import RunDirectory
-from paft.runner import evaluate, run
+from paft.runs import directory as rundir
+from paft.runs.directory import RunDirectory
+from paft.runs.run import evaluate, run
+from paft.utils.console import Console
 
 QUIET = Console(quiet=True)
 

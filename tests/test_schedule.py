@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paft.schedule import Schedule, epoch_order
+from paft.training.samplers import Schedule, epoch_order
 
 SCHEDULES = st.builds(
     Schedule,

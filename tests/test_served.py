@@ -14,11 +14,11 @@ from pyarrow import parquet
 
 from conftest import COLOURS, make_model, make_tokenizer, things, write_rows
 from endpoints import Server, answer
-from paft.config import Config, ServedModel, TaskConfig
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
+from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
-from paft.runner import evaluate, run
+from paft.runs.run import evaluate, run
+from paft.utils.console import Console
 
 SECRET = "sk-do-not-print-me-0123456789"
 QUIET = Console(quiet=True)
@@ -70,7 +70,7 @@ def rows(folder):
 
 def paft(*arguments, cwd, **environment):
     return subprocess.Popen(
-        [sys.executable, "-m", "paft.cli", *map(str, arguments)],
+        [sys.executable, "-m", "paft", *map(str, arguments)],
         cwd=cwd, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores Ctrl-C
     )  # fmt: skip
@@ -249,7 +249,7 @@ def test_a_served_model_loads_no_torch(project, serve):
     served(project, serve(reply))
     code = (
         "import sys; sys.argv = ['paft', 'evaluate', 'served.yaml', '-q', '-o', 'run']\n"
-        "from paft.cli import main\n"
+        "from paft.cli.app import main\n"
         "try: main()\n"
         "except SystemExit as e: assert not e.code\n"
         "assert not {'torch', 'transformers', 'peft', 'datasets'} & sys.modules.keys()\n"
@@ -359,7 +359,7 @@ def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve):
     """A server that computes: the tiny network's next-token distribution, its 20 likeliest tokens told."""
     import torch
 
-    from paft.engine.chat import ChatFormat
+    from paft.models.chat import ChatFormat
 
     model, tokenizer = make_model(), make_tokenizer()
     chat = ChatFormat(tokenizer)

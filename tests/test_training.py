@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from conftest import COLOURS, make_model, make_tokenizer
-from paft.config import LoraSection
-from paft.console import Console
-from paft.engine.chat import ChatFormat
+from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError
-from paft.files import read_log
+from paft.models.chat import ChatFormat
 from paft.prompts.template import render
-from paft.schedule import Schedule, epoch_order
 from paft.tasks.task import Task
-from paft.training.data import Positions, fitting, rows
-from paft.training.mixin import DynamicPrompts
-from paft.training.train import PromptTrainer, check_targets, train
+from paft.training.data import EpochDataset, filter_by_length, rows
+from paft.training.finetune import PromptTrainer, check_targets, train
+from paft.training.samplers import Schedule, epoch_order
+from paft.training.trainer import DynamicPrompts
 from paft.types import Example, Prompt
+from paft.utils.console import Console
+from paft.utils.io import read_log
 
 TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, tuple(COLOURS), i % 3) for i in range(11)]
@@ -122,7 +122,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
     class StoppedError(Exception):
         pass
 
-    from paft.training.train import StepLog
+    from paft.training.finetune import StepLog
 
     on_log = StepLog.on_log
 
@@ -149,7 +149,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
 
 def test_packed_training_is_padded_training(tmp_path):
     padded = engine()
-    padded.layout = "padded"
+    padded.batch_format = "padded"
     one, other = fit(tmp_path / "a"), fit(tmp_path / "b", one=padded)
     assert losses(one) == pytest.approx(losses(other), abs=1e-4)
     assert sum(r["tokens"] for r in one) < sum(r["tokens"] for r in other)
@@ -187,7 +187,7 @@ def test_the_seed_decides_and_another_seed_differs(tmp_path):
 
 
 def test_positions_of_an_epoch_hold_each_example_once_and_count_steps_over_epochs():
-    positions = Positions(EXAMPLES, step_size=4, seed=3)
+    positions = EpochDataset(EXAMPLES, step_size=4, seed=3)
     for epoch in range(3):
         items = [positions[epoch * len(EXAMPLES) + place] for place in range(len(EXAMPLES))]
         assert sorted(int(item.example.id) for item in items) == list(range(len(EXAMPLES)))
@@ -200,13 +200,13 @@ def test_examples_too_long_are_counted_and_never_cut():
     with pytest.raises(
         UserError, match=r"1 of 12 training examples are longer than training\.max_length=200 .*example long"
     ):
-        fitting(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=False)
+        filter_by_length(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=False)
     said: list[str] = []
-    kept = fitting(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=True, say=said.append)
+    kept = filter_by_length(one, TASK, PROMPTS, [*EXAMPLES, long], max_length=200, drop=True, say=said.append)
     assert kept == EXAMPLES
     assert "1 of 12" in said[0]
     with pytest.raises(UserError, match="11 of 11"):
-        fitting(one, TASK, PROMPTS, EXAMPLES, max_length=10, drop=True)
+        filter_by_length(one, TASK, PROMPTS, EXAMPLES, max_length=10, drop=True)
 
 
 def test_no_example_goes_beyond_the_length_under_any_prompt():
@@ -214,7 +214,7 @@ def test_no_example_goes_beyond_the_length_under_any_prompt():
     one, said = engine(), list[str]()
     prompts = [Prompt("{thing} {thing}"), Prompt(f"{'word ' * 12}{{thing}}"), Prompt("{thing}")]
     examples = [Example(str(n), {"thing": "x" * n}, tuple(COLOURS), 0) for n in (2, 30, 60, 90)]
-    kept = fitting(one, TASK, prompts, examples, max_length=160, drop=True, say=said.append)
+    kept = filter_by_length(one, TASK, prompts, examples, max_length=160, drop=True, say=said.append)
     longest = max(len(row.ids) for prompt in prompts for row in rows(one, TASK, prompt, kept))
     assert longest <= 160
     assert [example.id for example in kept] == ["2", "30", "60"]
@@ -243,7 +243,7 @@ def test_the_adapter_loads_with_plain_peft_and_changes_the_model(tmp_path):
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):
-    from paft.training.train import newest_checkpoint
+    from paft.training.finetune import newest_checkpoint
 
     assert newest_checkpoint(tmp_path) is None
     for step, whole in ((5, True), (10, True), (20, False)):

@@ -12,21 +12,21 @@ import yaml
 from pyarrow import parquet
 
 from conftest import make_model, make_tokenizer, things, write_rows
-from paft import limits
-from paft.config import HubSource, ModelConfig, TaskConfig
-from paft.config_file import load_config
-from paft.console import Console
-from paft.engine.chat import ChatFormat
-from paft.engine.load import load_model
+from paft.config.load import load_config
+from paft.config.schema import HubSource, ModelConfig, TaskConfig
 from paft.errors import UserError
+from paft.models.chat import ChatFormat
+from paft.models.load import load_model
 from paft.prompts.files import read_prompts
 from paft.prompts.importing import import_prompts
 from paft.reporting.report import write_report
-from paft.runner import evaluate, run
+from paft.runs.run import evaluate, run
 from paft.tasks import load
 from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Conversation
+from paft.utils import safe_io as limits
+from paft.utils.console import Console
 
 QUIET = Console(quiet=True)
 TASK = Task("colours", ("thing",), ("red", "green", "blue"), "text", 0.85, 3)
@@ -275,7 +275,7 @@ def test_a_checkpoint_runs_nothing_when_training_goes_on_from_it(project, monkey
     mark, folder = project / "mark", project / "run"
     config = load_config(project / "config.yaml", ["methods=[user]"])
     with monkeypatch.context() as patch:
-        patch.setattr("paft.training.train.shutil.rmtree", lambda *a, **k: None)
+        patch.setattr("paft.training.finetune.shutil.rmtree", lambda *a, **k: None)
         run(config, folder, QUIET)
     method = folder / "methods/user"
     shutil.rmtree(method / "adapter")

@@ -1,5 +1,5 @@
 """``python -m paft``, and ``torchrun -m paft`` for several processes."""
 
-from paft.cli import main
+from paft.cli.app import main
 
 main()

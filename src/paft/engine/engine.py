@@ -9,10 +9,10 @@ from transformers import DynamicCache
 
 from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
-from paft.engine.chat import ChatFormat
-from paft.engine.generation import Generation, grow, picker
-from paft.engine.pack import Inputs, Row, answer_loss, common, packed, padded
+from paft.engine.generation import Generation, generate_packed, picker
+from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
 from paft.errors import UserError, one_line
+from paft.models.chat import ChatFormat
 from paft.types import Conversation
 
 Layout = Literal["tree", "dense", "padded"]
@@ -40,8 +40,8 @@ class Engine:
         self.format = format
         self.say = say
         self.batch_tokens = batch_tokens or (16_384 if model.device.type == "cuda" else 1_024)
-        self.layout: Layout | None = None
-        """How rows are laid out; None until :meth:`choose_layout` has seen a real batch."""
+        self.batch_format: Layout | None = None
+        """How rows are laid out; None until :meth:`choose_batch_format` has seen a real batch."""
 
     def row(self, prompt: list[int], answer: str) -> Row:
         """Return a prompt with an answer and its end, as it is trained on."""
@@ -50,7 +50,7 @@ class Engine:
 
     def inputs(self, rows: Sequence[Row]) -> Inputs:
         """Lay rows out the way the model takes them, on the CPU."""
-        if self.layout != "padded":
+        if self.batch_format != "padded":
             return self.packed(rows)
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
@@ -61,25 +61,25 @@ class Engine:
 
     def masked(self, inputs: Inputs) -> Inputs:
         """Give a tree the mask that the model takes."""
-        if self.layout == "dense":
+        if self.batch_format == "dense":
             queries = inputs["input_ids"].shape[1]
             inputs["attention_mask"] = dense_mask(inputs["attention_mask"], queries, self.model.dtype)
         return inputs
 
-    def choose_layout(self, rows: Sequence[Row], gradients: bool = False) -> None:
+    def choose_batch_format(self, rows: Sequence[Row], gradients: bool = False) -> None:
         """Decide once how rows are laid out, by computing these in each way that the model may take.
 
         Args:
             gradients: compute them too: on a GPU their kernels are compiled, and may fail, by themselves.
         """
-        if self.layout is None:
+        if self.batch_format is None:
             training = self.model.training
             self.model.eval()  # dropout would tell the ways apart
             try:
-                self._choose_layout(rows)
+                self._choose_batch_format(rows)
             finally:
                 self.model.train(training)
-        if gradients and self.layout == "tree" and any(p.requires_grad for p in self.model.parameters()):
+        if gradients and self.batch_format == "tree" and any(p.requires_grad for p in self.model.parameters()):
             try:
                 inputs = {name: tensor.to(self.model.device) for name, tensor in self.inputs(rows).items()}
                 labels = inputs.pop("labels")
@@ -87,27 +87,27 @@ class Engine:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
-                self.layout = "dense"
+                self.batch_format = "dense"
                 self._base.set_attn_implementation("sdpa")
                 self.say(f"this model is trained with a dense mask, which is slower: {one_line(error)}")
             self.model.zero_grad()
 
-    def _choose_layout(self, rows: Sequence[Row]) -> None:
+    def _choose_batch_format(self, rows: Sequence[Row]) -> None:
         reason = self._cannot_pack()
         if reason is None:
-            self.layout = "padded"
+            self.batch_format = "padded"
             reference = torch.cat(self.log_probs(rows))
             own = attention.NAME if self.model.device.type == "cpu" else block_sparse.NAME
             given = self._base.config._attn_implementation
             given = "sdpa" if given in (attention.NAME, block_sparse.NAME) else given  # another engine was here
-            for self.layout in ("tree", "dense"):
-                if self.layout == "tree" and given != "sdpa":
+            for self.batch_format in ("tree", "dense"):
+                if self.batch_format == "tree" and given != "sdpa":
                     continue
-                self._base.set_attn_implementation(own if self.layout == "tree" else given)
+                self._base.set_attn_implementation(own if self.batch_format == "tree" else given)
                 reason = self._differs(rows, reference)
                 if reason is None:
                     return
-        self.layout = "padded"
+        self.batch_format = "padded"
         self.say(f"this model is run the padded way, which is slower: {reason}")
 
     def _differs(self, rows: Sequence[Row], reference: torch.Tensor) -> str | None:
@@ -182,7 +182,7 @@ class Engine:
     @torch.no_grad()
     def cache(self, ids: Sequence[int]) -> DynamicCache | None:
         """Return keys and values of tokens that many rows begin with; None where rows are padded."""
-        if self.layout == "padded":
+        if self.batch_format == "padded":
             return None
         cache = DynamicCache(config=self.model.config)
         if not ids:
@@ -205,7 +205,7 @@ class Engine:
             [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
             for prompt, opts in zip(prompts, options, strict=True)
         ]
-        self.choose_layout([row for question in questions[:2] for row in question[:2]])
+        self.choose_batch_format([row for question in questions[:2] for row in question[:2]])
         cache = self.cache(_shared(prompts))
         for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
             rows = [row for question in batch for row in question]
@@ -221,7 +221,7 @@ class Engine:
         batch: list[list[Row]] = []
         room = self.batch_tokens
         for question in questions:
-            if self.layout != "padded":
+            if self.batch_format != "padded":
                 prompt = len(question[0].ids) - question[0].answer
                 size = prompt - cached + sum(row.answer - 1 for row in question)
             else:
@@ -244,7 +244,7 @@ class Engine:
             temperature: 0 for the likeliest token each time; else tokens are drawn with the seed.
         """
         prompts = self.encode(conversations, longest=max_new_tokens)
-        self.choose_layout([Row(prompt, 1) for prompt in prompts[:4]])
+        self.choose_batch_format([Row(prompt, 1) for prompt in prompts[:4]])
         tokenizer = self.format.tokenizer
         own = self.model.generation_config.eos_token_id  # a number, a list or None
         stops = {self.format.end[0], tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
@@ -253,7 +253,9 @@ class Engine:
             if cache is None:
                 answers = self._generate_padded(batch, max_new_tokens, stops, temperature, seed + start)
             else:
-                answers = grow(self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start))
+                answers = generate_packed(
+                    self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start)
+                )
             yield [
                 Generation(self.format.decode(ids[:-1] if ids[-1] in stops else ids), len(ids)) for ids in answers
             ]
@@ -323,4 +325,4 @@ class Engine:
 def _shared(prompts: list[list[int]]) -> list[int]:
     """Return the tokens that all prompts begin with, at least one less than the shortest has."""
     first, last = min(prompts), max(prompts)  # what these two share, all share
-    return first[: min(common(first, last), len(min(prompts, key=len)) - 1)]
+    return first[: min(common_prefix_length(first, last), len(min(prompts, key=len)) - 1)]

@@ -37,7 +37,7 @@ def picker(temperature: float, seed: int) -> Pick:
 
 
 @torch.no_grad()
-def grow(
+def generate_packed(
     engine: Any,
     prompts: Sequence[list[int]],
     cache: DynamicCache,

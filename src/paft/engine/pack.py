@@ -35,7 +35,7 @@ class TokenTree:
         self._paths: dict[tuple[int, ...], list[int]] = {}
         path: list[int] = []
         for row in sorted(set(map(tuple, rows))):
-            shared = common([self.ids[node] for node in path], row)
+            shared = common_prefix_length([self.ids[node] for node in path], row)
             path = path[:shared] + [len(self.ids) + i for i in range(len(row) - shared)]
             self.ids.extend(row[shared:])
             self.depths.extend(range(shared, len(row)))
@@ -49,7 +49,7 @@ class TokenTree:
         return self._paths[tuple(row)]
 
 
-def common(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix_length(one: Sequence[int], other: Sequence[int]) -> int:
     """Return how many tokens two sequences share at their beginning."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 from pyarrow import parquet
 
-from paft.console import Console
-from paft.files import replacing
-from paft.processes import ALONE, Processes
 from paft.prompts.template import render
-from paft.tasks.answers import read_label, read_letter
+from paft.scoring.choice import read_label, read_letter
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt
+from paft.utils.console import Console
+from paft.utils.distributed import ALONE, Processes
+from paft.utils.io import replacing
 
 SCHEMA = pa.schema(
     [
@@ -78,7 +78,7 @@ def evaluate(
     if done.is_file():
         return
     parts = [folder / "predictions" / f"{index:04d}.parquet" for index in range(len(prompts))]
-    own = processes.share(list(zip(prompts, parts, strict=True)))
+    own = processes.shard(list(zip(prompts, parts, strict=True)))
     with console.progress(f"evaluating {folder.name}", len(own) * len(examples)) as tick:
         for prompt, part in own:
             if _readable(part):
@@ -116,7 +116,7 @@ def answer(
     conversations = [render(prompt, task, example) for example in examples]
     remaining = iter(examples)
     if answers == "likelihood":
-        options = [task.answers(example) for example in examples]
+        options = [task.candidates(example) for example in examples]
         for scores in model.score(conversations, options):
             for values in scores:
                 best = None if any(map(math.isnan, values)) else max(range(len(values)), key=values.__getitem__)
@@ -131,7 +131,7 @@ def answer(
 
 
 def _row(task: Task, prompt: Prompt, example: Example, found: int | None, **more: Any) -> dict[str, Any]:
-    prediction, target = None if found is None else task.answers(example)[found], task.target(example)
+    prediction, target = None if found is None else task.candidates(example)[found], task.target(example)
     return {
         "prompt_id": prompt.id,
         "example_id": example.id,

@@ -10,10 +10,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from paft.console import Console
 from paft.errors import LineError, UserError, one_line
 from paft.experiments.plan import Cell
-from paft.files import write_text
+from paft.utils.console import Console
+from paft.utils.io import write_text
 
 RETRIES = 3
 """Times that a cell is started again after its worker died."""
@@ -45,7 +45,7 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         if address == "local":
             ray.init(address="local", include_dashboard=False, log_to_driver=False)
         else:
-            _knock(address)
+            check_port(address)
             ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
@@ -74,7 +74,7 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
+def check_port(address: str) -> None:
     """Raise an OSError where nobody listens; Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
@@ -91,14 +91,14 @@ def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
 
             search(cell.config, folder, console, most=cell.edits)
         elif cell.work == "prompts":
-            from paft.stage1 import costs, generate
+            from paft.prompts.stage1 import costs, generate
 
             generated = generate(cell.config, folder, console)
             if generated.missing:
                 return f"{sum(count for count, _ in generated.missing.values())} prompts are missing"
             write_text(folder / "costs.json", json.dumps(costs(cell.config, generated)))
         else:
-            from paft.runner import run
+            from paft.runs.run import run
 
             run(cell.config, folder, console)
     except LineError as error:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import altair as alt
 
-from paft.experiments.views import View
+from paft.experiments.views import ResultTable
 from paft.reporting.figure import COLOURS, accuracy_chart, save
 
 
-def write_figures(name: str, shown: View, folder: Path) -> None:
+def write_figures(name: str, shown: ResultTable, folder: Path) -> None:
     """Write the charts of a view as PNG and SVG; most tables have none."""
     if name == "figure6" and shown.rows:
         save(counts_chart(shown), folder, name)
@@ -16,7 +16,7 @@ def write_figures(name: str, shown: View, folder: Path) -> None:
         save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.config.get('seed', 0)}")
 
 
-def counts_chart(shown: View) -> alt.VConcatChart:
+def counts_chart(shown: ResultTable) -> alt.VConcatChart:
     """Return figure 6: mean and Std with their intervals against the number of training prompts, log axis."""
     rows = [
         {

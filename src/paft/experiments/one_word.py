@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from paft.config import Config, ModelConfig
-from paft.console import Console
+from paft.config.schema import Config, ModelConfig
 from paft.errors import UserError
-from paft.files import write_text
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import screen
 from paft.types import Prompt
+from paft.utils.console import Console
+from paft.utils.io import write_text
 
 RESULT = "one-word.json"
 DEVELOPMENT = 48
@@ -32,10 +32,10 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
         config: of a run of the method ``user``; its training prompts lend their words.
         most: edits that are tried.
     """
-    from paft.baselines.development import Development
-    from paft.engine.load import with_adapter
-    from paft.models import load_engine
-    from paft.runner import run
+    from paft.methods.evaluator import PromptEvaluator
+    from paft.models.load import with_adapter
+    from paft.models.open import load_engine
+    from paft.runs.run import run
     from paft.tasks.load import load_task, subset
 
     run(config, folder, console)  # refuses a folder of another config
@@ -55,7 +55,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     assert isinstance(config.model, ModelConfig)  # one behind an endpoint is not trained, so the run refused it
     engine = load_engine(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
-        model = Development(
+        model = PromptEvaluator(
             engine,
             task,
             answers=config.evaluation.answers,

@@ -10,16 +10,16 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from paft.config import BankSource, BaselinesConfig, Config, GenerateSource, Method
+from paft.config.schema import BankSource, BaselinesConfig, Config, GenerateSource, Method
 from paft.errors import UserError
-from paft.experiments.sizes import Size
-from paft.files import write_jsonl
-from paft.prompts.files import read_prompts, spread, write_prompts
+from paft.experiments.sizes import Preset
+from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
 from paft.tasks.load import load_task, rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.io import write_jsonl
 
 METHODS: tuple[Method, ...] = get_args(Method)
 """The paper's, in the order of table 1."""
@@ -67,7 +67,7 @@ class Plan:
     """
 
     def __init__(
-        self, config: Config, size: Size, methods: Sequence[str], output: Path, say: Callable[[str], None]
+        self, config: Config, size: Preset, methods: Sequence[str], output: Path, say: Callable[[str], None]
     ):
         self.config, self.size, self.methods, self.output, self.say = config, size, methods, output, say
         self.task, self.seed = config.task.name, config.seed
@@ -97,7 +97,7 @@ class Plan:
                 f"config key prompts.train of {self.task}: table3 keeps some of the prompts from training; "
                 f"it needs 3 or more, {len(prompts)} fit"
             )
-        held = spread(prompts, max(2, round(len(prompts) * VALIDATION)), self.seed)
+        held = diverse_subset(prompts, max(2, round(len(prompts) * VALIDATION)), self.seed)
         rest = [prompt for prompt in prompts if prompt not in held]
         config = _only(self._with_prompts(rest, held, name="validation"), "paft")
         train, validation = self._validation_examples()
@@ -124,7 +124,7 @@ class Plan:
         counts = sorted({min(count, len(prompts)) for count in self.size.counts})
         cells = []
         for count in counts[:-1]:
-            few = spread(prompts, count, self.seed)
+            few = diverse_subset(prompts, count, self.seed)
             config = _only(self._with_prompts(few, test, name=f"{count}-prompts"), "paft")
             cells.append(self._cell(f"prompts-{count}", config, label=str(count)))
         everything = _only(self._with_prompts(prompts, test), "paft")
@@ -164,7 +164,7 @@ class Plan:
         prompts, _ = fit_prompts(sources, split, task, train + test if known is None else list(known), self.seed)
         if len(prompts) < wanted:
             self.say(f"{self.task}: {wanted} {split} prompts asked, {len(prompts)} there are")
-        return spread(prompts, min(wanted, len(prompts)), self.seed)
+        return diverse_subset(prompts, min(wanted, len(prompts)), self.seed)
 
     @cached_property
     def _data(self) -> tuple[Task, list[Example], list[Example]]:

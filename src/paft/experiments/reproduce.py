@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paft.choosing import check_baselines
-from paft.config_file import load_config
-from paft.console import Console
+from paft.config.load import load_config
 from paft.errors import UserError, nearest
 from paft.experiments.cells import run_cells, run_on_ray
 from paft.experiments.figures import write_figures
 from paft.experiments.plan import METHODS, METHODS_OF, Cell, Plan
-from paft.experiments.sizes import SIZES
-from paft.experiments.views import VIEWS, View, view
-from paft.files import write_text
-from paft.processes import launched
+from paft.experiments.sizes import PRESETS
+from paft.experiments.views import RESULT_TABLES, ResultTable, view
+from paft.methods.choosing import check_baselines
 from paft.reporting.page import write_page
+from paft.utils.console import Console
+from paft.utils.distributed import launched
+from paft.utils.io import write_text
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Experiment:
     seeds: int = 1
 
 
-def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tuple[View, dict[str, str]]:
+def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tuple[ResultTable, dict[str, str]]:
     """Make a table or a figure of the paper, on the tasks and the model of the configs.
 
     Args:
@@ -67,11 +67,11 @@ def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tu
 
 def plan(asked: Experiment, console: Console) -> list[Cell]:
     """Return the cells, after everything that can be refused before they run has been."""
-    name, size = asked.name, SIZES.get(asked.size)
-    if name not in VIEWS:
-        raise UserError(f"no table or figure {name!r}{nearest(name, VIEWS)}")
+    name, size = asked.name, PRESETS.get(asked.size)
+    if name not in RESULT_TABLES:
+        raise UserError(f"no table or figure {name!r}{nearest(name, RESULT_TABLES)}")
     if size is None:
-        raise UserError(f"no size {asked.size!r}; there are {', '.join(SIZES)}")
+        raise UserError(f"no size {asked.size!r}; there are {', '.join(PRESETS)}")
     if not asked.configs:
         raise UserError("name a config for each task, such as examples/trec.yaml")
     given = {override.partition("=")[0] for override in asked.overrides}
@@ -97,7 +97,7 @@ def plan(asked: Experiment, console: Console) -> list[Cell]:
     return cells
 
 
-def write(name: str, shown: View, output: Path) -> None:
+def write(name: str, shown: ResultTable, output: Path) -> None:
     """Write the view as ``NAME.json``, ``NAME.md``, figures and, where methods are compared, a page."""
     tree: dict[str, Any] = {
         "title": shown.title,

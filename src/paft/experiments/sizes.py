@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from paft.config import BATpromptConfig, EvaluationConfig, TopAccuracyConfig, TrainingConfig, ZopoConfig
+from paft.config.schema import BATpromptConfig, EvaluationConfig, TopAccuracyConfig, TrainingConfig, ZopoConfig
 
 
 @dataclass(frozen=True)
-class Size:
+class Preset:
     """A size: how many prompts, and what it sets in the config.
 
     In the small sizes answers are the options' likelihoods, which a CPU computes faster than it writes
@@ -32,8 +32,8 @@ def _paper(section: BaseModel, *free: str) -> dict[str, Any]:
     return section.model_dump(exclude=set(free))
 
 
-SIZES = {
-    "tiny": Size(
+PRESETS = {
+    "tiny": Preset(
         (60, 10),
         (1, 2, 5, 10, 60),
         40,
@@ -47,7 +47,7 @@ SIZES = {
             },
         },
     ),
-    "small": Size(
+    "small": Preset(
         (200, 20),
         (1, 2, 5, 10, 20, 50, 100, 200),
         120,
@@ -61,7 +61,7 @@ SIZES = {
             },
         },
     ),
-    "paper": Size(
+    "paper": Preset(
         (400, 50),
         (1, 2, 5, 10, 20, 50, 100, 200, 400),
         400,

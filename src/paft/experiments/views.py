@@ -35,7 +35,7 @@ Runs = Sequence[tuple[Cell, RunResult]]
 
 
 @dataclass
-class View:
+class ResultTable:
     """A table: its rows as values (accuracies are fractions of 1), and how to read them as text.
 
     Attributes:
@@ -68,10 +68,10 @@ class View:
         return "\n".join(lines) + "\n"
 
 
-def view(name: str, cells: Sequence[Cell], output: Path, failed: Mapping[str, str]) -> View:
+def view(name: str, cells: Sequence[Cell], output: Path, failed: Mapping[str, str]) -> ResultTable:
     """Return what the finished cells of a table or figure say."""
-    build, title, columns = VIEWS[name]
-    shown = View(title, columns)
+    build, title, columns = RESULT_TABLES[name]
+    shown = ResultTable(title, columns)
     done: list[tuple[Cell, Any]] = []
     for cell in cells:
         if cell.folder in failed:  # what lies in its folder may be of another config
@@ -101,7 +101,7 @@ def _result(cell: Cell, folder: Path) -> Any:
 # --- The rows ----------------------------------------------------------------------------------------------------
 
 
-def _accuracies(shown: View, done: Runs) -> None:
+def _accuracies(shown: ResultTable, done: Runs) -> None:
     """Table 1 and figures 3 to 5: methods on the same prompts and examples, compared pair by pair."""
     for cell, method in _methods(done):
         shown.rows.append(_row(cell, method, paper=paper.TABLE_1.get((method.name, cell.task))))
@@ -117,7 +117,7 @@ def _accuracies(shown: View, done: Runs) -> None:
     shown.notes += _over_seeds(shown.rows, {"mean": "mean", "std": "Std"})
 
 
-def _inference(shown: View, done: Runs) -> None:
+def _inference(shown: ResultTable, done: Runs) -> None:
     """Table 2: seconds of answering, and the tokens written, which explain them."""
     for cell, method in _methods(done):
         shown.rows.append(_row(cell, method, paper_hours=_hours(paper.TABLE_2, cell, method)))
@@ -126,7 +126,7 @@ def _inference(shown: View, done: Runs) -> None:
     shown.notes += _over_seeds(shown.rows, {"eval_seconds": "seconds"})
 
 
-def _training(shown: View, done: Runs) -> None:
+def _training(shown: ResultTable, done: Runs) -> None:
     """Table 6: seconds of training, and what choosing the prompt before it took."""
     shown.rows += [
         _row(
@@ -140,7 +140,7 @@ def _training(shown: View, done: Runs) -> None:
     shown.notes += _over_seeds(shown.rows, {"train_seconds": "seconds"})
 
 
-def _k_and_t(shown: View, done: Runs) -> None:
+def _k_and_t(shown: ResultTable, done: Runs) -> None:
     """Table 3: the pair with the highest mean on the validation prompts is the one to take; ``best`` marks it."""
     for runs in _grouped(done).values():
         best = max(_methods(runs), key=lambda pair: pair[1].summary.mean)[0]
@@ -154,12 +154,12 @@ def _k_and_t(shown: View, done: Runs) -> None:
     )
 
 
-def _counts(shown: View, done: Runs) -> None:
+def _counts(shown: ResultTable, done: Runs) -> None:
     """Figure 6: accuracy and its spread against the number of training prompts."""
     shown.rows += [_row(cell, method, training_prompts=int(cell.label)) for cell, method in _methods(done)]
 
 
-def _one_word(shown: View, done: Sequence[tuple[Cell, Row]]) -> None:
+def _one_word(shown: ResultTable, done: Sequence[tuple[Cell, Row]]) -> None:
     """Figure 1: the two prompts that lie farthest apart, a line each."""
     shown.lines = lambda row: [row | row["low"], row | row["high"]]
     for cell, found in done:
@@ -175,7 +175,7 @@ def _one_word(shown: View, done: Sequence[tuple[Cell, Row]]) -> None:
         )
 
 
-def _stage_1(shown: View, done: Sequence[tuple[Cell, list]]) -> None:
+def _stage_1(shown: ResultTable, done: Sequence[tuple[Cell, list]]) -> None:
     """Table 7: what stage 1 costs; head and cells come as text."""
     for cell, (header, rows) in done:
         shown.columns = shown.columns | {head: itemgetter(head) for head in header}
@@ -272,7 +272,7 @@ def _over_seeds(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
     return notes
 
 
-VIEWS: dict[str, tuple[Callable[[View, Any], None], str, Columns]] = {
+RESULT_TABLES: dict[str, tuple[Callable[[ResultTable, Any], None], str, Columns]] = {
     "table1": (_accuracies, "Table 1: accuracy on unseen prompts, %", ACCURACIES),
     "table2": (_inference, "Table 2: time of answering", INFERENCE),
     "table3": (_k_and_t, "Table 3: K and T, on validation prompts", K_AND_T),

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from paft.config import ScreenConfig
-from paft.llm.journal import Answer
+from paft.config.schema import ScreenConfig
+from paft.models.response_cache import Answer
 from paft.prompts.generate import Generated
 from paft.prompts.parse import prompts_in
 from paft.prompts.rules import NEEDED, RULES, defect

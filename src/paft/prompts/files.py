@@ -7,12 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from paft.config import BankSource, GenerateSource
+from paft.config.schema import BankSource, GenerateSource
 from paft.errors import UserError, nearest
-from paft.files import read_jsonl, write_jsonl
 from paft.prompts.screen import Screened
 from paft.prompts.similarity import word_triples
 from paft.types import Prompt
+from paft.utils.io import read_jsonl, write_jsonl
 
 KEYS = ("text", "system", "source", "strategy", "model", "id")
 
@@ -23,7 +23,7 @@ def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: in
         raise UserError(f"config key prompts.{split}: no prompts have been generated yet (paft prompts generate)")
     if isinstance(source, BankSource):
         prompts = read_prompts(_bank_file(source.bank, split))
-        return spread(prompts, source.size, seed) if source.size else prompts
+        return diverse_subset(prompts, source.size, seed) if source.size else prompts
     path = Path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such prompt file (config key prompts.{split})")
@@ -64,14 +64,14 @@ def write_screened(path: Path, screened: Iterable[tuple[str, Screened]]) -> None
     )
 
 
-def spread(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
+def diverse_subset(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
     """Return ``size`` prompts that lie far apart: each is the one least like those chosen before it.
 
     Likeness is the Jaccard overlap of word triples; the first prompt and every tie are drawn with the seed.
     """
     if size > len(prompts):
         raise UserError(f"config section prompts: the bank holds {len(prompts)} prompts, its size asks for {size}")
-    order = random.Random(f"spread:{seed}").sample(prompts, len(prompts))
+    order = random.Random(f"diverse_subset:{seed}").sample(prompts, len(prompts))
     triples = [word_triples(prompt) for prompt in order]
     chosen, likeness = [0], [0.0] * len(order)
     while len(chosen) < size:

@@ -11,17 +11,17 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paft.config import GenerateConfig, ScreenConfig
-from paft.console import Console
+from paft.config.schema import GenerateConfig, ScreenConfig
 from paft.errors import UserError, nearest
-from paft.files import make_folder
-from paft.llm.client import Client
-from paft.llm.journal import Answer, CircuitBreaker, Journal, pools
+from paft.models.endpoint import Client
+from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
 from paft.prompts.screen import Screened, screen
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt, content_hash
+from paft.utils.console import Console
+from paft.utils.io import make_folder
 
 ANSWERS = "answers.jsonl"
 """Where answers are kept, in the folder of an ensemble."""
@@ -93,7 +93,7 @@ class Ensemble:
         self.config, self.clients, self.task, self.examples, self.shots = config, clients, task, examples, shots
         self.known = (*shots, *known)
         self.rules, self.seed, self.console = rules, seed, console
-        self.journal = Journal(folder / ANSWERS)
+        self.journal = ResponseCache(folder / ANSWERS)
         sources = [*clients, ZERO_SHOT, FEW_SHOT]
         if unknown := [name for name in config.held_out if name not in sources]:
             raise UserError(

@@ -10,12 +10,12 @@ from typing import Any
 import yaml
 
 from paft.errors import UserError
-from paft.files import read_jsonl
-from paft.layout import SLOT
-from paft.limits import PROMPTS, Loader, read_text, yaml_tree
 from paft.prompts.parse import clean
+from paft.prompts.template import SLOT
 from paft.tasks.task import LETTERS, Task
 from paft.types import Prompt
+from paft.utils.io import read_jsonl
+from paft.utils.safe_io import PROMPTS, Loader, read_text, yaml_tree
 
 TEXT_KEYS = ("text", "prompt", "template", "instruction")
 """Names that the column of the template goes by."""

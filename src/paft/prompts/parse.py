@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from paft.layout import SLOT
-from paft.tasks.answers import without_thoughts
+from paft.prompts.template import SLOT
+from paft.scoring.choice import without_thoughts
 from paft.types import Prompt
 
 LONGEST = 6000

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paft.config import PromptsConfig
+from paft.config.schema import PromptsConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.rules import WORDING, check_rules, defect

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from paft.errors import UserError, nearest
-from paft.layout import SLOT, slots
-from paft.prompts.template import literal
+from paft.prompts.template import SLOT, literal, slots
 from paft.tasks.task import LETTERS, Task
 from paft.types import Prompt
 

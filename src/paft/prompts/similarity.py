@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paft.layout import ending, slots
 from paft.prompts.rules import normalised
+from paft.prompts.template import ending, slots
 from paft.types import Prompt
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paft.evaluation.metrics import LEVEL, Interval
-from paft.layout import SLOT, ending
+from paft.prompts.template import SLOT, ending
 from paft.types import Prompt
 
 DRAWS = 10_000
@@ -25,7 +25,7 @@ class Layout:
         options: whether the options are ``spelled out``, ``filled in`` by a slot, or ``not shown``.
         options_in: ``system`` or ``user`` text, or None where they are not shown.
         first: which stands first, the ``options`` or the ``question``; None where no options are shown.
-        ending: see :func:`paft.layout.ending`.
+        ending: see :func:`paft.prompts.template.ending`.
     """
 
     words: int

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import altair as alt
 
-from paft.files import replacing
 from paft.reporting.read import RunResult
+from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 """Okabe and Ito's palette, told apart by colour-blind readers."""

@@ -15,11 +15,11 @@ import yaml
 from paft import __version__
 from paft.errors import UserError
 from paft.evaluation.metrics import Interval
-from paft.files import write_text
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import layout, traits
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import HEADER, NAMES, cells, consistency, over_seeds, run_names, sentence
+from paft.utils.io import write_text
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600

@@ -14,9 +14,9 @@ from pyarrow import compute, parquet
 from paft.errors import UserError, one_line
 from paft.evaluation.metrics import Summary, summarise
 from paft.evaluation.paired import Difference, differences
-from paft.limits import parquet_batches
-from paft.rundir import RunDirectory
+from paft.runs.directory import RunDirectory
 from paft.types import Prompt
+from paft.utils.safe_io import parquet_batches
 
 GRID_COLUMNS = ("prompt_id", "example_id", "correct", "generated_tokens")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
-from paft.files import write_text
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
 from paft.reporting.tables import HEADER, bracket, cells, consistency, over_seeds, run_names, sentence
+from paft.utils.io import write_text
 
 SCHEMA = 1
 

@@ -1,6 +1,6 @@
 """The five tasks of the paper, in the columns of the public data sets."""
 
-from paft.config import OptionColumns, TaskConfig
+from paft.config.schema import OptionColumns, TaskConfig
 
 _RACE = TaskConfig(
     name="race",

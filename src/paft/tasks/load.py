@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from paft.config import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
+from paft.config.schema import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest, one_line
-from paft.files import read_jsonl
-from paft.limits import DATA, parquet_batches, too_large
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import LETTERS, Task
 from paft.types import Example
+from paft.utils.io import read_jsonl
+from paft.utils.safe_io import DATA, parquet_batches, too_large
 
 T = TypeVar("T")
 

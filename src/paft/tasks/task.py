@@ -41,11 +41,11 @@ class Task:
     def slot_values(self, example: Example) -> dict[str, str]:
         """Return what each slot is filled with for this example."""
         values = dict(example.fields)
-        values["choices"] = self.layout(example.options)
+        values["choices"] = self.format_options(example.options)
         values.update(zip(LETTERS[: self.letters], example.options, strict=False))
         return values
 
-    def layout(self, options: tuple[str, ...]) -> str:
+    def format_options(self, options: tuple[str, ...]) -> str:
         """Lay the options out: lettered lines, or one line of labels where the text is the answer."""
         if self.answer == "letter":
             return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
@@ -53,10 +53,10 @@ class Task:
             return ", ".join(options)
         return "\n".join(f"- {text}" for text in options)
 
-    def answers(self, example: Example) -> tuple[str, ...]:
+    def candidates(self, example: Example) -> tuple[str, ...]:
         """Return the answer that stands for each option."""
         return tuple(LETTERS[: len(example.options)]) if self.answer == "letter" else example.options
 
     def target(self, example: Example) -> str:
         """Return the right answer."""
-        return self.answers(example)[example.target]
+        return self.candidates(example)[example.target]

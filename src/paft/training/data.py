@@ -11,10 +11,9 @@ from torch.utils.data import Dataset, Sampler
 from paft.engine.engine import Engine
 from paft.engine.pack import Inputs, Row
 from paft.errors import UserError
-from paft.layout import slots
-from paft.prompts.template import render
-from paft.schedule import Schedule, epoch_order
+from paft.prompts.template import render, slots
 from paft.tasks.task import Task
+from paft.training.samplers import Schedule, epoch_order
 from paft.types import Example, Prompt
 
 
@@ -39,12 +38,12 @@ class PromptData:
 class Item(NamedTuple):
     """An example and the optimiser step, over all epochs, that it is trained in.
 
-    One that ``fills`` an epoch's last batch, so that every process has as many batches, is not trained on.
+    One that ``is_padding`` an epoch's last batch, so that every process has as many batches, is not trained on.
     """
 
     step: int
     example: Example
-    fills: bool = False
+    is_padding: bool = False
 
 
 class EpochSampler(Sampler[int]):
@@ -61,7 +60,7 @@ class EpochSampler(Sampler[int]):
         return iter(range(first, first + self.size))
 
 
-class Positions(Dataset[Item]):
+class EpochDataset(Dataset[Item]):
     """Examples by their position in the whole training, epochs one after the other.
 
     Args:
@@ -83,7 +82,7 @@ class Positions(Dataset[Item]):
         epoch, place = divmod(position, self._places)
         step = epoch * self.steps_per_epoch + place // self.step_size
         order = epoch_order(len(self.examples), self.seed, epoch)
-        return Item(step, self.examples[order[place % len(order)]], fills=place >= len(order))
+        return Item(step, self.examples[order[place % len(order)]], is_padding=place >= len(order))
 
 
 @dataclass
@@ -105,11 +104,11 @@ class Collator:
         self.seconds: defaultdict[int, float] = defaultdict(float)
 
     def __call__(self, items: Sequence[Item]) -> Inputs:
-        """Return what the model takes, and ``labels``; all -100 where every item only fills the batch."""
+        """Return what the model takes, and ``labels``; all -100 where every item only is_padding the batch."""
         started = time.perf_counter()
         step = max(item.step for item in items)
         prompt = self.schedule(step)
-        examples = [item.example for item in items if not item.fills]
+        examples = [item.example for item in items if not item.is_padding]
         inputs = self.engine.inputs(rows(self.engine, self.task, prompt, examples or [items[0].example]))
         if not examples:
             inputs["labels"].fill_(-100)
@@ -125,7 +124,7 @@ def rows(engine: Engine, task: Task, prompt: Prompt, examples: Sequence[Example]
     return [engine.row(ids, task.target(e)) for ids, e in zip(prompts, examples, strict=True)]
 
 
-def fitting(
+def filter_by_length(
     engine: Engine,
     task: Task,
     prompts: Sequence[Prompt],

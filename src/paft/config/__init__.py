@@ -1,0 +1,1 @@
+"""The config: its tree, and reading it."""

@@ -1,1 +1,0 @@
-"""Models that are asked for text; one that is trained or scored at hand is :mod:`paft.engine`."""

@@ -1,0 +1,94 @@
+"""What a baseline may look at: the base model's answers to training examples, each counted and kept."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from paft.evaluation.grid import Answerer, answer
+from paft.tasks.task import Task
+from paft.types import Example, Prompt, content_hash
+from paft.utils.io import append_jsonl, read_keyed
+
+
+@dataclass(frozen=True)
+class PromptScore:
+    """How a prompt did on some examples.
+
+    Attributes:
+        accuracy: share of right answers; one that cannot be read is not right.
+        right: an example each, the probability that the options' likelihoods give to the right one; 0 or 1 where
+            answers are generated.
+        earlier: whether it was known before this search was started.
+    """
+
+    accuracy: float
+    right: tuple[float, ...]
+    earlier: bool
+
+
+class PromptEvaluator:
+    """The base model on training examples, for a search over prompts.
+
+    Every evaluation is written down when it is done, so a search that is started again with the same seed goes
+    through the same ones and computes only what is missing.
+
+    Args:
+        answers: how the model is asked, as in the evaluation.
+        log: the file that evaluations are kept in.
+    """
+
+    def __init__(
+        self,
+        model: Answerer,
+        task: Task,
+        *,
+        answers: Literal["likelihood", "generate"],
+        max_new_tokens: int,
+        log: Path,
+    ):
+        self.model, self.task, self.answers, self.max_new_tokens = model, task, answers, max_new_tokens
+        self.log = log
+        self._done = read_keyed(log, {"accuracy", "right", "seconds"})
+        self._earlier = frozenset(self._done)
+        self._asked: dict[str, dict] = {}
+
+    def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> PromptScore:
+        """Return how the base model does on the examples under the prompt."""
+        texts = (text for example in examples for text in (*example.fields.values(), *example.options))
+        key = content_hash(prompt.text, prompt.system or "", *texts)
+        row = self._done.get(key)
+        if row is None:
+            started = time.perf_counter()
+            answered = answer(self.model, self.task, prompt, examples, self.answers, self.max_new_tokens)
+            cells = list(zip(answered, examples, strict=True))
+            row = {
+                "key": key,
+                "prompt_id": prompt.id,
+                "accuracy": sum(bool(cell["correct"]) for cell, _ in cells) / len(cells),
+                "right": [round(_right(cell, example), 6) for cell, example in cells],
+                "seconds": round(time.perf_counter() - started, 3),
+            }
+            append_jsonl(self.log, row)
+            self._done[key] = row
+        self._asked[key] = row
+        return PromptScore(row["accuracy"], tuple(row["right"]), key in self._earlier)
+
+    def budget(self) -> dict[str, float]:
+        """Return what this search has asked: evaluations of a prompt, questions answered, seconds of answering."""
+        return {
+            "evaluations": len(self._asked),
+            "questions": sum(len(row["right"]) for row in self._asked.values()),
+            "seconds": round(sum(row["seconds"] for row in self._asked.values()), 3),
+        }
+
+
+def _right(cell: Mapping, example: Example) -> float:
+    scores = cell["scores"]
+    if scores is None or any(map(math.isnan, scores)):
+        return float(bool(cell["correct"]))
+    highest = max(scores)
+    weights = [math.exp(score - highest) for score in scores]
+    return weights[example.target] / sum(weights)

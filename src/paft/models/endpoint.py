@@ -1,0 +1,277 @@
+"""One interface to every language model that is asked for text: an endpoint, a model in process, a fake one."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from paft.config.schema import EndpointSection
+from paft.errors import UserError
+from paft.types import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote, and what it cost in tokens; zero where an endpoint does not tell.
+
+    Attributes:
+        first: log-probabilities of the likeliest first tokens by their text; None where they were not asked for,
+            empty where the endpoint did not give them.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    first: Mapping[str, float] | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Return what the grid counts: the tokens that the model wrote."""
+        return self.completion_tokens
+
+
+class ModelError(Exception):
+    """A request that brought nothing.
+
+    Attributes:
+        final: no other request to this model will do better (a wrong key, an unknown model, nobody there).
+        refused: the endpoint does not take the request as it is.
+    """
+
+    def __init__(self, reason: str, *, final: bool, refused: bool = False):
+        super().__init__(reason)
+        self.final, self.refused = final, refused
+
+
+class Client(Protocol):
+    """A language model that answers one conversation at a time; ``complete`` may be called from many threads.
+
+    Attributes:
+        name: of the model, for tables and provenance.
+        parallel: how many requests it takes at a time.
+    """
+
+    name: str
+    parallel: int
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return the answer, asked for as JSON of a schema where the model can be held to one.
+
+        Raises:
+            ModelError: there is no answer, after retries.
+        """
+        ...
+
+
+NO_SCHEMA = (400, 404, 422)
+"""Answers of servers that do not know how to keep to a schema."""
+
+
+class Endpoint:
+    """A model behind an OpenAI-compatible endpoint: chat completions.
+
+    Args:
+        name: the model's name at the endpoint.
+        how: the keys of its section of the config, such as ``retries``: those are on 408, 409, 429, 5xx, time-outs
+            and lost connections, each after a longer wait or after what the endpoint's Retry-After says.
+
+    Raises:
+        UserError: the variable of the key is not set.
+    """
+
+    def __init__(self, name: str, base_url: str, key: str | None = None, **how: Any):
+        from openai import OpenAI
+
+        config = EndpointSection(base_url=base_url, key=key, **how)
+        self.name, self.parallel, self.base_url = name, config.parallel, base_url
+        self._key, self._secret, self._request = key, _secret(key, name), config.request
+        self._client = OpenAI(
+            api_key=self._secret or "none",
+            base_url=base_url,
+            max_retries=config.retries,
+            timeout=config.timeout,
+        )
+        self._takes_schema = True
+
+    @classmethod
+    def of(cls, name: str, config: EndpointSection) -> "Endpoint":
+        """Return the endpoint of a section of the config."""
+        assert config.base_url is not None  # the client library would take one of its own
+        return cls(name, **{key: getattr(config, key) for key in EndpointSection.model_fields})
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | None = None,
+        schema: Mapping[str, Any] | None = None,
+        first_tokens: int | None = None,
+    ) -> Completion:
+        """Return the answer; a schema that the endpoint refuses is left out from then on.
+
+        Args:
+            first_tokens: ask for the log-probabilities of so many first tokens.
+        """
+        from openai import APIStatusError, OpenAIError
+
+        parameters: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "logprobs": True if first_tokens else None,
+            "top_logprobs": first_tokens,
+        } | self._request
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        try:
+            if schema is not None and self._takes_schema:
+                try:
+                    return _completion(self._send(conversation, parameters | {"response_format": form}))
+                except APIStatusError as error:
+                    if error.status_code not in NO_SCHEMA:
+                        raise
+                    self._takes_schema = False  # if the fault lies elsewhere, the request below fails too
+            return _completion(self._send(conversation, parameters), tells_first=first_tokens is not None)
+        except (OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            raise self._failure(error) from None
+
+    def models(self) -> list[str] | None:
+        """Return the names that the endpoint lists; None where it has no such list.
+
+        Raises:
+            ModelError: nobody is there, or the key is refused.
+        """
+        from openai import OpenAIError
+
+        try:
+            return [str(model.id) for model in self._client.models.list().data]
+        except (OpenAIError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            if getattr(error, "status_code", None) in (404, 405, 501) or not isinstance(error, OpenAIError):
+                return None
+            raise self._failure(error) from None
+
+    def _send(self, conversation: Conversation, parameters: dict[str, Any]) -> Any:
+        system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+        return self._client.chat.completions.create(
+            model=self.name,
+            messages=[*system, {"role": "user", "content": conversation.user}],  # type: ignore[list-item]
+            extra_body=parameters,  # as they are: an endpoint may know more of them than the client library
+        )
+
+    def _failure(self, error: Exception) -> ModelError:
+        from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+        where = f"{self.name} at {self.base_url}"
+        if isinstance(error, APITimeoutError):
+            return ModelError(f"{where}: no answer in time", final=False)
+        if isinstance(error, APIConnectionError):
+            cause = error.__cause__ or error
+            nobody = type(cause).__name__ == "ConnectError"  # else somebody was there and hung up
+            return ModelError(f"{where}: no connection ({self._redacted(cause)})", final=nobody)
+        if isinstance(error, APIStatusError):
+            status = error.status_code
+            if status in (401, 403):
+                mend = (
+                    f"check the key in ${self._key}" if self._key else "it wants a key; name its variable in 'key'"
+                )
+                return ModelError(f"{where}: refused with status {status}; {mend}", final=True)
+            refused = status in (400, 404, 422)
+            return ModelError(
+                f"{where}: status {status} ({self._redacted(error)})", final=refused, refused=refused
+            )
+        return ModelError(f"{where}: not an answer of a chat completion ({self._redacted(error)})", final=False)
+
+    def _redacted(self, error: BaseException) -> str:
+        """Return the beginning of an error's text on one line, never with the key in it."""
+        text = " ".join(str(error).split())
+        if self._secret:
+            text = text.replace(self._secret, f"${self._key}")
+        return text[:200]
+
+
+def _secret(variable: str | None, model: str) -> str | None:
+    if variable is None:
+        return None
+    if not (secret := os.environ.get(variable, "").strip()):
+        raise UserError(f"the key of model {model!r} is missing: set the environment variable {variable}")
+    if not re.fullmatch(r"[!-~]+", secret):  # else the HTTP library would quote it, escaped, in an error
+        raise UserError(f"the key in ${variable} holds spaces, line ends or letters that no key has; set it anew")
+    return secret
+
+
+def _completion(answer: Any, *, tells_first: bool = False) -> Completion:
+    """Check the answer's shape: what calls itself compatible may send anything."""
+    choice = choices[0] if (choices := getattr(answer, "choices", None)) else None
+    text = choice.message.content if choice else None
+    if choice and text is None:
+        cut = choice.finish_reason in ("length", "content_filter")  # in thoughts not shown, or for its words
+        text = getattr(choice.message, "refusal", None) or ("" if cut else None)
+    if not isinstance(text, str):
+        raise ValueError("it holds no text")
+    text = text.encode("utf-8", "replace").decode()  # half a surrogate pair fits into no file
+    return Completion(
+        text,
+        _count(answer.usage, "prompt_tokens"),
+        _count(answer.usage, "completion_tokens"),
+        _first_tokens(choice) if tells_first else None,
+    )
+
+
+def _count(usage: Any, name: str) -> int:
+    count = getattr(usage, name, None)
+    return count if isinstance(count, int) and 0 <= count < 2**31 else 0
+
+
+def _first_tokens(choice: Any) -> dict[str, float]:
+    """Return the log-probabilities of the first token by its text; of one text the likelier token."""
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None) or []
+    found: dict[str, float] = {}
+    for token in getattr(tokens[0], "top_logprobs", None) or [] if tokens else []:
+        found[token.token] = max(float(token.logprob), found.get(token.token, -math.inf))
+    return found
+
+
+class LocalModel:
+    """A model in this process.
+
+    Args:
+        name: for tables and provenance.
+        load: returns its :class:`paft.engine.engine.Engine`; called when the model is asked for the first time.
+    """
+
+    parallel = 1
+
+    def __init__(self, name: str, load: Callable[[], Any]):
+        self.name = name
+        self._engine = cache(load)
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return a sampled answer; the schema is not enforced."""
+        engine = self._engine()
+        try:
+            [[answer]] = engine.generate([conversation], max_tokens, temperature=temperature, seed=seed)
+        except UserError as error:
+            raise ModelError(f"{self.name}: {error}", final=True) from None
+        [prompt] = engine.format.prompts([conversation])
+        return Completion(answer.text, len(prompt), answer.tokens)

@@ -1,0 +1,160 @@
+"""A model that is measured behind an endpoint: many questions at a time, and no answer asked for twice."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paft.errors import UserError, WorkError
+from paft.models.endpoint import Completion, Endpoint, ModelError
+from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
+from paft.types import Conversation
+
+LIKELIEST = 20
+"""First tokens whose log-probabilities are asked for; more no endpoint gives."""
+
+ON_LETTERS = (
+    "config key evaluation.answers: of a model behind an endpoint only the likelihood of single letters can be "
+    "known, and only where its chat completions tell top_logprobs; set evaluation.answers=generate"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A conversation and how long its answer may be; for likelihoods, one token with those beside it."""
+
+    conversation: Conversation
+    max_tokens: int
+    first_tokens: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Return what its answer is known by."""
+        asked = (self.max_tokens, self.first_tokens, self.conversation.system, self.conversation.user)
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return how it is asked."""
+        return {"max_tokens": self.max_tokens, "temperature": 0, "first_tokens": self.first_tokens}
+
+
+def question(conversation: Conversation, answers: str, max_new_tokens: int) -> Question:
+    """Return what is asked for a likelihood, or for a generated answer."""
+    return Question(conversation, *((1, LIKELIEST) if answers == "likelihood" else (max_new_tokens, None)))
+
+
+class EndpointModel:
+    """Answers the grid's questions through an endpoint, at temperature 0.
+
+    Args:
+        endpoint: takes ``endpoint.parallel`` requests at a time.
+        journal: the file where each answer is the moment it comes, so that a second run asks only for the rest.
+    """
+
+    def __init__(self, endpoint: Endpoint, journal: Path):
+        self.endpoint, self.journal = endpoint, ResponseCache(journal)
+        self._breaker = CircuitBreaker(endpoint, self.journal)
+
+    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Answer]]:
+        """Yield the answers in order, one a batch, as they come."""
+        for answer in self._answers([question(c, "generate", max_new_tokens) for c in conversations]):
+            yield [answer]
+
+    def score(
+        self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
+    ) -> Iterator[list[list[float]]]:
+        """Yield the log-probability of each option, a letter, as the first token of the answer.
+
+        A letter that is not among the likeliest tokens that the endpoint tells has minus infinity: it is less
+        likely than all of them. Where none of the letters is among them, all are NaN.
+
+        Raises:
+            UserError: an option is more than a letter.
+        """
+        _check_letters(options)
+        questions = [question(c, "likelihood", 1) for c in conversations]
+        for answer, letters in zip(self._answers(questions), options, strict=True):
+            yield [_scores(answer, letters)]
+
+    def check(self, conversation: Conversation, options: Sequence[str], answers: str, max_new_tokens: int) -> None:
+        """Ask one question and forget the answer, before anything is written.
+
+        Raises:
+            UserError: a wrong key, an unknown model, no log-probabilities where they are needed.
+        """
+        scored = answers == "likelihood"
+        if scored:
+            _check_letters([options])
+        try:
+            asked = question(conversation, answers, max_new_tokens)
+            found = self.endpoint.complete(asked.conversation, **asked.parameters)
+        except ModelError as error:
+            if error.final:
+                raise UserError(f"{error}{f'. {ON_LETTERS}' if scored and error.refused else ''}") from None
+            raise WorkError(str(error)) from None
+        if scored and not found.first:
+            raise UserError(f"{self.endpoint.name} at {self.endpoint.base_url} tells none. {ON_LETTERS}")
+
+    def estimate(self, conversations: Iterable[Conversation], answers: str, max_new_tokens: int) -> str:
+        """Return a line on what is about to be asked."""
+        keys: set[str] = set()
+        characters = known = 0
+        for conversation in conversations:
+            asked = question(conversation, answers, max_new_tokens)
+            if asked.key in self.journal.answers:
+                known += 1
+            elif asked.key not in keys:
+                keys.add(asked.key)
+                characters += len(conversation.user) + len(conversation.system or "")
+        writes = len(keys) * (1 if answers == "likelihood" else max_new_tokens)
+        return (
+            f"asking {self.endpoint.name} at {self.endpoint.base_url}, {self.endpoint.parallel} at a time: "
+            f"{len(keys):,} requests, about {characters // 4:,} tokens to read and at most {writes:,} to write"
+            f"{f'; {known:,} answers are here already' if known else ''}"
+        )
+
+    def used(self) -> str:
+        """Return a line on what the answers took, those of earlier runs included."""
+        answers = self.journal.answers.values()
+        read, wrote = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
+        tokens = f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint tells no tokens"
+        return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}"
+
+    def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Yield the answers in order; ask so many at a time as the endpoint takes, and the same only once."""
+        known = self.journal.answers
+        needed = {q.key: q for q in questions if q.key not in known}
+        with pools(self.endpoint) as pool:
+            submit, ask = pool[self.endpoint.name].submit, self._breaker.ask
+            asked = {key: submit(ask, key, q.conversation, **q.parameters) for key, q in needed.items()}
+            for key in (q.key for q in questions):
+                answer = known.get(key) or asked[key].result()
+                if answer is None:
+                    wait(asked.values())
+                    raise self._failure(sum(key not in known for key in needed))
+                yield answer
+
+    def _failure(self, missing: int) -> Exception:
+        error = self._breaker.error
+        line = (
+            f"{error}; {missing} question(s) of this prompt have no answer, those that came are kept, "
+            "and the same command asks for the rest"
+        )
+        return UserError(line) if error is not None and error.final else WorkError(line)
+
+
+def _check_letters(options: Sequence[Sequence[str]]) -> None:
+    if any(len(option) != 1 for letters in options for option in letters):
+        raise UserError(f"{ON_LETTERS} (or task.answer=letter)")
+
+
+def _scores(answer: Completion, letters: Sequence[str]) -> list[float]:
+    first = answer.first or {}
+    if not any(letter in first for letter in letters):
+        return [math.nan] * len(letters)
+    return [first.get(letter, -math.inf) for letter in letters]

@@ -1,0 +1,1 @@
+"""A run directory, its cells, and the work on them."""

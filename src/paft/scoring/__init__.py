@@ -1,0 +1,1 @@
+"""How an output becomes an answer and a score."""

@@ -1,0 +1,232 @@
+"""Fine-tune with LoRA while the prompt follows a schedule: a Trainer with its data order and its loss given."""
+
+import json
+import shutil
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from accelerate.utils import reduce
+from peft import LoraConfig, get_peft_model
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
+from transformers.integrations import get_reporting_integration_callbacks
+from transformers.pytorch_utils import Conv1D
+
+from paft.config.schema import LoraSection
+from paft.engine.engine import Engine
+from paft.errors import UserError, one_line
+from paft.models.load import tied_head
+from paft.tasks.task import Task
+from paft.training.data import Collator, PromptData
+from paft.training.trainer import DynamicPrompts
+from paft.types import Example, Prompt
+from paft.utils.console import Console, Tick
+from paft.utils.io import read_log, write_jsonl
+
+# transformers warns of its own attribute when PEFT asks for it; nothing that a user could mend
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
+
+class PromptTrainer(DynamicPrompts, Trainer):
+    """transformers.Trainer with dynamic prompts."""
+
+
+class StepLog(TrainerCallback):
+    """Appends a row a logged step to ``train.jsonl``; rows past the checkpoint of a resume are taken back."""
+
+    def __init__(self, path: Path, collator: Collator, tick: Tick):
+        self.path, self.collator, self.tick = path, collator, tick
+        self.last_time, self.last_step = 0.0, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keep the rows up to the step that training goes on from."""
+        if state.is_world_process_zero:
+            write_jsonl(self.path, [row for row in read_log(self.path) if row["step"] <= state.global_step])
+        self.last_time, self.last_step = time.perf_counter(), state.global_step
+        self.tick(state.global_step, earlier=True)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Log each step that is saved and the last, whatever the interval: a resume goes on from a row."""
+        control.should_log |= control.should_save or state.global_step == state.max_steps
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the row."""
+        logs: dict[str, float] = kwargs["logs"]
+        if "loss" not in logs:
+            return
+        now, steps = time.perf_counter(), range(self.last_step, state.global_step)
+        counted = [sum(self.collator.examples[s] for s in steps), sum(self.collator.tokens[s] for s in steps)]
+        if args.world_size > 1:
+            counted = reduce(torch.tensor(counted, device=args.device), "sum").tolist()
+        row = {
+            "step": state.global_step,
+            "epoch": round(state.epoch, 6),
+            "prompt_id": self.collator.schedule(state.global_step - 1).id,
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "examples": counted[0],
+            "tokens": counted[1],
+            "seconds": round(now - self.last_time, 6),
+            "prepare_seconds": round(sum(self.collator.seconds[s] for s in steps), 6),
+        }
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        rate = row["examples"] / max(now - self.last_time, 1e-9)
+        self.tick(len(steps), f"loss {logs['loss']:.3f}, {rate:.1f} examples/s")
+        self.last_time, self.last_step = now, state.global_step
+
+
+def train(
+    engine: Engine,
+    task: Task,
+    examples: Sequence[Example],
+    prompts: Sequence[Prompt],
+    folder: Path,
+    *,
+    K: int,  # noqa: N803
+    batch_size: int,
+    arguments: Mapping[str, Any],
+    lora: LoraSection,
+    seed: int,
+    console: Console,
+) -> None:
+    """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
+
+    Goes on from the newest checkpoint in ``folder/checkpoints`` and removes the checkpoints when done. The model
+    itself is left as it was found, unless FSDP or DeepSpeed has spread it over the processes: then it is used up.
+    Several processes, each calling this, train together as one with so many times the batch.
+
+    Args:
+        arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
+        seed: of the adapter's first weights, the order of the examples and the schedule.
+    """
+    base = engine.model
+    set_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
+    try:
+        engine.model = _with_adapter(base, lora)
+        trainer = PromptTrainer(settings, PromptData(engine, task, examples, prompts, K, seed))
+        trainer.remove_callback(PrinterCallback)
+        steps = trainer.positions.steps_per_epoch * int(settings.num_train_epochs)
+        leads = trainer.is_world_process_zero()
+        with console.progress(f"training {folder.name}", steps) as tick:
+            trainer.add_callback(StepLog(folder / "train.jsonl", trainer.collator, tick))
+            checkpoint = newest_checkpoint(folder / "checkpoints")
+            try:
+                trainer.train(resume_from_checkpoint=checkpoint)
+            except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
+                raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
+            weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # whole, if they were spread too
+        if leads:
+            _save(engine.model, weights, folder / "adapter")
+    finally:
+        if engine.model is not base:
+            engine.model = engine.model.unload().requires_grad_(False).eval()
+    if leads:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        console.say(_summary(folder))
+
+
+def trainer_settings(
+    device: str, folder: Path, batch_size: int, seed: int, arguments: Mapping[str, Any]
+) -> TrainingArguments:
+    """Return the Trainer's settings.
+
+    Raises:
+        UserError: a value that the Trainer, its optimizer or its learning rate schedule does not take, or a
+            package that is not installed.
+    """
+    usual = {"save_total_limit": 2, "ddp_find_unused_parameters": False}  # a forward uses every adapter weight
+    own = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": batch_size,
+        "seed": seed,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device != "cpu",
+    }
+    try:
+        settings = TrainingArguments(**(usual | dict(arguments) | own))
+        for callback in get_reporting_integration_callbacks(settings.report_to):
+            callback()  # tells whether its package is installed
+        if not settings.optim_target_modules:  # else it would want the model
+            Trainer.get_optimizer_cls_and_kwargs(settings)
+        one_weight = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+        special: Any = settings.lr_scheduler_kwargs
+        get_scheduler(settings.lr_scheduler_type, one_weight, 1, 10, scheduler_specific_kwargs=special)
+    except (ValueError, TypeError, ImportError, KeyError, RuntimeError) as error:
+        raise UserError(f"config section training: {one_line(error)}") from None
+    return settings
+
+
+def _with_adapter(base: Any, lora: LoraSection) -> Any:
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(base, config)
+
+
+def check_targets(model: Any, targets: Sequence[str]) -> None:
+    """Refuse LoRA targets that name no linear layer of the model, or something else too, or tied weights."""
+    linear = {name: isinstance(m, torch.nn.Linear | Conv1D) for name, m in model.named_modules()}
+    for target in targets:
+        named = [fits for name, fits in linear.items() if name == target or name.endswith(f".{target}")]
+        if not named or not all(named):
+            layers = sorted({name.split(".")[-1] for name, fits in linear.items() if fits})
+            raise UserError(
+                f"config key training.lora.targets: the model has no linear layer {target!r}; "
+                f"its linear layers are {', '.join(layers)}"
+            )
+        if any(module is tied_head(model) for name, module in model.named_modules() if name.endswith(target)):
+            raise UserError(
+                f"config key training.lora.targets: {target!r} shares its weights with the embeddings, which "
+                "would change too once the adapter is merged; leave it out"
+            )
+
+
+def _save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write the adapter beside its place, then move it there."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary, state_dict=weights)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """Return the newest whole checkpoint; one that a kill left without its last file is passed over."""
+    states = [state for state in folder.glob("checkpoint-*/trainer_state.json") if _step_of(state) >= 0]
+    for state in sorted(states, key=_step_of, reverse=True):
+        try:
+            json.loads(state.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        return str(state.parent)
+    return None
+
+
+def _step_of(state: Path) -> int:
+    step = state.parent.name.removeprefix("checkpoint-")
+    return int(step) if step.isdecimal() else -1
+
+
+def _summary(folder: Path) -> str:
+    log = read_log(folder / "train.jsonl")
+    examples = sum(row["examples"] for row in log)
+    seconds = sum(row["seconds"] for row in log)
+    share = sum(row["prepare_seconds"] for row in log) / seconds
+    return (
+        f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} a second; "
+        f"schedule, rendering, tokenisation and layout took {share:.1%} of it"
+    )

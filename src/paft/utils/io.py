@@ -1,0 +1,168 @@
+"""Reading and writing files so that nothing is half written and every fault names its place."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paft.errors import UserError, one_line
+from paft.utils.safe_io import PROMPTS, read_bytes
+
+
+def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield ``(line number, object)`` of a JSON lines file.
+
+    Raises:
+        UserError: the file cannot be read or is larger than ``most`` bytes, or a line is empty, torn or no object.
+    """
+    lines = read_bytes(path, most).split(b"\n")
+    if lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise UserError(f"{path}: the file is empty")
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            raise UserError(f"{path}:{number}: empty line; remove it")
+        try:
+            row = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
+            raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); mend the line") from None
+        if b"\\ud" in raw.lower() and not _encodable(row):
+            raise UserError(f"{path}:{number}: holds half of a surrogate pair (\\ud...); mend the text")
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
+
+
+def _encodable(row: Any) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write JSON lines, all or nothing."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Add a line that is on the disk when this returns; a torn line before it gives way."""
+    make_folder(path.parent)
+    line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    with path.open("ab+") as log:
+        log.seek(max(log.seek(0, os.SEEK_END) - 1, 0))
+        if log.read(1) not in (b"", b"\n"):
+            log.seek(0)
+            log.truncate(log.read().rfind(b"\n") + 1)
+        log.write(line)
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that :func:`append_jsonl` has written; a torn last line is a row that never came whole.
+
+    Raises:
+        UserError: another line is not a JSON object.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: not a whole JSON object; mend or remove the line")
+        rows.append(row)
+    return rows
+
+
+def read_keyed(path: Path, names: Set[str]) -> dict[str, dict[str, Any]]:
+    """Return the rows of a log by their ``key``.
+
+    Raises:
+        UserError: a row lacks it, or one of the other names.
+    """
+    rows = read_log(path)
+    for number, row in enumerate(rows, start=1):
+        if lacking := sorted({"key", *names} - row.keys()):
+            raise UserError(f"{path}:{number}: no {lacking[0]!r}; mend or remove the line")
+    return {row["key"]: row for row in rows}
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; say in one line why it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"{path}: cannot make the folder: {error.strerror}; choose another --output"
+        raise UserError(storage_problem(error) or problem) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it into place when the block ends without an error."""
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+STORAGE_ERRORS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the folder is read-only; choose another --output",
+    errno.EACCES: "no permission; choose another --output or mend the permissions",
+    errno.EPERM: "no permission; choose another --output or mend the permissions",
+    errno.ENOTDIR: "a part of the path is a file; choose another --output",
+    errno.EISDIR: "a folder is in the way of a file; choose another --output",
+}
+
+
+def memory_problem(error: BaseException) -> str | None:
+    """Return one line for an error of too little memory, None for any other; torch has several of its own."""
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
+        return (
+            f"too little memory ({one_line(error, 100)}); lower training.batch_size, training.max_length or "
+            "evaluation.batch_tokens and choose another --output"
+        )
+    return None
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """Return one line for an error of the disk that the user can mend, None for any other.
+
+    safetensors and torch report a full disk with errors of their own, known by their text.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and re.search(
+        r"os error 28\b|No space left on device|PytorchStreamWriter failed|\.cc:\d+\] \. unexpected pos",
+        str(error),
+    ):
+        number = errno.ENOSPC
+    mend = STORAGE_ERRORS.get(number or 0)
+    if mend is None:
+        return None
+    place = f"{name}: " if (name := getattr(error, "filename", None)) else ""
+    return f"{place}cannot write: {mend} and run the same command again; finished work is kept"
