@@ -187,7 +187,7 @@ prompts:
   test: prompts/test.jsonl
   user: "What colour is {{thing}}? {{choices}}"
 training: {{epochs: 2, K: 2, batch_size: 4, learning_rate: 1.0e-2, save_steps: 4}}
-evaluation: {{answers: likelihood}}
+evaluation: {{mode: likelihood}}
 """,
         encoding="utf-8",
     )

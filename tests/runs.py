@@ -18,7 +18,7 @@ def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(
     config = {
         "model": {"path": "fake"}, "task": {"name": "colours", "fields": ["thing"], "choices": LABELS},
         "methods": list(skills), "training": {"epochs": 2, "K": 4}, "seed": seed,
-        "evaluation": {"answers": "generate" if outputs else "likelihood"},
+        "evaluation": {"mode": "generate" if outputs else "likelihood"},
         "run": {"top": 0.5, "chance": 1 / 3, "digest": "d1g3st", "paft": "0", "versions": {"torch": "1"},
                 "fields": ["thing"], "labels": LABELS, "aliases": {}},
     }  # fmt: skip

@@ -35,8 +35,8 @@ def colours():
     return task_of_rows(things(30), COLOURS)
 
 
-def development(model, task, folder, answers="likelihood"):
-    return PromptEvaluator(model, task, answers=answers, max_new_tokens=8, log=folder / "evaluations.jsonl")
+def development(model, task, folder, mode="likelihood"):
+    return PromptEvaluator(model, task, mode=mode, max_new_tokens=8, log=folder / "evaluations.jsonl")
 
 
 def truth(text):
@@ -76,7 +76,7 @@ def test_other_examples_or_another_system_text_are_another_evaluation(colours, t
 
 def test_a_generated_answer_that_cannot_be_read_is_not_right(colours, tmp_path):
     task, examples = colours
-    search = development(FakeModel(lambda c: "I would rather not say"), task, tmp_path, answers="generate")
+    search = development(FakeModel(lambda c: "I would rather not say"), task, tmp_path, mode="generate")
     outcome = search.evaluate(Prompt("{thing}?"), examples[:4])
     assert (outcome.accuracy, set(outcome.right)) == (0.0, {0.0})
 

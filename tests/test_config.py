@@ -30,9 +30,9 @@ def test_left_out_keys_have_the_papers_values():
     assert (training.examples, training.epochs, training.K) == (20_000, 3, 4)
     assert (training.learning_rate, training.max_length, training.batch_size) == (1e-4, 1024, 8)
     assert (training.lora.r, training.lora.alpha, training.lora.dropout) == (8, 16, 0)
-    assert training.lora.targets == ["q_proj", "v_proj"]
+    assert training.lora.target_modules == ["q_proj", "v_proj"]
     assert (training.lr_scheduler_type, training.warmup_steps) == ("cosine", 0.1)
-    assert (config.evaluation.answers, config.evaluation.max_new_tokens) == ("generate", 256)
+    assert (config.evaluation.mode, config.evaluation.max_new_tokens) == ("generate", 256)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_left_out_keys_have_the_papers_values():
         ("task: {name: ../x}", "config key task.name: '../x' is no name"),
         ("task: {name: ''}", "config key task.name: '' is no name"),
         ("seed: 1", "config key task is missing"),
-        ("task: {name: piqa}\nevaluation: {answers: guess}", "config key evaluation.answers"),
+        ("task: {name: piqa}\nevaluation: {mode: guess}", "config key evaluation.mode"),
         ("Task: {name: piqa}\ntask: {name: piqa}", "config key Task is unknown; did you mean 'task'?"),
         ("task: {name: piqa}\nmodel: {Path: x}", "config key model.Path is unknown; did you mean 'path'?"),
         ("task: {name: piqa, train: {hub: x}}", "config key task.train.split is missing"),
@@ -116,12 +116,12 @@ def test_overrides_replace_values_by_their_keys(tmp_path):
     path = write(tmp_path, "task: {name: piqa}\ntraining: {K: 2}")
     overrides = [
         "training.K=7",
-        "training.lora.targets=[c_attn]",
+        "training.lora.target_modules=[c_attn]",
         "methods=[paft]",
         "prompts.user=Do {goal}: {choices}",
     ]
     config = load_config(path, overrides)
-    assert (config.training.K, config.training.lora.targets, config.methods) == (7, ["c_attn"], ["paft"])
+    assert (config.training.K, config.training.lora.target_modules, config.methods) == (7, ["c_attn"], ["paft"])
     assert config.prompts.user is not None
     assert config.prompts.user.text == "Do {goal}: {choices}"
 

@@ -165,7 +165,7 @@ def test_the_readme_can_be_walked_through(tmp_path, tiny_model, monkeypatch):
 
 
 SMALL = ["training.examples=8", "training.max_length=2000", "training.epochs=1", "training.save_steps=500",
-         "evaluation.examples=3", "evaluation.max_new_tokens=4", "evaluation.answers=likelihood"]  # fmt: skip
+         "evaluation.examples=3", "evaluation.max_new_tokens=4", "evaluation.mode=likelihood"]  # fmt: skip
 FEW_CALLS = ["baselines.top_accuracy.examples=2", "baselines.zopo={budget: 3, initial: 2, examples: 2}"]
 LONG = [
     pytest.param(words, id=label, marks=pytest.mark.slow)

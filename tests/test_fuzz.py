@@ -19,7 +19,7 @@ from paft.tasks.load import load_task
 from paft.tasks.task import Task
 
 COLOURS = ["red", "green", "blue"]
-TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
+TASK = Task("colours", ("thing",), tuple(COLOURS), "label", 0.85, 3)
 
 words = st.sampled_from(
     ["text", "system", "thing", "colour", "{thing}", "{choices}", "{{ thing }}", "red", "A", "0", "", "templates", "jinja",
@@ -135,8 +135,8 @@ TASKS = st.fixed_dictionaries(
         "fields": st.none() | st.just(["thing"]) | st.lists(words, max_size=3),
         "choices": st.none() | st.just(COLOURS) | st.lists(words, max_size=30) | words | st.just(OptionColumns(columns=["thing", "text"])),
         "target": st.none() | st.just("colour") | words,
-        "targets": st.sampled_from([None, "auto", "text", "letter", "zero-based", "one-based"]),
-        "answer": st.sampled_from([None, "text", "letter"]),
+        "target_format": st.sampled_from([None, "auto", "text", "letter", "zero-based", "one-based"]),
+        "answer": st.sampled_from([None, "label", "letter"]),
     }
 )  # fmt: skip
 

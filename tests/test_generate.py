@@ -20,7 +20,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 
 TASK = Task(
-    "trec", ("question",), ("human", "location"), "text", 0.85, 0, description="Say what the answer would be."
+    "trec", ("question",), ("human", "location"), "label", 0.85, 0, description="Say what the answer would be."
 )
 EXAMPLES = [Example("0", {"question": "Who?"}, ("human", "location"), 0)]
 
@@ -164,10 +164,10 @@ def test_a_model_whose_prompts_are_not_fit_is_asked_more_often_but_not_for_ever(
             return "Always the same {question}"
 
     dull = Repeater()
-    made = ensemble(tmp_path, dull, few_shot=0, attempts=3).generate()
+    made = ensemble(tmp_path, dull, few_shot=0, max_request_factor=3).generate()
     assert dull.calls == 6
     assert made.missing == {("writer", "zero-shot"): (19, made.missing["writer", "zero-shot"][1])}
-    assert "attempts" in made.missing["writer", "zero-shot"][1]
+    assert "max_request_factor" in made.missing["writer", "zero-shot"][1]
 
 
 def test_prompts_are_the_same_whatever_order_the_answers_came_in(tmp_path):
@@ -181,7 +181,7 @@ def test_prompts_are_the_same_whatever_order_the_answers_came_in(tmp_path):
 
 
 def test_few_shot_without_prompts_to_show_is_refused(tmp_path):
-    with pytest.raises(UserError, match="shots"):
+    with pytest.raises(UserError, match="few_shot_prompts"):
         ensemble(tmp_path, Writer(), shots=())
     assert ensemble(tmp_path, Writer(), shots=(), few_shot=0).generate().missing == {}
 
@@ -294,7 +294,7 @@ def test_a_prompt_that_the_model_was_shown_is_not_kept_as_its_own(tmp_path):
 def test_a_held_out_source_that_is_none_is_said_before_anyone_is_asked(tmp_path):
     writer = Writer()
     with pytest.raises(
-        UserError, match=r"held_out: no model and no strategy 'zeroshot'; did you mean 'zero-shot'"
+        UserError, match=r"held_out_sources: no model and no strategy 'zeroshot'; did you mean 'zero-shot'"
     ):
-        ensemble(tmp_path, writer, held_out=["zeroshot"])
+        ensemble(tmp_path, writer, held_out_sources=["zeroshot"])
     assert writer.calls == 0

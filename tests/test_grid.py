@@ -18,7 +18,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 
 LABELS = ("red", "green", "blue")
-TASK = Task("colours", ("thing",), LABELS, "text", 0.85, 3)
+TASK = Task("colours", ("thing",), LABELS, "label", 0.85, 3)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, LABELS, i % 3) for i in range(6)]
 PROMPTS = [Prompt("one {thing}"), Prompt("two {thing}"), Prompt("three {thing}")]
 QUIET = Console(quiet=True)
@@ -28,24 +28,24 @@ def right(conversation) -> str:
     return LABELS[int(conversation.user.split()[-1]) % 3]
 
 
-def fill(model, folder, prompts=PROMPTS, answers="likelihood", task=TASK, max_new_tokens=9):
+def fill(model, folder, prompts=PROMPTS, mode="likelihood", task=TASK, max_new_tokens=9):
     evaluate(
-        model, task, prompts, EXAMPLES, folder, answers=answers, max_new_tokens=max_new_tokens, console=QUIET
+        model, task, prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
     )  # fmt: skip
     return parquet.read_table(folder / "predictions.parquet").to_pylist()
 
 
-@pytest.mark.parametrize("answers", ["likelihood", "generate"])
-def test_every_prompt_meets_every_example_once_in_order(tmp_path, answers):
-    rows = fill(FakeModel(right), tmp_path, answers=answers)
+@pytest.mark.parametrize("mode", ["likelihood", "generate"])
+def test_every_prompt_meets_every_example_once_in_order(tmp_path, mode):
+    rows = fill(FakeModel(right), tmp_path, mode=mode)
     assert [(r["prompt_id"], r["example_id"]) for r in rows] == [(p.id, e.id) for p in PROMPTS for e in EXAMPLES]
     assert all(r["correct"] and r["prediction"] == r["target"] for r in rows)
-    assert all((r["scores"] is None) == (answers == "generate") for r in rows)
-    assert {r["generated_tokens"] for r in rows} == ({2} if answers == "generate" else {0})
+    assert all((r["scores"] is None) == (mode == "generate") for r in rows)
+    assert {r["generated_tokens"] for r in rows} == ({2} if mode == "generate" else {0})
 
 
 def test_an_answer_that_cannot_be_read_is_null_and_not_wrong(tmp_path):
-    rows = fill(FakeModel(lambda c: "perhaps" if "two" in c.user else right(c)), tmp_path, answers="generate")
+    rows = fill(FakeModel(lambda c: "perhaps" if "two" in c.user else right(c)), tmp_path, mode="generate")
     unread = [r for r in rows if r["prompt_id"] == PROMPTS[1].id]
     assert all(r["correct"] is None and r["prediction"] is None and r["output"] == "perhaps" for r in unread)
     grid = read_grid(tmp_path / "predictions.parquet")
@@ -58,14 +58,14 @@ def test_of_two_options_with_one_text_either_is_right(tmp_path):
     twins = [Example("0", {"thing": "thing 0"}, ("red", "red", "blue"), 1)]
     task = replace(TASK, labels=None)
     evaluate(
-        FakeModel(lambda c: "red"), task, PROMPTS, twins, tmp_path, answers="likelihood", max_new_tokens=9, console=QUIET
+        FakeModel(lambda c: "red"), task, PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
     )  # fmt: skip
     assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 
 
 def test_a_letter_task_is_answered_by_letter(tmp_path):
     task = Task("colours", ("thing",), LABELS, "letter", 0.85, 3)
-    rows = fill(FakeModel(lambda c: "The answer is B."), tmp_path, answers="generate", task=task)
+    rows = fill(FakeModel(lambda c: "The answer is B."), tmp_path, mode="generate", task=task)
     assert {r["prediction"] for r in rows} == {"B"}
     assert {r["target"] for r in rows} == {"A", "B", "C"}
 

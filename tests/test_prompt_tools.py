@@ -25,9 +25,9 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 from test_endpoint import OK, Server, answer, pool
 
-TREC = Task("trec", ("question",), ("human", "location", "number"), "text", 0.85, 3)
+TREC = Task("trec", ("question",), ("human", "location", "number"), "label", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
-MOVIES = Task("sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2, {}, "a film review's sentiment")
+MOVIES = Task("sst2", ("sentence",), ("negative", "positive"), "label", 0.85, 2, {}, "a film review's sentiment")
 ENDINGS = Task("hellaswag", ("ctx",), None, "letter", 0.85, 4, {}, "Choose the ending of the text that fits best")
 
 
@@ -45,7 +45,7 @@ def test_quotes_around_a_whole_prompt_are_taken_off_and_others_stay(text, cleane
 
 
 def test_a_scale_named_by_its_ends_names_all_of_its_labels():
-    stars = Task("stars", ("review",), ("1", "2", "3", "4", "5"), "text", 0.85, 5)
+    stars = Task("stars", ("review",), ("1", "2", "3", "4", "5"), "label", 0.85, 5)
     assert defect(Prompt("Rate this review from 1 to 5 stars: {review}"), stars) is None
     assert defect(Prompt("This is a 5: {review}"), stars)[0] == "answer-leak"
 
@@ -291,7 +291,7 @@ def test_no_written_prompt_is_the_users_or_a_test_prompt_of_the_config(project):
     server = Server(*[(200, answer(written), {})] * 2, *[(200, answer(pool(i)), {}) for i in range(30)], OK)
     config = load_config(project / "config.yaml")
     models = [{"model": "m", "base_url": server.url, "parallel": 1}]
-    asked = {"models": models, "zero_shot": 3, "few_shot": 3, "shots": ["Say it: {thing}"]}
+    asked = {"models": models, "zero_shot": 3, "few_shot": 3, "few_shot_prompts": ["Say it: {thing}"]}
     config.prompts.train = GenerateSource.model_validate({"generate": asked})
     generated = generate(config, project / "made", Console(quiet=True))
     server.shutdown()
@@ -306,7 +306,7 @@ def test_where_no_written_prompt_fits_the_reasons_are_kept(project):
     server = Server(*[(200, answer(json.dumps({"prompts": ["Is it red? {thing}"]})), {}) for _ in range(20)], OK)
     config = load_config(project / "config.yaml")
     models = [{"model": "m", "base_url": server.url, "parallel": 1}]
-    asked = {"models": models, "zero_shot": 1, "few_shot": 0, "attempts": 1}
+    asked = {"models": models, "zero_shot": 1, "few_shot": 0, "max_request_factor": 1}
     config.prompts.train = GenerateSource.model_validate({"generate": asked})
     assert not generate(config, project / "made", Console(quiet=True)).prompts
     server.shutdown()

@@ -18,7 +18,7 @@ from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
 LABELS = ("description", "entity", "human")
-TREC = Task("trec", ("question",), LABELS, "text", 0.85, 3)
+TREC = Task("trec", ("question",), LABELS, "label", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})
 ASKED = Example("0", {"question": "Who?"}, LABELS, 2)
 GOAL = Example("0", {"goal": "open a jar"}, ("twist the lid with a damp cloth", "eat it"), 0)
@@ -223,7 +223,7 @@ BANK_TASKS = {
         0.85,
         6,
     ),
-    "sst2": Task("sst2", ("sentence",), ("negative", "positive"), "text", 0.85, 2),
+    "sst2": Task("sst2", ("sentence",), ("negative", "positive"), "label", 0.85, 2),
 }
 
 

@@ -17,7 +17,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
-TASK = Task("colours", ("thing",), ("red", "green"), "text", 0.5, 2)
+TASK = Task("colours", ("thing",), ("red", "green"), "label", 0.5, 2)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, ("red", "green"), i % 2) for i in range(8)]
 PROMPTS = [
     Prompt("plain {thing}"),
@@ -29,7 +29,7 @@ LOG = [{"step": i, "loss": 1.0, "seconds": 2.0, "examples": 4, "prepare_seconds"
 def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base", "paft"), seed=0):
     config = {
         "model": {"path": "fake"}, "task": {"name": "colours"}, "methods": list(methods), "seed": seed,
-        "evaluation": {"answers": "generate"},
+        "evaluation": {"mode": "generate"},
         "run": {"top": 0.5, "chance": 0.5, "digest": "d", "paft": "0", "versions": {"torch": "1"}},
     }  # fmt: skip
     write_text(path / "config.yaml", yaml.safe_dump(config))
@@ -43,7 +43,7 @@ def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base",
     for method in finished:
         folder = path / "methods" / method
         evaluate(
-            FakeModel(answer), TASK, PROMPTS, EXAMPLES, folder, answers="generate", max_new_tokens=5,
+            FakeModel(answer), TASK, PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
             console=Console(quiet=True),
         )  # fmt: skip
         if method != "base":

@@ -189,7 +189,7 @@ def test_a_run_goes_on_however_its_served_models_are_reached(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     assert not directory.claim(Config.model_validate(tree), {})
     llm |= {"timeout": 900, "parallel": 2, "retries": 1}
-    tree["prompts"]["train"]["generate"]["attempts"] = 6
+    tree["prompts"]["train"]["generate"]["max_request_factor"] = 6
     assert directory.claim(Config.model_validate(tree), {})
     llm["model"] = "another"
     with pytest.raises(UserError, match=r"batprompt\.llm\.model .*generate\.models\.0\.model \(was writer, now"):
@@ -212,7 +212,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("model.path=embedded/smollm3", "no embedded model 'embedded/smollm3'; did you mean"),
         ("model.adapter=./nowhere", "model.adapter: no PEFT adapter"),
         (
-            "evaluation={answers: generate, max_new_tokens: 2040}",
+            "evaluation={mode: generate, max_new_tokens: 2040}",
             "and an answer of up to 2040 do not fit the model's 2048 positions",
         ),
         ("training.max_length=30", "20 of 20 training examples are longer"),
@@ -225,7 +225,10 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("training.weight_decay=abc", "training.weight_decay: Input should be a valid number, found 'abc'"),
         ("training.push_to_hub=true", "training.push_to_hub cannot be set: upload RUN/methods/METHOD/adapter"),
         ("training.save_strategy=best", "training.save_strategy cannot be set: use training.save_steps"),
-        ("training.lora.targets=[self_attn]", "no linear layer 'self_attn'; its linear layers are down_proj"),
+        (
+            "training.lora.target_modules=[self_attn]",
+            "no linear layer 'self_attn'; its linear layers are down_proj",
+        ),
         (
             "training.dataloader_drop_last=true",
             "training.dataloader_drop_last cannot be set: each epoch visits every example",
@@ -241,8 +244,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("task.target=color", "no column 'color'; did you mean 'colour'"),
         ("task.choices=[red, green]", "colour is 'blue', which is none of the choices"),
         (
-            "training.lora.targets=[query]",
-            "training.lora.targets: the model has no linear layer 'query'; its linear layers are down_proj",
+            "training.lora.target_modules=[query]",
+            "training.lora.target_modules: the model has no linear layer 'query'; its linear layers are down_proj",
         ),
     ],
 )
@@ -328,7 +331,7 @@ def test_evaluate_measures_a_model_with_an_adapter(project):
 
 
 def test_generation_writes_what_the_model_wrote_and_counts_unparsed(project):
-    folder = start(project, "methods=[base]", "evaluation.answers=generate", "evaluation.max_new_tokens=5")
+    folder = start(project, "methods=[base]", "evaluation.mode=generate", "evaluation.max_new_tokens=5")
     rows = parquet.read_table(folder / "methods/base/predictions.parquet").to_pylist()
     assert all(r["output"] is not None and 1 <= r["generated_tokens"] <= 5 for r in rows)
     base = report(folder)["methods"]["base"]
@@ -368,13 +371,13 @@ def test_a_bank_and_trainer_arguments_by_their_usual_names_work(project):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [("prompts.user=null", "prompts.user is missing"), ("prompts.user='{thng}'", "prompts.user: "),
-     ("model.path=./nowhere", "no such folder"), ("training.lora.targets=[query]", "no linear layer 'query'"),
+     ("model.path=./nowhere", "no such folder"), ("training.lora.target_modules=[query]", "no linear layer 'query'"),
      ("training.max_length=8", "raise training.max_length")],
 )  # fmt: skip
 def test_nothing_is_paid_for_a_run_that_cannot_begin(project, wrong, message):
     server = Server((500, {}, {}))
     models = f"[{{model: m, base_url: '{server.url}', retries: 0}}]"
-    made = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3, shots: ['Name it: {{thing}}']}}}}"
+    made = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3, few_shot_prompts: ['Name it: {{thing}}']}}}}"
     with pytest.raises(UserError, match=message):
         start(project, made, wrong)
     assert server.requests == []

@@ -344,7 +344,7 @@ def test_a_config_made_in_code_keeps_the_form_of_its_model():
 
 
 def lettered(project, server, *overrides):
-    return served(project, server, "task.answer=letter", "evaluation.answers=likelihood", *overrides)
+    return served(project, server, "task.answer=letter", "evaluation.mode=likelihood", *overrides)
 
 
 def likeliest(*tokens):
@@ -376,7 +376,7 @@ def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve):
         return likeliest(*((tokenizer.decode([i]), float(scores[i])) for i in dict.fromkeys(chosen)))
 
     server = serve(tell)
-    overrides = ["task.answer=letter", "evaluation.answers=likelihood"]
+    overrides = ["task.answer=letter", "evaluation.mode=likelihood"]
     evaluate(load_config(project / "config.yaml", overrides), project / "here", QUIET)
     evaluate(lettered(project, server, "model.timeout=60"), project / "there", QUIET)
     for one, other in zip(rows(project / "here"), rows(project / "there"), strict=True):
@@ -402,17 +402,17 @@ def test_a_letter_that_is_not_told_is_less_likely_than_those_that_are_and_none_i
 @pytest.mark.parametrize(
     ("overrides", "reply_"),
     [
-        (["evaluation.answers=likelihood"], reply),
-        (["evaluation.answers=likelihood", "task.answer=letter"], reply),
+        (["evaluation.mode=likelihood"], reply),
+        (["evaluation.mode=likelihood", "task.answer=letter"], reply),
         (
-            ["evaluation.answers=likelihood", "task.answer=letter"],
+            ["evaluation.mode=likelihood", "task.answer=letter"],
             (422, {"error": {"message": "Unsupported fields in the request: {'logprobs'}"}}, {}),
         ),
     ],
     ids=["texts", "not told", "refused"],
 )
 def test_likelihoods_that_cannot_be_known_are_refused_with_the_setting_to_take(project, serve, overrides, reply_):
-    with pytest.raises(UserError, match=r"set evaluation\.answers=generate"):
+    with pytest.raises(UserError, match=r"set evaluation\.mode=generate"):
         evaluate(served(project, serve(reply_), *overrides), project / "run", QUIET)
     assert not (project / "run").exists()
 
@@ -423,7 +423,7 @@ def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedd
     """``transformers serve`` and the engine, both in float32: the same texts, the same count of tokens."""
     url, folder = real_server
     write_rows(project / "test.jsonl", things(3, 100))
-    generate = ["evaluation.answers=generate", "evaluation.max_new_tokens=12"]
+    generate = ["evaluation.mode=generate", "evaluation.max_new_tokens=12"]
     here = load_config(project / "config.yaml", [f"model.path={embedded}", *generate])
     evaluate(here, project / "here", QUIET)
     path = project / "served.yaml"
@@ -431,6 +431,6 @@ def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedd
     path.write_text(f"model: {json.dumps({'path': folder, 'base_url': url, 'parallel': 2})}\n{text}")
     evaluate(load_config(path, generate), project / "there", QUIET)
     assert rows(project / "there") == rows(project / "here")
-    likelihood = load_config(path, ["task.answer=letter", "evaluation.answers=likelihood"])
-    with pytest.raises(UserError, match=r"logprobs.*set evaluation\.answers=generate"):
+    likelihood = load_config(path, ["task.answer=letter", "evaluation.mode=likelihood"])
+    with pytest.raises(UserError, match=r"logprobs.*set evaluation\.mode=generate"):
         evaluate(likelihood, project / "other", QUIET)

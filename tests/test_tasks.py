@@ -44,10 +44,12 @@ def test_numbers_that_never_are_zero_may_count_from_one(tmp_path):
             TaskConfig(name="own", fields=["text"], choices=choices, target="label", test=str(path), **more)
         )
 
-    with pytest.raises(UserError, match=r"label is never 0 in 40 rows.*task\.targets to zero-based or one-based"):
+    with pytest.raises(
+        UserError, match=r"label is never 0 in 40 rows.*task\.target_format to zero-based or one-based"
+    ):
         load(40)
-    assert load(40, targets="one-based")[2][0].target == 0
-    assert load(40, targets="zero-based")[2][0].target == 1
+    assert load(40, target_format="one-based")[2][0].target == 0
+    assert load(40, target_format="zero-based")[2][0].target == 1
     assert load(6)[2][0].target == 1
 
 
@@ -93,9 +95,9 @@ def test_all_rows_are_read_in_one_way_and_an_ambiguous_file_is_refused(tmp_path)
     by_index = load_task(custom(write_rows(tmp_path / "d.jsonl", rows), choices="o"))[2]
     assert [e.target for e in by_index] == [1, 1]
     path = write_rows(tmp_path / "e.jsonl", rows[:1])
-    with pytest.raises(UserError, match=r"read as text and as zero-based.*set task\.targets"):
+    with pytest.raises(UserError, match=r"read as text and as zero-based.*set task\.target_format"):
         load_task(custom(path, choices="o"))
-    assert load_task(custom(path, choices="o", targets="text"))[2][0].target == 2
+    assert load_task(custom(path, choices="o", target_format="text"))[2][0].target == 2
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import read_log
 
-TASK = Task("colours", ("thing",), tuple(COLOURS), "text", 0.85, 3)
+TASK = Task("colours", ("thing",), tuple(COLOURS), "label", 0.85, 3)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, tuple(COLOURS), i % 3) for i in range(11)]
 PROMPTS = [Prompt(f"form {i}: {{thing}} {'?' * i}") for i in range(7)]
 QUIET = Console(quiet=True)
@@ -158,7 +158,7 @@ def test_packed_training_is_padded_training(tmp_path):
 @pytest.mark.parametrize("kind", ["mamba", "bloom"])
 def test_a_model_that_cannot_be_packed_is_trained_the_padded_way(tmp_path, kind):
     targets = {"mamba": ["in_proj"], "bloom": ["query_key_value"]}[kind]
-    log = fit(tmp_path, one=engine(kind), lora=LoraSection(targets=targets), num_train_epochs=8)
+    log = fit(tmp_path, one=engine(kind), lora=LoraSection(target_modules=targets), num_train_epochs=8)
     assert losses(log)[-1] < losses(log)[0]
 
 
@@ -225,7 +225,7 @@ def test_no_example_goes_beyond_the_length_under_any_prompt():
 def test_lora_targets_that_the_model_lacks_are_named_with_those_it_has(kind, there):
     check_targets(make_model(kind), [there])
     with pytest.raises(
-        UserError, match=rf"training\.lora\.targets: the model has no linear layer 'query'.*{there}"
+        UserError, match=rf"training\.lora\.target_modules: the model has no linear layer 'query'.*{there}"
     ):
         check_targets(make_model(kind), [there, "query"])
 

@@ -29,7 +29,7 @@ from paft.utils import safe_io as limits
 from paft.utils.console import Console
 
 QUIET = Console(quiet=True)
-TASK = Task("colours", ("thing",), ("red", "green", "blue"), "text", 0.85, 3)
+TASK = Task("colours", ("thing",), ("red", "green", "blue"), "label", 0.85, 3)
 
 
 class Payload:

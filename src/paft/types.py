@@ -1,8 +1,9 @@
-"""The values that travel between the rooms of the package. They are checked at the seam, then trusted."""
+"""The values that travel between the packages. They are checked where they enter, then trusted."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,39 @@ class Conversation:
 
     user: str
     system: str | None = None
+
+
+Finish = Literal["stop", "length", "refused", "error"]
+"""Why a model stopped: its answer was complete, it hit the token limit, or a provider refused or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote.
+
+    Attributes:
+        tokens: how many it took, the end token included; 0 where an endpoint does not say.
+        finish: why it stopped; None where that is not known.
+    """
+
+    text: str
+    tokens: int
+    finish: Finish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How an output was judged.
+
+    Attributes:
+        value: from 0 (wrong) to 1 (right).
+        answer: what was read from the output; None where no answer could be read, and ``value`` is 0 then.
+        explanation: why, for a person who reads the report; may be empty.
+    """
+
+    value: float
+    answer: str | None
+    explanation: str = ""
 
 
 def content_hash(*parts: str) -> str:

@@ -150,10 +150,10 @@ class TaskConfig(Section):
     fields: list[str] | None = None
     choices: Choices | None = None
     target: str | None = None
-    targets: TargetFormat | None = None
+    target_format: TargetFormat | None = None
     """How the target column names its option; ``auto`` tries text, then letter, then zero-based index."""
-    answer: Literal["text", "letter"] | None = None
-    top: Annotated[float, Field(ge=0, le=1)] | None = None
+    answer: Literal["label", "letter"] | None = None
+    top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @field_validator("name")
     @classmethod
@@ -187,17 +187,17 @@ class GenerateConfig(Section):
     """Prompts wanted of each model, asked with a description of the task alone."""
     few_shot: Annotated[int, Field(ge=0)] = 20
     """Prompts wanted of each model, asked with some prompts as examples too."""
-    shots: list[str] = []
+    few_shot_prompts: list[str] = []
     """The prompts that are shown; ``prompts.user`` when left out."""
     per_request: Positive = 10
-    attempts: Annotated[float, Field(ge=1)] = 3
+    max_request_factor: Annotated[float, Field(ge=1)] = 3
     """At most so many times the requests that would do if every prompt were fit."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     max_tokens: Annotated[int, Field(ge=16)] = 2048
     """Longest answer to one request."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 9
     """Share of the prompts that is kept unseen for the test, where ``prompts.test`` is left out."""
-    held_out: list[str] = []
+    held_out_sources: list[str] = []
     """Models or strategies (``zero-shot``, ``few-shot``) whose prompts are the test prompts, not a share."""
 
 
@@ -237,7 +237,7 @@ class LoraSection(Section):
     r: Positive = 8
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+    target_modules: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
 
 
 class TrainingConfig(BaseModel):
@@ -254,7 +254,7 @@ class TrainingConfig(BaseModel):
     """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     max_length: Annotated[int, Field(ge=8)] = 1024
-    too_long: Literal["error", "drop"] = "error"
+    on_overlength: Literal["error", "drop"] = "error"
     """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
@@ -327,7 +327,7 @@ class EvaluationConfig(Section):
 
     examples: Positive | None = None
     """At most so many test examples, drawn with the seed; all when left out."""
-    answers: Literal["likelihood", "generate"] = "generate"
+    mode: Literal["likelihood", "generate"] = "generate"
     max_new_tokens: Positive = 256
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""

@@ -61,7 +61,7 @@ def evaluate(
     examples: Sequence[Example],
     folder: Path,
     *,
-    answers: Literal["likelihood", "generate"],
+    mode: Literal["likelihood", "generate"],
     max_new_tokens: int,
     console: Console,
     processes: Processes = ALONE,
@@ -85,7 +85,7 @@ def evaluate(
                 tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
-            for row in answer(model, task, prompt, examples, answers, max_new_tokens):
+            for row in answer(model, task, prompt, examples, mode, max_new_tokens):
                 rows.append(row)
                 tick(1)
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
@@ -109,13 +109,13 @@ def answer(
     task: Task,
     prompt: Prompt,
     examples: Sequence[Example],
-    answers: str,
+    mode: str,
     max_new_tokens: int,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each example under the prompt, in the columns of ``predictions.parquet``."""
     conversations = [render(prompt, task, example) for example in examples]
     remaining = iter(examples)
-    if answers == "likelihood":
+    if mode == "likelihood":
         options = [task.candidates(example) for example in examples]
         for scores in model.score(conversations, options):
             for values in scores:

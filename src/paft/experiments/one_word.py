@@ -58,7 +58,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
         model = PromptEvaluator(
             engine,
             task,
-            answers=config.evaluation.answers,
+            mode=config.evaluation.mode,
             max_new_tokens=config.evaluation.max_new_tokens,
             log=folder / "one-word-evaluations.jsonl",
         )

@@ -13,7 +13,7 @@ class Preset:
     """A size: how many prompts, and what it sets in the config.
 
     In the small sizes answers are the options' likelihoods, which a CPU computes faster than it writes
-    answers; ``evaluation.answers=generate`` writes them, as the paper does, cut after a few words.
+    answers; ``evaluation.mode=generate`` writes them, as the paper does, cut after a few words.
 
     Attributes:
         prompts: training and test prompts.
@@ -39,7 +39,7 @@ PRESETS = {
         40,
         {
             "training": {"examples": 500, "epochs": 1, "batch_size": 4},
-            "evaluation": {"examples": 32, "answers": "likelihood", "max_new_tokens": 16},
+            "evaluation": {"examples": 32, "mode": "likelihood", "max_new_tokens": 16},
             "baselines": {
                 "top_accuracy": {"examples": 8},
                 "zopo": {"budget": 24, "initial": 8, "examples": 16},
@@ -53,7 +53,7 @@ PRESETS = {
         120,
         {
             "training": {"examples": 1000, "epochs": 2, "batch_size": 8},
-            "evaluation": {"examples": 120, "answers": "likelihood", "max_new_tokens": 32},
+            "evaluation": {"examples": 120, "mode": "likelihood", "max_new_tokens": 32},
             "baselines": {
                 "top_accuracy": {"examples": 32},
                 "zopo": {"budget": 100, "initial": 25, "examples": 20},
@@ -66,7 +66,7 @@ PRESETS = {
         (1, 2, 5, 10, 20, 50, 100, 200, 400),
         400,
         {
-            "training": _paper(TrainingConfig(), "too_long", "logging_steps", "save_steps", "report_to"),
+            "training": _paper(TrainingConfig(), "on_overlength", "logging_steps", "save_steps", "report_to"),
             "evaluation": _paper(EvaluationConfig(), "batch_tokens"),
             "baselines": {
                 "top_accuracy": _paper(TopAccuracyConfig()),

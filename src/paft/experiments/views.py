@@ -121,8 +121,8 @@ def _inference(shown: ResultTable, done: Runs) -> None:
     """Table 2: seconds of answering, and the tokens written, which explain them."""
     for cell, method in _methods(done):
         shown.rows.append(_row(cell, method, paper_hours=_hours(paper.TABLE_2, cell, method)))
-    if any(run.answers == "likelihood" for _, run in done):
-        shown.notes.append("Answers by likelihood write no tokens; evaluation.answers=generate does.")
+    if any(run.mode == "likelihood" for _, run in done):
+        shown.notes.append("Answers by likelihood write no tokens; evaluation.mode=generate does.")
     shown.notes += _over_seeds(shown.rows, {"eval_seconds": "seconds"})
 
 
@@ -238,7 +238,7 @@ def _made_of(done: Runs) -> list[str]:
     for (task, seed), runs in _grouped(done).items():
         cell, run = runs[0]
         asked, summary = cell.config, run.methods[0].summary
-        answers = "the options' likelihood" if run.answers == "likelihood" else "generation"
+        answers = "the options' likelihood" if run.mode == "likelihood" else "generation"
         parts = [f"{task}, seed {seed}: {run.model_in_words}"]
         if logs := [method.log for _, method in _methods(runs) if method.log]:
             trained = round(sum(row["examples"] for row in logs[0]) / asked.training.epochs)

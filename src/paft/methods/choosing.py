@@ -87,7 +87,7 @@ def chosen(
         development = PromptEvaluator(
             engine,
             task,
-            answers=evaluation.answers,
+            mode=evaluation.mode,
             max_new_tokens=evaluation.max_new_tokens,
             log=folder / "evaluations.jsonl",
         )

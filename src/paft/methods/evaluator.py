@@ -36,7 +36,7 @@ class PromptEvaluator:
     through the same ones and computes only what is missing.
 
     Args:
-        answers: how the model is asked, as in the evaluation.
+        mode: how the model is asked, as in the evaluation.
         log: the file that evaluations are kept in.
     """
 
@@ -45,11 +45,11 @@ class PromptEvaluator:
         model: Answerer,
         task: Task,
         *,
-        answers: Literal["likelihood", "generate"],
+        mode: Literal["likelihood", "generate"],
         max_new_tokens: int,
         log: Path,
     ):
-        self.model, self.task, self.answers, self.max_new_tokens = model, task, answers, max_new_tokens
+        self.model, self.task, self.mode, self.max_new_tokens = model, task, mode, max_new_tokens
         self.log = log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)
@@ -62,7 +62,7 @@ class PromptEvaluator:
         row = self._done.get(key)
         if row is None:
             started = time.perf_counter()
-            answered = answer(self.model, self.task, prompt, examples, self.answers, self.max_new_tokens)
+            answered = answer(self.model, self.task, prompt, examples, self.mode, self.max_new_tokens)
             cells = list(zip(answered, examples, strict=True))
             row = {
                 "key": key,

@@ -18,8 +18,8 @@ LIKELIEST = 20
 """First tokens whose log-probabilities are asked for; more no endpoint gives."""
 
 ON_LETTERS = (
-    "config key evaluation.answers: of a model behind an endpoint only the likelihood of single letters can be "
-    "known, and only where its chat completions tell top_logprobs; set evaluation.answers=generate"
+    "config key evaluation.mode: of a model behind an endpoint only the likelihood of single letters can be "
+    "known, and only where its chat completions tell top_logprobs; set evaluation.mode=generate"
 )
 
 
@@ -43,9 +43,9 @@ class Question:
         return {"max_tokens": self.max_tokens, "temperature": 0, "first_tokens": self.first_tokens}
 
 
-def question(conversation: Conversation, answers: str, max_new_tokens: int) -> Question:
+def question(conversation: Conversation, mode: str, max_new_tokens: int) -> Question:
     """Return what is asked for a likelihood, or for a generated answer."""
-    return Question(conversation, *((1, LIKELIEST) if answers == "likelihood" else (max_new_tokens, None)))
+    return Question(conversation, *((1, LIKELIEST) if mode == "likelihood" else (max_new_tokens, None)))
 
 
 class EndpointModel:
@@ -81,17 +81,17 @@ class EndpointModel:
         for answer, letters in zip(self._answers(questions), options, strict=True):
             yield [_scores(answer, letters)]
 
-    def check(self, conversation: Conversation, options: Sequence[str], answers: str, max_new_tokens: int) -> None:
+    def check(self, conversation: Conversation, options: Sequence[str], mode: str, max_new_tokens: int) -> None:
         """Ask one question and forget the answer, before anything is written.
 
         Raises:
             UserError: a wrong key, an unknown model, no log-probabilities where they are needed.
         """
-        scored = answers == "likelihood"
+        scored = mode == "likelihood"
         if scored:
             _check_letters([options])
         try:
-            asked = question(conversation, answers, max_new_tokens)
+            asked = question(conversation, mode, max_new_tokens)
             found = self.endpoint.complete(asked.conversation, **asked.parameters)
         except ModelError as error:
             if error.final:
@@ -100,18 +100,18 @@ class EndpointModel:
         if scored and not found.first:
             raise UserError(f"{self.endpoint.name} at {self.endpoint.base_url} tells none. {ON_LETTERS}")
 
-    def estimate(self, conversations: Iterable[Conversation], answers: str, max_new_tokens: int) -> str:
+    def estimate(self, conversations: Iterable[Conversation], mode: str, max_new_tokens: int) -> str:
         """Return a line on what is about to be asked."""
         keys: set[str] = set()
         characters = known = 0
         for conversation in conversations:
-            asked = question(conversation, answers, max_new_tokens)
+            asked = question(conversation, mode, max_new_tokens)
             if asked.key in self.journal.answers:
                 known += 1
             elif asked.key not in keys:
                 keys.add(asked.key)
                 characters += len(conversation.user) + len(conversation.system or "")
-        writes = len(keys) * (1 if answers == "likelihood" else max_new_tokens)
+        writes = len(keys) * (1 if mode == "likelihood" else max_new_tokens)
         return (
             f"asking {self.endpoint.name} at {self.endpoint.base_url}, {self.endpoint.parallel} at a time: "
             f"{len(keys):,} requests, about {characters // 4:,} tokens to read and at most {writes:,} to write"

@@ -95,9 +95,9 @@ class Ensemble:
         self.rules, self.seed, self.console = rules, seed, console
         self.journal = ResponseCache(folder / ANSWERS)
         sources = [*clients, ZERO_SHOT, FEW_SHOT]
-        if unknown := [name for name in config.held_out if name not in sources]:
+        if unknown := [name for name in config.held_out_sources if name not in sources]:
             raise UserError(
-                f"config key prompts.train.generate.held_out: no model and no strategy {unknown[0]!r}"
+                f"config key prompts.train.generate.held_out_sources: no model and no strategy {unknown[0]!r}"
                 f"{nearest(unknown[0], sources)}"
             )
         self._breakers = {name: CircuitBreaker(client, self.journal) for name, client in clients.items()}
@@ -109,8 +109,8 @@ class Ensemble:
         }
         if config.few_shot and not shots:
             raise UserError(
-                "config key prompts.train.generate.shots: few-shot requests show some prompts; list a few there, "
-                "or set prompts.user, or few_shot: 0"
+                "config key prompts.train.generate.few_shot_prompts: few-shot requests show some prompts; "
+                "list a few there, or set prompts.user, or few_shot: 0"
             )
 
     def generate(self) -> Generated:
@@ -139,7 +139,7 @@ class Ensemble:
         for source, wanted in self.wanted.items():
             if (lacking := wanted - sum((p.model, p.strategy) == source for p in kept)) > 0:
                 breaker = self._breakers[source[0]]
-                unfit = "too few of its prompts were fit; raise 'attempts' or ask for fewer"
+                unfit = "too few of its prompts were fit; raise 'max_request_factor' or ask for fewer"
                 missing[source] = (lacking, str(breaker.error) if breaker.failing else unfit)
         return Generated(kept, out, answered, missing)
 
@@ -153,7 +153,7 @@ class Ensemble:
 
     def _requests(self, source: tuple[str, str]) -> list[Request]:
         """Return the requests that may be sent at all, answered or not."""
-        most = math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.attempts)
+        most = math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.max_request_factor)
         return [self._request(source, i) for i in range(most)]
 
     def _answered(self) -> list[tuple[Request, Answer]]:

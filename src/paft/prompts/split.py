@@ -46,6 +46,6 @@ def split(
         empty = "training" if test else "test"
         raise UserError(
             f"{len(prompts)} prompts leave no {empty} prompts (config keys prompts.train.generate.test_share and "
-            "held_out); ask for more prompts, or name a file of test prompts as prompts.test"
+            "held_out_sources); ask for more prompts, or name a file of test prompts as prompts.test"
         )
     return [prompts[i] for i in train], [prompts[i] for i in test]

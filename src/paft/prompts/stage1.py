@@ -59,7 +59,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
             generated.prompts,
             task,
             share=asked.test_share,
-            held_out=asked.held_out,
+            held_out=asked.held_out_sources,
             near_duplicate=config.prompts.screen.near_duplicate,
             seed=config.seed,
         )
@@ -169,4 +169,4 @@ def _own(config: Config) -> list[Prompt]:
 
 
 def _few_shot_prompts(asked: GenerateConfig, config: Config) -> list[Prompt]:
-    return [Prompt(text) for text in asked.shots] or user_prompts(config.prompts)
+    return [Prompt(text) for text in asked.few_shot_prompts] or user_prompts(config.prompts)

@@ -87,7 +87,7 @@ def _head(result: RunResult) -> dict[str, Any]:
         "seed": result.config.get("seed", 0),
         "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
         "size": f"{summary.prompts} {result.test_prompts} x {summary.examples} test examples" if summary else "",
-        "answers": "likelihood of the options" if result.answers == "likelihood" else "generation",
+        "answers": "likelihood of the options" if result.mode == "likelihood" else "generation",
         "chance": f"{result.chance:.0%}",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",

@@ -147,9 +147,9 @@ class RunResult:
         return "unseen prompts" if self.trains else "prompts"
 
     @property
-    def answers(self) -> str:
+    def mode(self) -> str:
         """``likelihood`` or ``generate``."""
-        return str((self.config.get("evaluation") or {}).get("answers", "generate"))
+        return str((self.config.get("evaluation") or {}).get("mode", "generate"))
 
     @property
     def problems(self) -> list[str]:

@@ -110,7 +110,7 @@ def finite(value: float) -> float | None:
 
 def as_markdown(result: RunResult) -> str:
     """Return ``report.md``."""
-    answers = "likelihood of the options" if result.answers == "likelihood" else "generation"
+    answers = "likelihood of the options" if result.mode == "likelihood" else "generation"
     lines = [f"# {result.task}: how much the wording of the prompt matters", "", sentence(result), ""]
     if result.unfinished:
         lines += [f"Not finished: {', '.join(result.unfinished)}. The same `paft run` goes on from here.", ""]

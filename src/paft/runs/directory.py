@@ -20,7 +20,9 @@ from paft.models.locate import locate
 from paft.utils.io import make_folder, write_text
 from paft.utils.safe_io import CONFIG, DATA, read_text, yaml_tree
 
-PACE = re.compile(r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.attempts")
+PACE = re.compile(
+    r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.max_request_factor"
+)
 """Keys on how, and how often, a served model is asked; a run may go on under others, its answers are the same."""
 
 SAMPLES = 1_024

@@ -146,7 +146,7 @@ class _Work:
         for prompt in prompts:
             engine.encode(
                 [render(prompt, self.task, example) for example in longest],
-                asking.max_new_tokens if asking.answers == "generate" else answer,
+                asking.max_new_tokens if asking.mode == "generate" else answer,
             )
 
     def model(self) -> Any:
@@ -230,13 +230,13 @@ class _Work:
     @property
     def _asking(self) -> dict[str, Any]:
         """How the model is asked."""
-        return self.config.evaluation.model_dump(include={"answers", "max_new_tokens"})
+        return self.config.evaluation.model_dump(include={"mode", "max_new_tokens"})
 
     def _facts(self) -> dict[str, Any]:
         """Return what the report must know and the config leaves open."""
         task, examples = self.task, self.test_examples
         return {
-            "top": task.top,
+            "top": task.top_threshold,
             "chance": round(sum(1 / len(e.options) for e in examples) / len(examples), 6),
             "fields": list(task.fields),
             "labels": None if task.labels is None else list(task.labels),
@@ -251,10 +251,10 @@ class _Work:
         from paft.training.finetune import check_targets, trainer_settings
 
         training, engine = self.config.training, self._model
-        check_targets(engine.model, training.lora.targets)
+        check_targets(engine.model, training.lora.target_modules)
         arguments = trainer_arguments(training)
         trainer_settings("cpu", Path("unused"), training.batch_size, self.config.seed, arguments)
-        drop = training.too_long == "drop"
+        drop = training.on_overlength == "drop"
         return filter_by_length(
             engine,
             self.task,
@@ -372,7 +372,7 @@ def _written(path: Path) -> list[Prompt]:
 
 def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
-    own = {"examples", "epochs", "K", "batch_size", "max_length", "too_long", "lora"}
+    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "lora"}
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 

@@ -9,9 +9,9 @@ _RACE = TaskConfig(
     fields=["article", "question"],
     choices="options",
     target="answer",
-    targets="letter",
+    target_format="letter",
     answer="letter",
-    top=0.85,
+    top_threshold=0.85,
 )
 
 BUILTIN: dict[str, TaskConfig] = {
@@ -22,9 +22,9 @@ BUILTIN: dict[str, TaskConfig] = {
         fields=["ctx"],
         choices="endings",
         target="label",
-        targets="zero-based",
+        target_format="zero-based",
         answer="letter",
-        top=0.90,
+        top_threshold=0.90,
     ),
     "piqa": TaskConfig(
         name="piqa",
@@ -32,9 +32,9 @@ BUILTIN: dict[str, TaskConfig] = {
         fields=["goal"],
         choices=OptionColumns(columns=["sol1", "sol2"]),
         target="label",
-        targets="zero-based",
+        target_format="zero-based",
         answer="letter",
-        top=0.85,
+        top_threshold=0.85,
     ),
     "winogrande": TaskConfig(
         name="winogrande",
@@ -42,9 +42,9 @@ BUILTIN: dict[str, TaskConfig] = {
         fields=["sentence"],
         choices=OptionColumns(columns=["option1", "option2"]),
         target="answer",
-        targets="one-based",
+        target_format="one-based",
         answer="letter",
-        top=0.80,
+        top_threshold=0.80,
     ),
     "race-middle": _RACE.model_copy(update={"name": "race-middle"}),
     "race-high": _RACE.model_copy(update={"name": "race-high"}),

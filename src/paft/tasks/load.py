@@ -33,9 +33,9 @@ class Spec:
     fields: tuple[str, ...]
     choices: Choices
     target: str
-    targets: TargetFormat
-    answer: Literal["text", "letter"]
-    top: float
+    target_format: TargetFormat
+    answer: Literal["label", "letter"]
+    top_threshold: float
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -88,7 +88,7 @@ def complete(config: TaskConfig) -> Spec:
     choices = pick("choices")
     if isinstance(choices, list) and len(choices) > len(LETTERS) and pick("answer") == "letter":
         raise UserError(
-            f"config key task.answer: {len(choices)} labels, but only {len(LETTERS)} letters; use text"
+            f"config key task.answer: {len(choices)} labels, but only {len(LETTERS)} letters; use label"
         )
     if isinstance(choices, list) and len(set(choices)) < max(len(choices), 2):
         raise UserError("config key task.choices: at least two labels are needed, and none twice")
@@ -98,9 +98,9 @@ def complete(config: TaskConfig) -> Spec:
         fields=tuple(pick("fields")),
         choices=choices,
         target=pick("target"),
-        targets=pick("targets", "auto"),
-        answer=pick("answer", "text"),
-        top=pick("top", 0.85),
+        target_format=pick("target_format", "auto"),
+        answer=pick("answer", "label"),
+        top_threshold=pick("top_threshold", 0.85),
     )
 
 
@@ -118,7 +118,9 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     aliases = dict(ALIASES.get(spec.name, {}))
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
-    return Task(spec.name, spec.fields, spec.labels, spec.answer, spec.top, letters, aliases, spec.description)
+    return Task(
+        spec.name, spec.fields, spec.labels, spec.answer, spec.top_threshold, letters, aliases, spec.description
+    )
 
 
 def _rows(source: Source, split: str) -> list[PlacedRow]:
@@ -144,7 +146,7 @@ def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
 
 def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
     """Return the index of each row's right option; all rows, of both splits, are read in one way."""
-    order = ("text", "letter", "zero-based") if spec.targets == "auto" else (spec.targets,)
+    order = ("text", "letter", "zero-based") if spec.target_format == "auto" else (spec.target_format,)
     found = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
     whole = [name for name in order if None not in found[name]]
     if not whole:
@@ -153,18 +155,18 @@ def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], plac
         shown = ", ".join(options[row]) if sum(map(len, options[row])) < 200 else f"{len(options[row])} options"
         raise UserError(
             f"{places[row]}: {spec.target} is {values[row]!r}, which is none of the choices ({shown}) "
-            f"read as {' or '.join(order)}; see task.targets, which takes one-based too"
+            f"read as {' or '.join(order)}; see task.target_format, which takes one-based too"
         )
     if spec.labels is None and any(found[name] != found[whole[0]] for name in whole):
         raise UserError(
             f"{places[0]}: {spec.target} can be read as {' and as '.join(whole)}, "
-            "with different answers; set task.targets"
+            "with different answers; set task.target_format"
         )
     from_one = all(_index(v, o, "one-based") is not None for v, o in zip(values, options, strict=True))
     if whole[0] == "zero-based" and from_one and len(values) >= ROWS_A_CHOICE * len(options[0]) and len(order) > 1:
         raise UserError(
             f"{places[0]}: {spec.target} is never 0 in {len(values)} rows, so it may count from one; "
-            "set task.targets to zero-based or one-based"
+            "set task.target_format to zero-based or one-based"
         )
     return [index for index in found[whole[0]] if index is not None]
 

@@ -17,7 +17,7 @@ class Task:
     Attributes:
         labels: the options where all examples share them, None where each example brings its own.
         answer: whether the model must produce the option's text or its letter.
-        top: the accuracy at which a prompt counts for the Top figure, a fraction of 1.
+        top_threshold: the accuracy at which a prompt counts for the Top figure, a fraction of 1.
         letters: how many single-option slots ``{A}``, ``{B}``, ... a prompt may use; 0 where the number
             of options differs between examples.
         aliases: other names of slots, each with the slot that it stands for.
@@ -27,8 +27,8 @@ class Task:
     name: str
     fields: tuple[str, ...]
     labels: tuple[str, ...] | None
-    answer: Literal["text", "letter"]
-    top: float
+    answer: Literal["label", "letter"]
+    top_threshold: float
     letters: int
     aliases: Mapping[str, str] = field(default_factory=dict)
     description: str = ""

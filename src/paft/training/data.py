@@ -156,7 +156,7 @@ def filter_by_length(
         f"{examples[lengths.index(max(lengths))].id}, has {max(lengths)} under prompt {longest.id}"
     )
     if not drop or not kept:
-        raise UserError(f"{found}; raise training.max_length or set training.too_long=drop")
+        raise UserError(f"{found}; raise training.max_length or set training.on_overlength=drop")
     say(f"left out: {found}")
     return kept
 

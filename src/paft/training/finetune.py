@@ -171,7 +171,7 @@ def _with_adapter(base: Any, lora: LoraSection) -> Any:
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
+        target_modules=list(lora.target_modules),
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, config)
@@ -185,13 +185,13 @@ def check_targets(model: Any, targets: Sequence[str]) -> None:
         if not named or not all(named):
             layers = sorted({name.split(".")[-1] for name, fits in linear.items() if fits})
             raise UserError(
-                f"config key training.lora.targets: the model has no linear layer {target!r}; "
+                f"config key training.lora.target_modules: the model has no linear layer {target!r}; "
                 f"its linear layers are {', '.join(layers)}"
             )
         if any(module is tied_head(model) for name, module in model.named_modules() if name.endswith(target)):
             raise UserError(
-                f"config key training.lora.targets: {target!r} shares its weights with the embeddings, which "
-                "would change too once the adapter is merged; leave it out"
+                f"config key training.lora.target_modules: {target!r} shares its weights with the "
+                "embeddings, which would change too once the adapter is merged; leave it out"
             )
 
 

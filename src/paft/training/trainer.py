@@ -99,7 +99,7 @@ def prompt_data(
     fields: Sequence[str],
     choices: Sequence[str] | str,
     target: str,
-    answer: Literal["text", "letter"] = "text",
+    answer: Literal["label", "letter"] = "label",
     K: int = 4,  # noqa: N803
     seed: int = 0,
 ) -> PromptData:

@@ -1,0 +1,179 @@
+"""Named parts of a run: built in (``uniform``), or a user's own (``module:name``).
+
+A module of the user's own is looked for beside the config file, then where Python looks for every module.
+"""
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paft.errors import LineError, UserError, WorkError, nearest, one_line
+
+_folders: list[str] = []
+
+
+def search_modules_in(*folders: Path) -> None:
+    """Look for a user's modules in these folders first, such as the one of the config file."""
+    _folders[:] = [str(folder.resolve()) for folder in folders]
+
+
+class Registry:
+    """The parts of one kind, by name.
+
+    Args:
+        kind: what a part is called in messages, such as ``sampler``.
+        builtin: ``module:name`` by name; a module is imported when its part is asked for.
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, str]):
+        self.kind, self.builtin = kind, dict(builtin)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the built-in parts."""
+        return tuple(self.builtin)
+
+    def get(self, name: str, key: str) -> Any:
+        """Return the class or function of a name.
+
+        Args:
+            key: the config key that holds the name, for messages.
+
+        Raises:
+            UserError: there is no such part, or the user's module cannot be imported or lacks it.
+        """
+        if name in self.builtin:
+            return load_object(self.builtin[name], key)
+        if ":" in name:
+            return load_object(name, key)
+        raise UserError(
+            f"config key {key}: no {self.kind} {name!r}{nearest(name, self.builtin)}; "
+            "one of your own is written module:name"
+        )
+
+
+def load_object(reference: str, key: str) -> Any:
+    """Return what ``module:name`` stands for.
+
+    Raises:
+        UserError: the module cannot be imported, or has no such name.
+    """
+    module_name, _, name = reference.partition(":")
+    if not module_name or not name:
+        raise UserError(f"config key {key}: {reference!r} names no part of a module; write module:name")
+    try:
+        with _searched():
+            module = importlib.import_module(module_name)
+    except Exception as error:  # a user's module runs whatever it holds
+        raise UserError(
+            f"config key {key}: cannot import {module_name!r}: {describe(error)}{place(error)}"
+        ) from None
+    if not hasattr(module, name):
+        names = [name for name in vars(module) if not name.startswith("_")]
+        raise UserError(f"config key {key}: {module_name!r} has no {name!r}{nearest(name, names)}")
+    return getattr(module, name)
+
+
+def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> Any:
+    """Return ``part(**given, **settings)``.
+
+    Args:
+        settings: what the config says of the part.
+        given: what paft passes.
+
+    Raises:
+        UserError: the part takes no such setting, or refuses its value.
+    """
+    taken = _keywords(part)
+    if taken is not None:
+        for name in settings:
+            if name in given or name not in taken:
+                raise UserError(f"config key {key}.{name} is unknown{nearest(name, taken - given.keys())}")
+    try:
+        return part(**given, **settings)
+    except LineError:
+        raise
+    except Exception as error:  # a user's class runs whatever it holds
+        raise UserError(f"config key {key}: {describe(error)}{place(error)}") from None
+
+
+@contextmanager
+def user_code(name: str) -> Iterator[None]:
+    """Turn an error of a user's own code into one line that names its file and line.
+
+    Raises:
+        WorkError: the code raised; what is finished is kept, and the same command resumes.
+    """
+    try:
+        yield
+    except LineError:
+        raise
+    except Exception as error:  # a user's code raises whatever it raises
+        if not (where := place(error)):
+            raise
+        raise WorkError(
+            f"{name} failed: {describe(error)}{where}; fix it and run the same command again to resume"
+        ) from error
+
+
+def source_file(part: Any) -> Path | None:
+    """Return the file of a user's own class or function; None for a part of paft."""
+    kind = part if inspect.isclass(part) or inspect.isfunction(part) else type(part)
+    if kind.__module__.partition(".")[0] == "paft":
+        return None
+    try:
+        return Path(inspect.getfile(kind))
+    except (OSError, TypeError):
+        return None
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's class and text on one line."""
+    text = one_line(error)
+    return text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
+
+
+def place(error: BaseException) -> str:
+    """Return `` (file:line)`` of the innermost line of an error that lies in a user's file, or nothing."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+
+
+def _is_users(file: str) -> bool:
+    library = (
+        "site-packages",
+        "dist-packages",
+        str(Path(__file__).parent.parent),
+        str(Path(inspect.__file__).parent),
+    )
+    return not file.startswith("<") and not any(part in file for part in library)
+
+
+@contextmanager
+def _searched() -> Iterator[None]:
+    """Let imports see the user's folders, and forget them afterwards."""
+    added = [folder for folder in (*_folders, str(Path.cwd())) if folder not in sys.path]
+    sys.path[:0] = added
+    try:
+        yield
+    finally:
+        for folder in added:
+            sys.path.remove(folder)
+
+
+def _keywords(part: Any) -> set[str] | None:
+    """Return the names of the arguments that a part takes; None where it takes any."""
+    try:
+        parameters: Iterable[inspect.Parameter] = inspect.signature(part).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
