@@ -166,8 +166,9 @@ def things(count: int, start: int = 0) -> list[dict]:
 
 
 @pytest.fixture
-def project(tmp_path, tiny_model) -> Path:
-    """A folder with data, prompts and ``config.yaml`` for a small task on the tiny model."""
+def project(tmp_path, tiny_model, monkeypatch) -> Path:
+    """The working directory, with data, prompts and ``config.yaml`` for a small task on the tiny model."""
+    monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "train.jsonl", things(20))
     write_rows(tmp_path / "test.jsonl", things(6, 100))
     write_rows(tmp_path / "prompts/train.jsonl", TRAIN_PROMPTS)

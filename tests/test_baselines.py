@@ -21,10 +21,10 @@ from paft.methods.zopo import NeuralTangentKernel, Surrogate, zopo
 from paft.models.cached_client import CachedClient
 from paft.models.endpoint import Completion, ModelError
 from paft.models.fake import FakeModel
-from paft.runs.run import run
 from paft.tasks.load import task_of_rows
 from paft.types import Prompt
 from paft.utils.console import Console
+from working import run
 
 QUIET = Console(quiet=True)
 COLOURS = TaskConfig(name="colours", fields=["thing"], choices=["red", "green", "blue"], target="colour")
@@ -491,10 +491,10 @@ def test_the_sentence_encoder_tells_a_paraphrase_from_another_text():
 def test_hidden_states_tell_prompts_apart(tiny_model):
     from paft.config.schema import ModelConfig
     from paft.models.encoder import last_hidden_states
-    from paft.models.open import load_engine
+    from paft.models.open import load_local
     from paft.types import Conversation
 
-    engine = load_engine(ModelConfig(path=tiny_model, dtype="float32"), QUIET)
+    engine = load_local(ModelConfig(path=tiny_model, dtype="float32"), QUIET)
     states = last_hidden_states(
         engine, [Conversation("one {thing}"), Conversation("two {thing}"), Conversation("one {thing}")]
     )

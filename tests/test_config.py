@@ -6,7 +6,7 @@ from conftest import ROOT
 from paft.config.load import load_config
 from paft.config.schema import Config, TaskConfig
 from paft.errors import UserError
-from paft.runs.run import trainer_arguments
+from paft.runs.cell import trainer_arguments
 
 EXAMPLES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/paft/tasks/demo/config.yaml"]
 
@@ -54,8 +54,22 @@ def test_left_out_keys_have_the_papers_values():
             "config key training.K: Input should be greater than or equal to 1",
         ),
         ("task: {name: piqa}\ntraining: {seed: 1}", "config key training.seed cannot be set: use seed"),
-        ("task: {name: piqa}\nmethods: [base, paf]", "config key methods"),
-        ("task: {name: piqa}\nmethods: [base, base]", "a method is listed twice"),
+        ("task: {name: piqa}\nmethods: [base, base]", "config key methods: 'base' is listed twice"),
+        ("task: {name: piqa}\nmethods: [base, {name: base, method: paft}]", "'base' is listed twice"),
+        ("task: {name: piqa}\nmethods: [{name: a/b, method: paft}]", "config key methods.0.name"),
+        ("task: {name: piqa}\nmethods: [{name: a}]", "config key methods.0.method is missing"),
+        ("task: {name: piqa}\nmethods: paft", "config key methods"),
+        ("task: {name: piqa, answer: text}", "config key task.answer: 'text' is called 'label'"),
+        *(
+            (f"task: {{name: piqa}}\n{tree}", f"config key {old} is called {new} now")
+            for tree, old, new in [
+                ("evaluation: {answers: generate}", "evaluation.answers", "evaluation.mode"),
+                ("training: {too_long: drop}", "training.too_long", "training.on_overlength"),
+                ("training: {lora: {targets: [x]}}", "training.lora.targets", "training.lora.target_modules"),
+            ]
+        ),
+        ("task: {name: piqa, targets: letter}", "config key task.targets is called task.target_format now"),
+        ("task: {name: piqa, top: 0.5}", "config key task.top is called task.top_threshold now"),
         ("task: {}", "config key task.name is missing"),
         ("task: {name: ../x}", "config key task.name: '../x' is no name"),
         ("task: {name: ''}", "config key task.name: '' is no name"),
@@ -138,6 +152,29 @@ def test_overrides_replace_values_by_their_keys(tmp_path):
 def test_a_mistake_in_an_override_is_named(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         load_config(write(tmp_path, "task: {name: piqa}\nmethods: [paft]"), [override])
+
+
+def test_a_path_on_the_command_line_is_relative_to_where_you_are(tmp_path, monkeypatch):
+    for folder in ("sub", "here"):
+        (tmp_path / folder / "adapter").mkdir(parents=True)
+    path = write(tmp_path / "sub", "task: {name: piqa, train: a.jsonl}\nmodel: {adapter: adapter}")
+    monkeypatch.chdir(tmp_path / "here")
+    assert load_config(path).model.adapter == str(tmp_path / "sub/adapter")
+    config = load_config(
+        path, ["model.adapter=adapter", "task.test=b.jsonl", "model.path=./m", "prompts.test=p.jsonl"]
+    )
+    assert config.model.adapter == str(tmp_path / "here/adapter")
+    assert (config.task.train, config.task.test) == (str(tmp_path / "sub/a.jsonl"), str(tmp_path / "here/b.jsonl"))
+    assert (config.model.path, config.prompts.test) == (str(tmp_path / "here/m"), str(tmp_path / "here/p.jsonl"))
+
+
+def test_names_of_methods_are_no_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "paft", "zopo"):
+        (tmp_path / name).mkdir()
+    path = write(tmp_path, "task: {name: piqa}\nmethods: [base, {name: paft, method: zopo}]")
+    first, second = load_config(path, ["methods=[base, {name: paft, method: zopo}]"]).methods
+    assert (first, second.name, second.method) == ("base", "paft", "zopo")
 
 
 def test_paths_are_relative_to_the_config_file(tmp_path):

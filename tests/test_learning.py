@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from paft.config.load import load_config
-from paft.runs.run import run
 from paft.utils.console import Console
+from working import run
 
 DEMO = Path(str(resources.files("paft.tasks"))) / "demo/config.yaml"
 pytestmark = pytest.mark.embedded

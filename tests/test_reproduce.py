@@ -23,9 +23,9 @@ from paft.errors import UserError
 from paft.experiments import paper
 from paft.experiments.one_word import edits, farthest
 from paft.experiments.plan import K_AND_T, Cell, held_out
+from paft.experiments.presets import PRESETS
 from paft.experiments.reproduce import Experiment, plan, reproduce
-from paft.experiments.sizes import PRESETS
-from paft.experiments.views import RESULT_TABLES, ResultTable, view
+from paft.experiments.tables import RESULT_TABLES, ResultTable, view
 from paft.methods.evaluator import PromptEvaluator
 from paft.prompts.files import read_prompts
 from paft.types import Example, Prompt
@@ -249,7 +249,7 @@ def test_a_cell_that_failed_before_it_began_can_be_done_again(project, monkeypat
     import paft.runs.run
 
     with monkeypatch.context() as patched:
-        patched.setattr(paft.runs.run, "load_engine", lambda *a, **k: 1 / 0)
+        patched.setattr(paft.runs.run, "load_local", lambda *a, **k: 1 / 0)
         _, failed = make(project, "table1", "methods=[base]")
     assert "ZeroDivisionError" in failed["colours/seed-0/base"]
     shown, failed = make(project, "table1", "methods=[base]")

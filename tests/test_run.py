@@ -13,10 +13,12 @@ from endpoints import Server
 from paft.config.load import load_config
 from paft.config.schema import Config
 from paft.errors import UserError, WorkError
-from paft.runs import directory as rundir
+from paft.methods.registry import resolve
+from paft.runs import claim, inputs
 from paft.runs.directory import RunDirectory
-from paft.runs.run import evaluate, run
+from paft.runs.fingerprint import NEUTRAL, flatten
 from paft.utils.console import Console
+from working import evaluate, run
 
 QUIET = Console(quiet=True)
 
@@ -64,9 +66,97 @@ def test_report_json_holds_every_figure_of_the_contract(project):
 
 def test_the_same_command_does_nothing_twice(project):
     folder = start(project)
-    times = {path: path.stat().st_mtime_ns for path in (folder / "methods").rglob("*") if path.is_file()}
+    times = written(folder)
     start(project)
-    assert {path: path.stat().st_mtime_ns for path in (folder / "methods").rglob("*") if path.is_file()} == times
+    assert written(folder) == times
+
+
+def written(folder):
+    """Return when each file of the methods was written, locks apart."""
+    files = (path for path in (folder / "methods").rglob("*") if path.is_file() and path.name != ".lock")
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_methods_are_added_to_a_finished_run_and_nothing_is_redone(project, capsys):
+    folder = start(project, "methods=[base, user]")
+    before = written(folder)
+    more = "methods=[base, user, paft, {name: paft-k1, method: paft, training: {K: 1, lora: {r: 2}}}]"
+    start(project, more, "training.logging_steps=2", "evaluation.batch_tokens=512", console=Console())
+    after = written(folder)
+    assert {path: time for path, time in after.items() if path in before} == before
+    assert list(report(folder)["methods"]) == ["base", "user", "paft", "paft-k1"]
+    said = capsys.readouterr().err
+    assert "training paft" in said
+    assert "training user" not in said
+    assert "evaluating base" not in said
+    adapter = json.loads((folder / "methods/paft-k1/adapter/adapter_config.json").read_text())
+    assert adapter["r"] == 2
+    assert "paft-k1" in (folder / "report.md").read_text()
+    assert "paft-k1" in (folder / "report.html").read_text()
+    start(project, "methods=[zopo]", "baselines={zopo: {budget: 3, initial: 2, examples: 4}}")
+    assert list(report(folder)["methods"]) == ["base", "user", "paft", "paft-k1", "zopo"]
+    assert {path: time for path, time in written(folder).items() if path in after} == after
+
+
+def test_a_setting_of_another_method_and_of_the_report_changes_nothing(project):
+    folder = start(project, "methods=[base, user]")
+    before = written(folder)
+    start(
+        project,
+        "methods=[base, user]",
+        "baselines={zopo: {budget: 9}}",
+        "task.top_threshold=0.3",
+        "training.save_steps=9",
+    )
+    assert written(folder) == before
+    assert report(folder)["top_threshold"] == 0.3
+
+
+def test_what_changes_a_finished_training_is_refused_and_what_it_leaves_alone_is_not(project):
+    folder = start(project, "methods=[base, user]")
+    shutil.rmtree(folder / "methods/user")
+    start(project, "methods=[base, user]", "training.learning_rate=0.02")  # nothing of user was there any more
+    with pytest.raises(
+        UserError, match=r"results of user .*Different: training\.learning_rate \(was 0\.02, now 0\.01\)"
+    ):
+        start(project, "methods=[user]")
+    (folder / "methods/user/predictions.parquet").unlink()
+    (folder / "methods/base/predictions.parquet").unlink()
+    adapter = folder / "methods/user/adapter/adapter_model.safetensors"
+    trained = adapter.stat().st_mtime_ns
+    start(project, "methods=[base, user]", "training.learning_rate=0.02", "evaluation.examples=3")
+    assert adapter.stat().st_mtime_ns == trained  # the evaluation had not begun, so it may change
+    assert report(folder)["methods"]["user"]["examples"] == 3
+
+
+def test_too_little_memory_while_answering_is_fixed_on_the_same_run(project, monkeypatch):
+    from paft.engine.engine import Engine
+
+    score = Engine.score
+
+    def hungry(self, *arguments):
+        if self.batch_tokens > 600:
+            raise MemoryError
+        return score(self, *arguments)
+
+    monkeypatch.setattr(Engine, "score", hungry)
+    with pytest.raises(MemoryError):
+        start(project, "methods=[user]", "evaluation.batch_tokens=601")
+    trained = (project / "run/methods/user/adapter").stat().st_mtime_ns
+    start(project, "methods=[user]", "evaluation.batch_tokens=600")
+    assert (project / "run/methods/user/adapter").stat().st_mtime_ns == trained
+    assert report(project / "run")["unfinished"] == []
+
+
+def test_a_run_of_the_first_version_is_refused_with_what_still_reads_it(project):
+    folder = start(project, "methods=[base]")
+    tree = yaml.safe_load((folder / "config.yaml").read_text())
+    del tree["run"]["version"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(
+        UserError, match=r"run directory of version 1, .*another --output .*paft report. still reads"
+    ):
+        start(project, "methods=[base]")
 
 
 @pytest.mark.parametrize("lost", ["methods/paft/predictions.parquet", "methods/paft", "methods", "report.json"])
@@ -80,10 +170,13 @@ def test_what_is_missing_is_done_again_and_comes_out_the_same(project, lost):
 
 
 def test_another_config_is_refused_and_the_keys_that_differ_are_named(project):
-    folder = start(project, "methods=[base]")
+    folder = start(project, "methods=[base, paft]")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"another config.*seed \(was 0, now 1\); training\.K \(was 2, now 3\)"):
-        start(project, "methods=[base]", "training.K=3", "seed=1")
+    with pytest.raises(
+        UserError,
+        match=r"results of paft with another config.*seed \(was 0, now 1\); training\.K \(was 2, now 3\)",
+    ):
+        start(project, "methods=[base, paft]", "training.K=3", "seed=1")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -101,7 +194,7 @@ def test_a_run_goes_on_where_its_data_have_been_moved_to(project):
     start(moved, "methods=[base]")
     assert (moved / "run/methods/base/predictions.parquet").stat().st_mtime_ns == before
     write_rows(moved / "test.jsonl", things(7, 100))
-    with pytest.raises(UserError, match=r"task\.test \(was .*task\.test \(its content changed\)"):
+    with pytest.raises(UserError, match=r"task\.test \(its content changed\)"):
         start(moved, "methods=[base]")
 
 
@@ -110,7 +203,7 @@ def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not
     project, tiny_model, monkeypatch, sampled
 ):
     if sampled:
-        monkeypatch.setattr(rundir, "DATA", 1_000)  # so that the weights count as too large to be read whole
+        monkeypatch.setattr(inputs, "DATA", 1_000)  # so that the weights count as too large to be read whole
     own = ("methods=[base]", "model.path=./own")
     monkeypatch.chdir(project)
     shutil.copytree(tiny_model, project / "own")
@@ -166,7 +259,7 @@ def test_an_adapter_with_other_settings_is_another_adapter(project):
 def test_test_examples_that_are_trained_on_are_counted_and_refused_where_all_are(project, capsys):
     write_rows(project / "test.jsonl", things(3) + things(3, 100))
     start(project, console=Console())
-    assert "3 of 6 test examples ask what a training example asks" in capsys.readouterr().err
+    assert "3 of 6 test examples ask the same as a training example" in capsys.readouterr().err
     write_rows(project / "test.jsonl", things(6))
     with pytest.raises(UserError, match=r"task\.test: the test examples are training examples"):
         start(project, name="copied")
@@ -179,27 +272,34 @@ def test_a_kill_while_the_config_is_written_leaves_a_folder_that_a_run_can_begin
     assert report(start(project, "methods=[base]"))
 
 
-def test_a_run_goes_on_however_its_served_models_are_reached(tmp_path):
+def test_a_run_goes_on_however_its_served_models_are_reached():
     llm = {"model": "writer", "base_url": "http://127.0.0.1:1/v1"}
     tree = {
         "task": {"name": "piqa"},
         "prompts": {"train": {"generate": {"models": [llm]}}},
         "baselines": {"batprompt": {"llm": llm}},
     }
-    directory = RunDirectory(tmp_path / "run")
-    assert not directory.claim(Config.model_validate(tree), {})
-    llm |= {"timeout": 900, "parallel": 2, "retries": 1}
+
+    def keys():
+        config = Config.model_validate(tree)
+        [variant] = resolve(["batprompt"], config.training, config.baselines)
+        settings = flatten(variant.method.model_dump(mode="json", exclude_none=True), variant.key)
+        kept = {key: value for key, value in settings.items() if not NEUTRAL.fullmatch(key)}
+        return kept | claim._generate_keys(config.model_dump(mode="json", exclude_none=True)["prompts"]["train"])
+
+    before = keys()
+    llm |= {"timeout": 900, "parallel": 2, "retries": 1, "base_url": "http://127.0.0.1:2/v1"}
     tree["prompts"]["train"]["generate"]["max_request_factor"] = 6
-    assert directory.claim(Config.model_validate(tree), {})
+    assert keys() == before
     llm["model"] = "another"
-    with pytest.raises(UserError, match=r"batprompt\.llm\.model .*generate\.models\.0\.model \(was writer, now"):
-        directory.claim(Config.model_validate(tree), {})
+    changed = {key for key, value in keys().items() if before.get(key) != value}
+    assert changed == {"baselines.batprompt.llm.model", "prompts.train.generate.models.0.model"}
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(project):
     (project / "run").mkdir()
     (project / "run/thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="not empty and holds no run"):
+    with pytest.raises(UserError, match="the folder is not empty and is not a run"):
         start(project)
     assert [p.name for p in (project / "run").iterdir()] == ["thesis.txt"]
 

@@ -17,8 +17,8 @@ from endpoints import Server, answer
 from paft.config.load import load_config
 from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
-from paft.runs.run import evaluate, run
 from paft.utils.console import Console
+from working import evaluate, run
 
 SECRET = "sk-do-not-print-me-0123456789"
 QUIET = Console(quiet=True)

@@ -20,13 +20,13 @@ from paft.models.load import load_model
 from paft.prompts.files import read_prompts
 from paft.prompts.importing import import_prompts
 from paft.reporting.report import write_report
-from paft.runs.run import evaluate, run
 from paft.tasks import load
 from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Conversation
 from paft.utils import safe_io as limits
 from paft.utils.console import Console
+from working import evaluate, run
 
 QUIET = Console(quiet=True)
 TASK = Task("colours", ("thing",), ("red", "green", "blue"), "label", 0.85, 3)

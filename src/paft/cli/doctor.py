@@ -11,20 +11,15 @@ from typing import Any, Literal
 
 from paft import __version__
 from paft.config.load import load_config
-from paft.config.schema import (
-    AnyModel,
-    BankSource,
-    Config,
-    EndpointSection,
-    GenerateSource,
-    HubSource,
-    ServedModel,
-)
+from paft.config.schema import BankSource, Config, GenerateSource, HubSource, LlmConfig
 from paft.errors import UserError, one_line
-from paft.models.endpoint import Endpoint, ModelError
-from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedded_file, locate
+from paft.methods.registry import resolve
+from paft.models.diagnose import diagnose, diagnose_endpoint, diagnose_file, diagnose_hub
+from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedded_file
+from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
+from paft.runs.run import check_config, starts_of
 from paft.tasks.load import load_task
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE
@@ -149,8 +144,6 @@ def _embedded() -> Iterator[Finding]:
 
 
 def _config(path: Path) -> Iterator[Finding]:
-    from paft.runs.run import check_config
-
     try:
         config = load_config(path)
     except UserError as error:
@@ -168,46 +161,59 @@ def _config(path: Path) -> Iterator[Finding]:
     yield from checked
     if not any(finding.state == "problem" for finding in checked):
         yield from _data(config)
-    yield from _model(config.model)
+    yield from (Finding(*finding) for finding in diagnose(config.model))
     try:
         check_config(config, ALONE, Console(quiet=True))
     except UserError as error:
-        if "model.path" not in str(error):  # said above
+        if "model.path" not in str(error):  # reported above
             yield Finding("warning", "paft run", one_line(error))
-    batprompt = config.baselines.batprompt.llm
-    asked = train.generate.models if isinstance(train, GenerateSource) else []
-    for llm in [*asked, batprompt] if batprompt else asked:
+    for llm in _language_models(config):
         if llm.base_url is not None:
-            yield _endpoint(llm.model, llm)
+            yield Finding(*diagnose_endpoint(llm.model, llm))
+
+
+def _language_models(config: Config) -> Iterator[LlmConfig]:
+    """Yield the language models of stage 1, and those in the settings of methods."""
+    train = config.prompts.train
+    if isinstance(train, GenerateSource):
+        yield from train.generate.models
+    try:
+        variants = resolve(config.methods, config.training, config.baselines)
+    except UserError:
+        return  # reported with the config
+    for variant in variants:
+        for _, value in variant.method:
+            if isinstance(value, LlmConfig):
+                yield value
 
 
 def _source(key: str, source: Any) -> Finding | None:
     if isinstance(source, BankSource):
         return _bank(key, source)
     if isinstance(source, HubSource):
-        return _hub(key, source.hub)
-    return _file(key, Path(source)) if isinstance(source, str) else None
+        return Finding(*diagnose_hub(key, source.hub))
+    return Finding(*diagnose_file(key, Path(source))) if isinstance(source, str) else None
 
 
 def _data(config: Config) -> Iterator[Finding]:
     """Read the task and the prompts as a run does; what is on the hub is not fetched for this."""
     if isinstance(config.task.train, HubSource) or isinstance(config.task.test, HubSource):
         return
-    # a config of `paft evaluate` trains nothing
-    measured = config.task.train is None or config.prompts.train is None or isinstance(config.model, ServedModel)
-    methods: list[str] = ["base"] if measured else list(config.methods)
     try:
+        starts = starts_of(resolve(config.methods, config.training, config.baselines))
+        if config.task.train is None or config.prompts.train is None or not can_be_trained(config.model):
+            starts = {}  # a config of `paft evaluate` trains nothing
         task, train, test = load_task(config.task)
-        found = f"{len(train)} training examples, {len(test)} test examples"
+        counts = f"{len(train)} training examples, {len(test)} test examples"
         if isinstance(config.prompts.train, GenerateSource):
-            check_user_prompt(config.prompts, task, methods)
+            check_user_prompt(config.prompts, task, starts)
         else:
-            sets = prepare_prompts(config.prompts, task, train + test, methods, config.seed)
-            found += f"; {len(sets.train)} training prompts, {len(sets.test)} test prompts that fit"
+            sets = prepare_prompts(config.prompts, task, train + test, starts, config.seed)
+            counts += f"; {len(sets.train)} training prompts, {len(sets.test)} test prompts that fit"
     except UserError as error:
         yield Finding("problem", "task and prompts", one_line(error))
     else:
-        yield Finding("ok", "task and prompts", found)
+        yield Finding("ok", "task and prompts", counts)
 
 
 def _bank(key: str, source: BankSource) -> Finding:
@@ -216,60 +222,3 @@ def _bank(key: str, source: BankSource) -> Finding:
     except UserError as error:
         return Finding("problem", key, one_line(error))
     return Finding("ok", key, f"the bank {source.bank}, {len(prompts)} prompts")
-
-
-def _file(key: str, path: Path) -> Finding:
-    if not path.is_file():
-        return Finding("problem", key, f"{path} is no file", "mend the path in the config")
-    if not os.access(path, os.R_OK):
-        return Finding("problem", key, f"{path} cannot be read", "mend its permissions")
-    return Finding("ok", key, f"{path}, {path.stat().st_size:,} bytes")
-
-
-def _model(model: AnyModel) -> Iterator[Finding]:
-    if isinstance(model, ServedModel):
-        yield _endpoint(model.path, model)
-        return
-    if model.chat_template not in ("auto", "none"):
-        yield _file("model.chat_template", Path(model.chat_template))
-    if model.adapter is not None:
-        yield _file("model.adapter", Path(model.adapter) / "adapter_config.json")
-    try:
-        where = locate(model.path)
-    except UserError as error:
-        yield Finding("problem", "model.path", one_line(error).removeprefix("config key model.path: "))
-        return
-    yield Finding("ok", "model.path", where) if Path(where).exists() else _hub("model.path", where)
-
-
-def _hub(key: str, name: str) -> Finding:
-    """Say whether what is named by a hub id can be had: from a folder, from the cache, or from the hub."""
-    if Path(name).is_dir():
-        return Finding("ok", key, name)
-    from huggingface_hub import HfApi
-
-    try:
-        api = HfApi()
-        (api.model_info if key == "model.path" else api.dataset_info)(name, timeout=5)
-    except Exception as error:  # the hub client's errors have no common base
-        mend = "a copy in the hub's cache still loads; else name a folder or a file"
-        return Finding("warning", key, f"{name} cannot be seen on the hub ({type(error).__name__})", mend)
-    return Finding("ok", key, f"{name} is on the hub")
-
-
-def _endpoint(name: str, section: EndpointSection) -> Finding:
-    """Ask an endpoint for its list of models, which costs nothing."""
-    quick = section.model_copy(update={"retries": 0, "timeout": 5.0})
-    try:
-        listed = Endpoint.of(name, quick).models()
-    except UserError as error:
-        return Finding("problem", "endpoint", one_line(error))
-    except ModelError as error:
-        return Finding("problem", "endpoint", one_line(error), "start it, or mend base_url and key")
-    key = f", ${section.key} is set" if section.key else ""
-    if listed is None:
-        return Finding("ok", "endpoint", f"{section.base_url} answers, but lists no models{key}")
-    if name in listed:
-        return Finding("ok", "endpoint", f"{section.base_url} answers and has {name}{key}")
-    some = ", ".join(sorted(listed)[:3]) or "none"
-    return Finding("warning", "endpoint", f"{section.base_url} answers; {name} is not on its list ({some}){key}")

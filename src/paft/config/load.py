@@ -1,14 +1,16 @@
 """Reading a config file: YAML, overrides, paths, and one line for whatever is wrong with it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from paft.config.schema import Config, GenerateSource, HubSource, ModelConfig
+from paft.config.paths import resolve_paths
+from paft.config.schema import Config
 from paft.errors import UserError, nearest
+from paft.utils.plugins import search_modules_in
 from paft.utils.safe_io import CONFIG, read_text, yaml_tree
 
 
@@ -24,15 +26,47 @@ def load_config(
         UserError: the file is not there or not YAML, a key is unknown, a value does not fit.
     """
     tree = _merged(_read_yaml(path), over or {})
-    for override in overrides or []:
-        _apply_override(tree, override)
     try:
+        resolve_paths(tree, path.resolve().parent)
+        for override in overrides or []:
+            resolve_paths(tree, Path.cwd(), under=[_apply_override(tree, override)])
+        _check_old_names(tree)
         config = Config.model_validate({key: value for key, value in tree.items() if value is not None})
-        return _resolve_paths(config, path.resolve().parent)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_problem(error)}") from None
+        raise UserError(f"{path}: {describe_problem(error, Config)}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    search_modules_in(path.resolve().parent)
+    return config
+
+
+OLD_NAMES = {
+    "evaluation.answers": "evaluation.mode",
+    "task.targets": "task.target_format",
+    "task.top": "task.top_threshold",
+    "training.too_long": "training.on_overlength",
+    "training.lora.targets": "training.lora.target_modules",
+    "prompts.train.generate.attempts": "prompts.train.generate.max_request_factor",
+    "prompts.train.generate.shots": "prompts.train.generate.few_shot_prompts",
+    "prompts.train.generate.held_out": "prompts.train.generate.held_out_sources",
+}
+"""Keys of earlier versions, and their names of today."""
+
+
+def _check_old_names(tree: Mapping[str, Any]) -> None:
+    """Refuse a key of an earlier version by naming the one that replaced it."""
+    for old, new in OLD_NAMES.items():
+        *parents, last = old.split(".")
+        section: Any = tree
+        for name in parents:
+            section = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and last in section:
+            raise UserError(f"config key {old} is called {new} now; rename it")
+    task = tree.get("task")
+    if isinstance(task, dict) and task.get("answer") == "text":
+        raise UserError(
+            "config key task.answer: 'text' is called 'label' for a task with choices; write answer: label"
+        )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -49,7 +83,8 @@ def _merged(tree: Any, over: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def _apply_override(tree: dict[str, Any], override: str) -> str:
+    """Set the value of a key; return the key."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise UserError(f"override {override!r}: write it as key.sub=value")
@@ -63,6 +98,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
             kind = "a list; give the whole of it" if isinstance(node, list) else "a single value"
             raise UserError(f"override {override!r}: {name!r} is {kind}, it has no keys below it")
     node[last] = _override_value(value)
+    return key
 
 
 def _override_value(text: str) -> Any:
@@ -85,24 +121,30 @@ ACCEPTED = {
     "prompts.test": "a path, or {bank: NAME, size: N}",
     "prompts.user": "a text, or {text: T, system: S}",
     "training.report_to": "a name or a list of names",
+    "methods": "a list of names, or of {name: NAME, method: METHOD, training: {...}}",
 }
 """What keys that take several forms take, for error messages."""
 
 _FORMS = {"str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt"}
-_FORMS |= {"local", "served"}
+_FORMS |= {"local", "served", "NamedVariant"}
 """How pydantic marks in a location which of several forms it tried."""
 
 
-def _first_problem(error: ValidationError) -> str:
-    """Return one line for the deepest problem: it belongs to the form that fits best."""
+def describe_problem(error: ValidationError, root: type[BaseModel], section: str = "") -> str:
+    """Return one line for the deepest problem: it belongs to the form that fits best.
+
+    Args:
+        root: what was validated.
+        section: the config key that holds it; empty for the whole config.
+    """
     problem = max(_of_best_form(error.errors()), key=lambda e: (len(e["loc"]), e["type"] == "extra_forbidden"))
     *path, last = [str(part) for part in problem["loc"]] or ["at the top"]
     location = [part for part in path if not _is_form(part)]
     if problem["type"] in ("extra_forbidden", "missing") or not _is_form(last):
         location.append(last)  # a user's own key may have the name of a form
-    key = ".".join(location)
+    key = ".".join([*section.split("."), *location] if section else location)
     if problem["type"] == "extra_forbidden":
-        return f"config key {key} is unknown{nearest(last, _keys_beside(location))}"
+        return f"config key {key} is unknown{nearest(last, _keys_beside(location, root))}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
     for form in (key, ".".join(location[:-1])):
@@ -123,9 +165,9 @@ def _of_best_form(problems: list[Any]) -> list[Any]:
     return [p for p in problems if not (whole and p["loc"][:-1] in lacking)]
 
 
-def _keys_beside(location: list[str]) -> list[str]:
+def _keys_beside(location: list[str], root: type[BaseModel]) -> list[str]:
     """Return the keys that the section holding ``location`` knows, in all forms that it may have."""
-    here: list[type[BaseModel]] = [Config]
+    here: list[type[BaseModel]] = [root]
     for key in (part for part in location[:-1] if not part.isdigit()):
         fields = [section.model_fields[key] for section in here if key in section.model_fields]
         here = [section for field in fields for section in _sections(field.annotation)]
@@ -137,41 +179,3 @@ def _sections(kind: Any) -> list[type[BaseModel]]:
     if inner := get_args(kind):
         return [section for one in inner for section in _sections(one)]
     return [kind] if isinstance(kind, type) and issubclass(kind, BaseModel) else []
-
-
-def _resolve_paths(config: Config, folder: Path) -> Config:
-    """Make every relative path of the config absolute, seen from the config file's folder."""
-
-    def absolute(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return str((folder / Path(value).expanduser()).resolve())
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{value!r} is no path: {error}") from None
-
-    task, prompts, model = config.task, config.prompts, config.model
-    task.train, task.test = absolute(task.train), absolute(task.test)
-    for source in (task.train, task.test):
-        if isinstance(source, HubSource):
-            source.hub = _model_path(source.hub, absolute)
-    prompts.train, prompts.test = absolute(prompts.train), absolute(prompts.test)
-    if isinstance(model, ModelConfig):
-        model.adapter = absolute(model.adapter)
-        if model.chat_template not in ("auto", "none"):
-            model.chat_template = absolute(model.chat_template)
-        model.path = _model_path(model.path, absolute)
-    batprompt, zopo = config.baselines.batprompt, config.baselines.zopo
-    zopo.embeddings = zopo.embeddings if zopo.embeddings == "model" else _model_path(zopo.embeddings, absolute)
-    asked = prompts.train.generate.models if isinstance(prompts.train, GenerateSource) else []
-    batprompt.encoder = _model_path(batprompt.encoder, absolute)
-    asked = [*asked, batprompt.llm] if batprompt.llm else asked
-    for llm in asked:
-        llm.model = llm.model if llm.base_url else _model_path(llm.model, absolute)
-    return config
-
-
-def _model_path(path: str, absolute: Callable[[str], str]) -> str:
-    """Return an absolute path for what is one; a hub id or an embedded model stays as it is."""
-    here = path.startswith((".", "~", "/")) or Path(absolute(path)).exists()
-    return absolute(path) if here else path

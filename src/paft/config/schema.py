@@ -18,9 +18,6 @@ from pydantic import (
 from paft.config.trainer_keys import check_training_arguments
 from paft.errors import UserError
 
-Method = Literal["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
-
-
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -43,7 +40,14 @@ class EndpointSection(Section):
     timeout: Annotated[float, Field(gt=0)] = 120
     """Seconds for one attempt."""
     request: dict[str, Any] = {}
-    """Further parameters of each request; null takes one away."""
+    """Further parameters of each request; null removes one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_has_two_names(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and "api_key_env" in tree and "key" not in tree:
+            return {("key" if name == "api_key_env" else name): value for name, value in tree.items()}
+        return tree
 
     @field_validator("key")
     @classmethod
@@ -272,54 +276,17 @@ class TrainingConfig(BaseModel):
         return self
 
 
-class TopAccuracyConfig(Section):
-    """The method ``top-accuracy``."""
+class NamedVariant(BaseModel):
+    """A method with settings of its own; further keys are settings of the method itself."""
 
-    examples: Positive = 100
-    """Training examples that each training prompt is tried on; the paper does not say how many."""
+    model_config = ConfigDict(extra="allow")
 
-
-class ZopoConfig(Section):
-    """The method ``zopo``; the numbers are its paper's."""
-
-    budget: Positive = 165
-    """Prompts tried, ``initial`` of them drawn at random before the search."""
-    initial: Positive = 40
-    examples: Positive = 20
-    """Training examples that each is tried on."""
-    embeddings: str = "model"
-    """``model`` for the base model's last hidden state, else a sentence encoder (folder, hub id or embedded)."""
-
-
-class BATpromptConfig(Section):
-    """The method ``batprompt``; the numbers are its paper's."""
-
-    llm: LlmConfig | None = None
-    """The language model that disturbs inputs and rewrites the prompt."""
-    encoder: str = "embedded/all-minilm-l6-v2"
-    """The sentence encoder that tells whether a disturbed input still means the same."""
-    pairs: Positive = 5
-    """Disturbed inputs of each kind that the language model is shown."""
-    examples: Positive = 20
-    """Training examples, each disturbed in nine ways, that a prompt is scored on."""
-    attacks: Positive = 3
-    """Rounds in which a text is disturbed further."""
-    variants: Positive = 5
-    """Of a text, in each of these rounds."""
-    rounds: Positive = 5
-    """Rounds in which the prompt is rewritten."""
-    rewrites: Positive = 5
-    """Of the prompt in each round, every one of them paraphrased once too."""
-    max_tokens: Annotated[int, Field(ge=16)] = 1024
-    """Longest answer of the language model."""
-
-
-class BaselinesConfig(Section):
-    """The methods that choose one prompt before they train on it."""
-
-    top_accuracy: TopAccuracyConfig = TopAccuracyConfig()
-    zopo: ZopoConfig = ZopoConfig()
-    batprompt: BATpromptConfig = BATpromptConfig()
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """What it is called in folders, tables and figures."""
+    method: str
+    """A built-in method, or ``module:name``."""
+    training: dict[str, Any] = {}
+    """Keys of the ``training`` section that differ from it."""
 
 
 class EvaluationConfig(Section):
@@ -339,16 +306,23 @@ class Config(Section):
     model: AnyModel = ModelConfig()
     task: TaskConfig
     prompts: PromptsConfig = PromptsConfig()
-    methods: list[Method] = Field(default=["base", "user", "paft"], min_length=1)
+    methods: list[str | NamedVariant] = Field(default=["base", "user", "paft"], min_length=1)
     training: TrainingConfig = TrainingConfig()
-    baselines: BaselinesConfig = BaselinesConfig()
+    baselines: dict[str, dict[str, Any]] = {}
+    """Settings of the methods that choose a prompt, by the method's name with ``_`` for ``-``."""
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     run: dict[str, Any] | None = None
     """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Not read."""
 
     @model_validator(mode="after")
-    def _methods_once(self) -> "Config":
-        if len(set(self.methods)) < len(self.methods):
-            raise UserError(f"config key methods: a method is listed twice: {', '.join(self.methods)}")
+    def _names_once(self) -> "Config":
+        names = [variant_name(entry) for entry in self.methods]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"config key methods: {repeated[0]!r} is listed twice; give each variant its own name")
         return self
+
+
+def variant_name(entry: str | NamedVariant) -> str:
+    """Return the name of an entry of ``methods``; of a user's own method, what follows the colon."""
+    return entry.rpartition(":")[2] if isinstance(entry, str) else entry.name

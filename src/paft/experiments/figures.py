@@ -4,19 +4,19 @@ from pathlib import Path
 
 import altair as alt
 
-from paft.experiments.views import ResultTable
+from paft.experiments.tables import ResultTable
 from paft.reporting.figure import COLOURS, accuracy_chart, save
 
 
-def write_figures(name: str, shown: ResultTable, folder: Path) -> None:
-    """Write the charts of a view as PNG and SVG; most tables have none."""
-    if name == "figure6" and shown.rows:
-        save(counts_chart(shown), folder, name)
-    for run in shown.runs:
+def write_figures(name: str, table: ResultTable, folder: Path) -> None:
+    """Write the charts of a table as PNG and SVG; most tables have none."""
+    if name == "figure6" and table.rows:
+        save(counts_chart(table), folder, name)
+    for run in table.runs:
         save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.config.get('seed', 0)}")
 
 
-def counts_chart(shown: ResultTable) -> alt.VConcatChart:
+def counts_chart(table: ResultTable) -> alt.VConcatChart:
     """Return figure 6: mean and Std with their intervals against the number of training prompts, log axis."""
     rows = [
         {
@@ -29,7 +29,7 @@ def counts_chart(shown: ResultTable) -> alt.VConcatChart:
             "std_low": 100 * row["std_interval"][0],
             "std_high": 100 * row["std_interval"][1],
         }
-        for row in shown.rows
+        for row in table.rows
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("prompts:Q").scale(type="log").title("Training prompts"),

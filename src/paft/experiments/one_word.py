@@ -34,7 +34,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     """
     from paft.methods.evaluator import PromptEvaluator
     from paft.models.load import with_adapter
-    from paft.models.open import load_engine
+    from paft.models.open import load_local
     from paft.runs.run import run
     from paft.tasks.load import load_task, subset
 
@@ -53,7 +53,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     development = subset(train, DEVELOPMENT, config.seed + 1)
     asked = subset(test, config.evaluation.examples, config.seed)
     assert isinstance(config.model, ModelConfig)  # one behind an endpoint is not trained, so the run refused it
-    engine = load_engine(config.model, console)
+    engine = load_local(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
         model = PromptEvaluator(
             engine,

@@ -1,4 +1,4 @@
-"""``paft reproduce``: plan the runs of a table or figure, do what is left of them, write what they say."""
+"""``paft reproduce``: plan the runs of a table or figure, do what is left of them, write the result."""
 
 import json
 from collections.abc import Sequence
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from paft.config.load import load_config
+from paft.config.schema import Config, NamedVariant, variant_name
 from paft.errors import UserError, nearest
-from paft.experiments.cells import run_cells, run_on_ray
 from paft.experiments.figures import write_figures
-from paft.experiments.plan import METHODS, METHODS_OF, Cell, Plan
-from paft.experiments.sizes import PRESETS
-from paft.experiments.views import RESULT_TABLES, ResultTable, view
-from paft.methods.choosing import check_baselines
+from paft.experiments.plan import Plan, PlannedRun
+from paft.experiments.presets import PRESETS
+from paft.experiments.tables import RESULT_TABLES, ResultTable, make_table
+from paft.experiments.workers import run_cells, run_on_ray
+from paft.methods.registry import METHODS, resolve
 from paft.reporting.page import write_page
 from paft.utils.console import Console
 from paft.utils.distributed import launched
@@ -22,12 +23,12 @@ from paft.utils.io import write_text
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked for.
+    """A request for a table or a figure.
 
     Attributes:
-        name: of a table or a figure.
-        configs: one a task.
-        overrides: ``key.sub=value``, which win over the size, which wins over the configs.
+        name: such as ``table1`` or ``figure4``.
+        configs: one per task.
+        overrides: ``key.sub=value``, which replace those of the size, which replace those of the configs.
         output: the folder of all runs.
     """
 
@@ -39,75 +40,99 @@ class Experiment:
     seeds: int = 1
 
 
-def reproduce(asked: Experiment, console: Console, ray: str | None = None) -> tuple[ResultTable, dict[str, str]]:
+def reproduce(
+    experiment: Experiment, console: Console, ray: str | None = None
+) -> tuple[ResultTable, dict[str, str]]:
     """Make a table or a figure of the paper, on the tasks and the model of the configs.
 
     Args:
-        ray: address of a Ray cluster, ``local`` for one of this machine's own; None does one cell after the other.
+        ray: address of a Ray cluster, ``local`` for one on this machine; None does one cell after the other.
 
     Returns:
-        What there is, and for each cell that failed the reason.
+        The table, and for each cell that failed the reason.
 
     Raises:
         UserError: no such table, figure or size; a config does not fit. Nothing has run then.
     """
     if launched() > 1:
-        raise UserError("paft reproduce spreads its runs by --ray; start it without torchrun or accelerate launch")
-    cells, output = plan(asked, console), asked.output
+        raise UserError(
+            "paft reproduce runs side by side with --ray; start it without torchrun or accelerate launch"
+        )
+    runs, output = plan(experiment, console), experiment.output
+    cells = [cell for run in runs for cell in run.cells]
+    console.say(f"{experiment.name} at size {experiment.size}: {len(cells)} cells in {output}")
     try:
         failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
     except KeyboardInterrupt:
-        write(asked.name, view(asked.name, cells, output, {}), output)
-        console.say(f"{output / asked.name}.md has what is finished; the same command goes on from here")
+        write(experiment.name, make_table(experiment.name, runs, output, {}), output)
+        console.say(f"{output / experiment.name}.md has what is finished; run the same command again to resume")
         raise
-    shown = view(asked.name, cells, output, failed)
-    write(asked.name, shown, output)
-    return shown, failed
+    table = make_table(experiment.name, runs, output, failed)
+    write(experiment.name, table, output)
+    return table, failed
 
 
-def plan(asked: Experiment, console: Console) -> list[Cell]:
-    """Return the cells, after everything that can be refused before they run has been."""
-    name, size = asked.name, PRESETS.get(asked.size)
+def plan(experiment: Experiment, console: Console) -> list[PlannedRun]:
+    """Return the runs, after refusing everything that can be refused before they start."""
+    name, preset = experiment.name, PRESETS.get(experiment.size)
     if name not in RESULT_TABLES:
         raise UserError(f"no table or figure {name!r}{nearest(name, RESULT_TABLES)}")
-    if size is None:
-        raise UserError(f"no size {asked.size!r}; there are {', '.join(PRESETS)}")
-    if not asked.configs:
+    if preset is None:
+        raise UserError(f"no size {experiment.size!r}; there are {', '.join(PRESETS)}")
+    if not experiment.configs:
         raise UserError("name a config for each task, such as examples/trec.yaml")
-    given = {override.partition("=")[0] for override in asked.overrides}
-    read = [load_config(path, list(asked.overrides), over=size.config) for path in asked.configs]
-    names = [config.task.name for config in read]
-    if twice := [n for n in names if names.count(n) > 1]:
-        raise UserError(f"two configs are of the task {twice[0]!r}; the cells are named by the task")
-    cells: list[Cell] = []
-    for config in read:
-        wanted = config.methods if "methods" in given else METHODS
-        methods = [method for method in wanted if method in METHODS_OF.get(name, METHODS)]
-        if not methods:
-            raise UserError(
-                f"{name}: none of the methods {', '.join(wanted)} is part of it; "
-                f"it is of {', '.join(METHODS_OF[name])}"
-            )
-        if name != "table7":
-            check_baselines(methods, config.baselines, console)
-        for seed in range(config.seed, config.seed + asked.seeds):
+    keys = {override.partition("=")[0] for override in experiment.overrides}
+    configs = [load_config(path, list(experiment.overrides), over=preset.config) for path in experiment.configs]
+    names = [config.task.name for config in configs]
+    if repeated := [n for n in names if names.count(n) > 1]:
+        raise UserError(f"two configs are of the task {repeated[0]!r}; folders are named by the task")
+    runs: list[PlannedRun] = []
+    for config in configs:
+        entries = config.methods if "methods" in keys else list(METHODS.names)
+        methods = _part_of(name, config.model_copy(update={"methods": entries}), console)
+        for seed in range(config.seed, config.seed + experiment.seeds):
             seeded = config.model_copy(update={"seed": seed})
-            cells += Plan(seeded, size, methods, asked.output, console.say).cells(name)
-    console.say(f"{name} at size {asked.size}: {len(cells)} cells in {asked.output}")
-    return cells
+            runs += Plan(seeded, preset, methods, experiment.output, console.say).runs(name)
+    return runs
 
 
-def write(name: str, shown: ResultTable, output: Path) -> None:
-    """Write the view as ``NAME.json``, ``NAME.md``, figures and, where methods are compared, a page."""
+METHODS_OF = {"table3": ("paft",), "figure1": ("user",), "figure3": ("base", "user"), "figure6": ("paft",)}
+"""The methods that are part of a table or figure; of any other all are."""
+
+TRAINED_ONLY = {"table6"}
+"""Tables of training: a method that trains nothing has no row."""
+
+
+def _part_of(name: str, config: Config, console: Console) -> list[str | NamedVariant]:
+    """Return the entries of ``methods`` that are part of a table or figure, after checking their settings."""
+    known = METHODS_OF.get(name)
+    listed = [entry for entry in config.methods if known is None or variant_name(entry) in known]
+    variants = resolve(listed, config.training, config.baselines)
+    pairs = [
+        (entry, variant)
+        for entry, variant in zip(listed, variants, strict=True)
+        if variant.method.trains or name not in TRAINED_ONLY
+    ]
+    if not pairs:
+        names = ", ".join(map(variant_name, config.methods))
+        raise UserError(f"{name}: none of the methods {names} is part of it; it shows {', '.join(known or ())}")
+    if name != "table7":
+        for _, variant in pairs:
+            variant.check(console)
+    return [entry for entry, _ in pairs]
+
+
+def write(name: str, table: ResultTable, output: Path) -> None:
+    """Write the table as ``NAME.json``, ``NAME.md``, figures and, where methods are compared, a page."""
     tree: dict[str, Any] = {
-        "title": shown.title,
-        "rows": shown.rows,
-        "differences": shown.differences,
-        "notes": shown.notes,
-        "missing": shown.missing,
+        "title": table.title,
+        "rows": table.rows,
+        "differences": table.differences,
+        "notes": table.notes,
+        "missing": table.missing,
     }
     write_text(output / f"{name}.json", json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
-    write_text(output / f"{name}.md", shown.markdown())
-    write_figures(name, shown, output / "figures")
-    if shown.runs:
-        write_page(output / f"{name}.html", shown.runs)
+    write_text(output / f"{name}.md", table.markdown())
+    write_figures(name, table, output / "figures")
+    if table.runs:
+        write_page(output / f"{name}.html", table.runs)

@@ -244,7 +244,7 @@ def _first_tokens(choice: Any) -> dict[str, float]:
     return found
 
 
-class LocalModel:
+class LocalClient:
     """A model in this process.
 
     Args:

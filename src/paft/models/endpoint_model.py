@@ -5,12 +5,14 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError, WorkError
 from paft.models.endpoint import Completion, Endpoint, ModelError
+from paft.models.model import Mode
 from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
 from paft.types import Conversation
 
@@ -18,8 +20,8 @@ LIKELIEST = 20
 """First tokens whose log-probabilities are asked for; more no endpoint gives."""
 
 ON_LETTERS = (
-    "config key evaluation.mode: of a model behind an endpoint only the likelihood of single letters can be "
-    "known, and only where its chat completions tell top_logprobs; set evaluation.mode=generate"
+    "config key evaluation.mode: behind an endpoint only the likelihood of single letters can be measured, and "
+    "only where its chat completions return top_logprobs; set evaluation.mode=generate"
 )
 
 
@@ -53,12 +55,12 @@ class EndpointModel:
 
     Args:
         endpoint: takes ``endpoint.parallel`` requests at a time.
-        journal: the file where each answer is the moment it comes, so that a second run asks only for the rest.
+        answers: the file that each answer is written to as it arrives; a second run asks only for the rest.
     """
 
-    def __init__(self, endpoint: Endpoint, journal: Path):
-        self.endpoint, self.journal = endpoint, ResponseCache(journal)
-        self._breaker = CircuitBreaker(endpoint, self.journal)
+    def __init__(self, endpoint: Endpoint, answers: Path):
+        self.endpoint, self.cache = endpoint, ResponseCache(answers)
+        self._breaker = CircuitBreaker(endpoint, self.cache)
 
     def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Answer]]:
         """Yield the answers in order, one a batch, as they come."""
@@ -81,53 +83,73 @@ class EndpointModel:
         for answer, letters in zip(self._answers(questions), options, strict=True):
             yield [_scores(answer, letters)]
 
-    def check(self, conversation: Conversation, options: Sequence[str], mode: str, max_new_tokens: int) -> None:
-        """Ask one question and forget the answer, before anything is written.
+    def check(
+        self,
+        conversations: Sequence[Conversation],
+        options: Sequence[Sequence[str]],
+        mode: Mode,
+        max_new_tokens: int,
+    ) -> None:
+        """Ask the first question, before anything is written, and drop the answer.
 
         Raises:
-            UserError: a wrong key, an unknown model, no log-probabilities where they are needed.
+            UserError: a wrong API key, an unknown model, no log-probabilities where they are needed.
         """
         scored = mode == "likelihood"
         if scored:
-            _check_letters([options])
+            _check_letters(options)
         try:
-            asked = question(conversation, mode, max_new_tokens)
-            found = self.endpoint.complete(asked.conversation, **asked.parameters)
+            request = question(conversations[0], mode, max_new_tokens)
+            completion = self.endpoint.complete(request.conversation, **request.parameters)
         except ModelError as error:
             if error.final:
                 raise UserError(f"{error}{f'. {ON_LETTERS}' if scored and error.refused else ''}") from None
             raise WorkError(str(error)) from None
-        if scored and not found.first:
-            raise UserError(f"{self.endpoint.name} at {self.endpoint.base_url} tells none. {ON_LETTERS}")
+        if scored and not completion.first:
+            raise UserError(
+                f"{self.endpoint.name} at {self.endpoint.base_url} returned no log-probabilities. {ON_LETTERS}"
+            )
 
-    def estimate(self, conversations: Iterable[Conversation], mode: str, max_new_tokens: int) -> str:
-        """Return a line on what is about to be asked."""
+    def announce(self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int) -> str:
+        """Return one line on how many requests follow and about how many tokens they take."""
         keys: set[str] = set()
         characters = known = 0
         for conversation in conversations:
-            asked = question(conversation, mode, max_new_tokens)
-            if asked.key in self.journal.answers:
+            request = question(conversation, mode, max_new_tokens)
+            if request.key in self.cache.answers:
                 known += 1
-            elif asked.key not in keys:
-                keys.add(asked.key)
+            elif request.key not in keys:
+                keys.add(request.key)
                 characters += len(conversation.user) + len(conversation.system or "")
         writes = len(keys) * (1 if mode == "likelihood" else max_new_tokens)
         return (
             f"asking {self.endpoint.name} at {self.endpoint.base_url}, {self.endpoint.parallel} at a time: "
             f"{len(keys):,} requests, about {characters // 4:,} tokens to read and at most {writes:,} to write"
-            f"{f'; {known:,} answers are here already' if known else ''}"
+            f"{f'; {known:,} answers are cached' if known else ''}"
         )
 
-    def used(self) -> str:
-        """Return a line on what the answers took, those of earlier runs included."""
-        answers = self.journal.answers.values()
+    def usage(self) -> str:
+        """Return one line on the tokens of all answers, those of earlier calls included."""
+        answers = self.cache.answers.values()
         read, wrote = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
-        tokens = f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint tells no tokens"
+        tokens = (
+            f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint reports no token counts"
+        )
         return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}"
+
+    def use_adapter(self, folder: Path | None) -> AbstractContextManager[None]:
+        """Return a context that changes nothing: a model behind an endpoint is not trained here.
+
+        Raises:
+            ValueError: an adapter is named.
+        """
+        if folder is not None:
+            raise ValueError("an endpoint takes no adapter")
+        return nullcontext()
 
     def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Yield the answers in order; ask so many at a time as the endpoint takes, and the same only once."""
-        known = self.journal.answers
+        known = self.cache.answers
         needed = {q.key: q for q in questions if q.key not in known}
         with pools(self.endpoint) as pool:
             submit, ask = pool[self.endpoint.name].submit, self._breaker.ask
@@ -142,8 +164,8 @@ class EndpointModel:
     def _failure(self, missing: int) -> Exception:
         error = self._breaker.error
         line = (
-            f"{error}; {missing} question(s) of this prompt have no answer, those that came are kept, "
-            "and the same command asks for the rest"
+            f"{error}; {missing} question(s) of this prompt have no answer; those that arrived are kept, "
+            "run the same command again to ask for the rest"
         )
         return UserError(line) if error is not None and error.final else WorkError(line)
 

@@ -3,51 +3,94 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from paft.config.schema import LlmConfig, ModelConfig, ServedModel
+from paft.config.schema import AnyModel, LlmConfig, ModelConfig, ServedModel
 from paft.errors import UserError
-from paft.models.endpoint import Client, Endpoint, LocalModel
+from paft.models.endpoint import Client, Endpoint, LocalClient
 from paft.models.endpoint_model import EndpointModel
 from paft.models.locate import locate
+from paft.models.model import Model
 from paft.utils.console import Console
 
+if TYPE_CHECKING:
+    from paft.models.local import LocalModel  # loads torch
 
-def load_engine(
+
+def can_be_trained(config: AnyModel) -> bool:
+    """Return True for a model that runs in this process."""
+    return isinstance(config, ModelConfig)
+
+
+def check_model(config: AnyModel, *, trains: bool, processes: int) -> None:
+    """Refuse, before anything is loaded, a model that a run cannot use.
+
+    Args:
+        trains: whether a method of the run trains.
+        processes: how many processes the run has.
+
+    Raises:
+        UserError: there is no model at the path, or one behind an endpoint would have to be trained.
+    """
+    if isinstance(config, ModelConfig):
+        locate(config.path)
+    elif trains:
+        raise UserError(
+            "config key methods: a model behind an endpoint cannot be fine-tuned; "
+            "use paft evaluate, or methods=[base]"
+        )
+    elif processes > 1:
+        raise UserError(
+            "a model behind an endpoint is asked from one process, with model.parallel requests at a time; "
+            "start paft without torchrun or accelerate launch"
+        )
+
+
+def open_model(
+    config: AnyModel, console: Console, *, batch_tokens: int | None, trains: bool, answers: Path
+) -> Model:
+    """Return the model of a run.
+
+    Args:
+        batch_tokens: tokens of one forward of a model in this process; None takes the default.
+        trains: whether it will be trained, so that an adapter of the config must be merged into it.
+        answers: the file that keeps every answer of a model behind an endpoint.
+    """
+    if isinstance(config, ServedModel):
+        return EndpointModel(Endpoint.of(config.path, config), answers)
+    return load_local(config, console, batch_tokens=batch_tokens, merge=trains)
+
+
+def load_local(
     config: ModelConfig, console: Console, *, batch_tokens: int | None = None, merge: bool = True
-) -> Any:
-    """Return the engine of a model that runs in this process."""
+) -> "LocalModel":
+    """Return a model that runs in this process."""
     console.say(f"loading {config.path}")
-    from paft.engine.engine import Engine
     from paft.models.chat import ChatFormat
     from paft.models.load import load_model
+    from paft.models.local import LocalModel
 
     model, tokenizer = load_model(config, console.say, merge=merge)
-    return Engine(model, ChatFormat(tokenizer, config.chat_template), batch_tokens, console.say)
-
-
-def served_model(config: ServedModel, journal: Path) -> EndpointModel:
-    """Return a model that is measured behind its endpoint; its answers are kept in ``journal``."""
-    return EndpointModel(Endpoint.of(config.path, config), journal)
+    return LocalModel(model, ChatFormat(tokenizer, config.chat_template), batch_tokens, console.say)
 
 
 def language_models(models: Sequence[LlmConfig], key: str, console: Console) -> dict[str, Client]:
-    """Return a client for each language model; one that runs in this process is loaded when it is asked.
+    """Return a client for each language model; one that runs in this process is loaded when it is first asked.
 
     Args:
-        key: of the config that names them, for a message.
+        key: of the config that names them, for messages.
 
     Raises:
-        UserError: a key is missing, a model is not there, or one is listed twice.
+        UserError: an API key is missing, a model is not there, or one is listed twice.
     """
-    found: dict[str, Client] = {}
+    clients: dict[str, Client] = {}
     for model in models:
         name = model.model
-        if name in found:
+        if name in clients:
             raise UserError(f"config key {key}: {name!r} is listed twice")
         if model.base_url is not None:
-            found[name] = Endpoint.of(name, model)
+            clients[name] = Endpoint.of(name, model)
         else:
             locate(name, key)
-            found[name] = LocalModel(name, partial(load_engine, ModelConfig(path=name), console))
-    return found
+            clients[name] = LocalClient(name, partial(load_local, ModelConfig(path=name), console))
+    return clients

@@ -1,8 +1,9 @@
-"""The prompt sets of a run: loaded, screened, and proved disjoint."""
+"""The prompt sets of a run: loaded, screened, and checked to be disjoint."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paft.config.schema import PromptsConfig
+from paft.config.schema import GenerateSource, PromptsConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.rules import WORDING, check_rules, defect
@@ -10,12 +11,8 @@ from paft.prompts.screen import Screened, counts, overlap, screen
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
-_USERS = frozenset(("user", "batprompt"))
-"""Methods that begin with the user's prompt; the others, but for the base model, with the training prompts."""
-
-
-def _drawing(methods: list[str]) -> bool:
-    return any(method not in _USERS and method != "base" for method in methods)
+Starts = Mapping[str, Sequence[str]]
+"""What methods start from, ``train`` or ``user``, with the names of the methods that do."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,16 @@ class PromptSets:
     user: Prompt | None
     screened: list[tuple[str, Screened]]
 
-    def trained_on(self, method: str) -> list[Prompt]:
-        """Return the prompts that a method is trained on, or chooses the one from; the base model has none."""
-        if method in _USERS:
+    @property
+    def named(self) -> list[Prompt]:
+        """All prompts that a method may be trained on."""
+        return self.train + ([self.user] if self.user else [])
+
+    def start(self, starts_from: str) -> list[Prompt]:
+        """Return the prompts that a method starts from: ``train``, ``user`` or ``nothing``."""
+        if starts_from == "user":
             return [self.user] if self.user else []
-        return [] if method == "base" else self.train
+        return self.train if starts_from == "train" else []
 
     def notes(self) -> list[str]:
         """Return one line for each split that lost prompts."""
@@ -48,24 +50,31 @@ class PromptSets:
 
 
 def prepare_prompts(
-    config: PromptsConfig, task: Task, examples: list[Example], methods: list[str], seed: int
+    config: PromptsConfig, task: Task, examples: list[Example], starts: Starts, seed: int
 ) -> PromptSets:
     """Load the prompts that the methods need, leave out the defective ones, refuse leakage.
 
+    Training prompts that no method of this run starts from are loaded too where something is trained: an example
+    that is too long under one of them is left out for all methods, so a method can be added later.
+
     Args:
-        examples: a prompt that holds the answer of one of them is left out.
+        examples: a prompt that holds the answer to one of them is left out.
+        starts: what the methods of the run start from; empty where nothing is trained.
 
     Raises:
         UserError: prompts are missing, none is left, or a test prompt is a training prompt or the user's.
     """
     check_rules(config.screen.off)
-    train, train_out = fit_prompts(config, "train", task, examples, seed) if _drawing(methods) else ([], [])
+    train: list[Prompt] = []
+    train_out: list[Screened] = []
+    if "train" in starts:
+        train, train_out = fit_prompts(config, "train", task, examples, seed)
+    elif starts and config.train and not isinstance(config.train, GenerateSource):
+        train, train_out = _screened(config, "train", task, examples, seed)
     test, test_out = fit_prompts(config, "test", task, examples, seed)
-    user = check_user_prompt(config, task, methods)
-    for name, known in (
-        ("training prompt", _seen(config, seed)),
-        ("prompt of the method user", user_prompts(config)),
-    ):
+    user = check_user_prompt(config, task, starts)
+    named = load_prompts(config.train, "train", seed) if config.train else []
+    for name, known in (("training prompt", named), ("user's prompt (prompts.user)", user_prompts(config))):
         if shared := overlap(known, test, task):
             raise UserError(
                 f"config key prompts.test: {len(shared)} test prompt(s) repeat a {name} up to case, spacing and "
@@ -73,11 +82,6 @@ def prepare_prompts(
             )
     screened = [("train", s) for s in train_out] + [("test", s) for s in test_out]
     return PromptSets(train, test, user, screened)
-
-
-def _seen(config: PromptsConfig, seed: int) -> list[Prompt]:
-    """Return the training prompts that the config names, also where no method of this run trains on them."""
-    return load_prompts(config.train, "train", seed) if config.train else []
 
 
 def user_prompts(config: PromptsConfig) -> list[Prompt]:
@@ -91,34 +95,39 @@ def fit_prompts(
     """Return the prompts of ``train`` or ``test`` that fit the task, and those that are left out.
 
     Raises:
-        UserError: the key is missing, or none fits.
+        UserError: the key is missing, or no prompt fits.
     """
-    source = getattr(config, split)
-    if source is None:
+    if getattr(config, split) is None:
         raise UserError(f"config key prompts.{split} is missing")
-    off = WORDING | set(config.screen.off)
-    kept, out = screen(load_prompts(source, split, seed), task, examples, off=off)
+    kept, out = _screened(config, split, task, examples, seed)
     if not kept:
         raise UserError(
             f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
-            f"({counts(out)}); the first: {out[0].reason}; mend them, or see prompts.screen.off"
+            f"({counts(out)}); the first: {out[0].reason}; fix them, or see prompts.screen.off"
         )
     return kept, out
 
 
-def check_user_prompt(config: PromptsConfig, task: Task, methods: list[str]) -> Prompt | None:
-    """Return the prompt that the user wrote where a method begins with it, else None.
+def _screened(
+    config: PromptsConfig, split: str, task: Task, examples: list[Example], seed: int
+) -> tuple[list[Prompt], list[Screened]]:
+    prompts = load_prompts(getattr(config, split), split, seed)
+    return screen(prompts, task, examples, off=WORDING | set(config.screen.off))
+
+
+def check_user_prompt(config: PromptsConfig, task: Task, starts: Starts) -> Prompt | None:
+    """Return the prompt that the user wrote, if there is one.
 
     Raises:
-        UserError: it is missing or does not fit the task.
+        UserError: a method starts from it, and it is missing or does not fit the task.
     """
-    if not _USERS.intersection(methods):
-        return None
     if config.user is None:
-        raise UserError(
-            "config key prompts.user is missing: the method 'user' trains on it, 'batprompt' begins with it"
-        )
+        if methods := starts.get("user"):
+            raise UserError(f"config key prompts.user is missing: {' and '.join(methods)} start from it")
+        return None
     [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
-        raise UserError(f"config key prompts.user: {fault[1]}; mend it, or see prompts.screen.off")
+        if "user" in starts:
+            raise UserError(f"config key prompts.user: {fault[1]}; fix it, or see prompts.screen.off")
+        return None
     return prompt

@@ -1,41 +1,20 @@
 """The run directory: which config it belongs to, who works on it, where its files are."""
 
 import fcntl
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from paft import __version__
-from paft.config.schema import Config, HubSource, ModelConfig
 from paft.errors import UserError
-from paft.models.locate import locate
-from paft.utils.io import make_folder, write_text
-from paft.utils.safe_io import CONFIG, DATA, read_text, yaml_tree
-
-PACE = re.compile(
-    r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.max_request_factor"
-)
-"""Keys on how, and how often, a served model is asked; a run may go on under others, its answers are the same."""
-
-SAMPLES = 1_024
-"""Of a file larger than any data file, so many pieces of 64 KiB are compared."""
-
-MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
-"""What a model is loaded from, of the files in its folder."""
-
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
+from paft.utils.io import make_folder
+from paft.utils.safe_io import CONFIG, read_text, yaml_tree
 
 
 class RunDirectory:
-    """``RUN/`` as ``docs/design.md`` lays it out."""
+    """The paths of ``RUN/`` (``docs/design.md`` lists them), its config, and its locks."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -43,55 +22,18 @@ class RunDirectory:
         self.examples = path / "examples.jsonl"
 
     def method(self, name: str) -> Path:
-        """Return the folder of a method; a name is never a path."""
+        """Return the folder of a method.
+
+        Raises:
+            UserError: the name could be a path.
+        """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise UserError(f"{self.config_file}: {name!r} is no name of a method")
+            raise UserError(f"{self.config_file}: {name!r} is not the name of a method")
         return self.path / "methods" / name
 
     def prompts(self, name: str) -> Path:
         """Return the prompt file of that name."""
         return self.path / "prompts" / f"{name}.jsonl"
-
-    def claim(self, config: Config, facts: dict[str, Any]) -> bool:
-        """Make the directory this config's; return True where it already was.
-
-        Args:
-            facts: what the report needs and the config leaves open, such as the chance level.
-
-        Raises:
-            UserError: it belongs to another config, or holds something that is no run.
-        """
-        tree = _resolved(config)
-        if not self.config_file.is_file():
-            if self.path.is_dir() and not all(map(_of_no_run, self.path.iterdir())):
-                raise UserError(f"{self.path}: the folder is not empty and holds no run; choose another --output")
-            make_folder(self.path)
-            versions = {name: metadata.version(name) for name in PACKAGES}
-            run = {
-                "digest": digest(tree),
-                "paft": __version__,
-                "versions": versions,
-                "inputs": _inputs(config),
-            } | facts
-            write_text(self.config_file, yaml.safe_dump(tree | {"run": run}, sort_keys=False, allow_unicode=True))
-            return False
-        before = self.read_config()
-        recorded = before.pop("run", {}) or {}
-        inputs, now_inputs = recorded.get("inputs") or {}, _inputs(config)
-        same = {key for key, value in now_inputs.items() if inputs.get(key) == value}  # wherever it lies now
-        changed = [
-            line for key, line in _differences(before, tree).items() if key.removesuffix(".hub") not in same
-        ]
-        changed += [f"{key} (its content changed)" for key in now_inputs if key not in same]
-        started, now = recorded.get("processes", 1), facts.get("processes", 1)
-        if started != now:
-            changed.append(f"processes (was {started}, now {now})")
-        if changed:
-            raise UserError(
-                f"{self.path} belongs to a run with another config; choose another --output. "
-                f"Different: {'; '.join(changed)}"
-            )
-        return True
 
     def read_config(self) -> dict[str, Any]:
         """Return the tree of ``config.yaml``."""
@@ -112,21 +54,30 @@ class RunDirectory:
                 if path.is_symlink() and not path.resolve().is_relative_to(root):
                     raise UserError(f"{path}: a link out of the run directory; remove it")
 
+    def methods(self) -> list[str]:
+        """Return the names of the methods that have a folder."""
+        folder = self.path / "methods"
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory for this process; the lock goes with the process, however it ends."""
+    def locked_method(self, name: str) -> Iterator[None]:
+        """Hold one method's folder for this process, so that several processes can share a run."""
+        folder = self.method(name)
+        make_folder(folder)
+        with _held(folder / ".lock", f"{folder}: process {{}} is working on this method"):
+            yield
+
+    @contextmanager
+    def locked(self, *, wait: bool = False) -> Iterator[None]:
+        """Hold the directory for this process; the lock is released with the process, however it ends.
+
+        Args:
+            wait: for a process that holds it, rather than refusing.
+        """
         made = not self.path.exists()
         make_folder(self.path)
         self.check_links()
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError(f"{self.path}: process {file.read().strip()} is working on this run") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with _held(self.path / ".lock", f"{self.path}: process {{}} is working on this run", wait=wait):
             try:
                 yield
             finally:
@@ -136,74 +87,20 @@ class RunDirectory:
                         self.path.rmdir()
 
 
-def digest(tree: dict[str, Any]) -> str:
-    """Return the hash of a resolved config."""
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+@contextmanager
+def _held(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file; the lock is released with the process, however it ends.
 
-
-def _resolved(config: Config) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude_none=True, exclude={"run"})
-
-
-def _of_no_run(path: Path) -> bool:
-    """Say whether a file may lie in a folder without a run: what a run leaves that was stopped at once."""
-    return path.name in (".lock", "error.txt") or re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
-
-
-def _inputs(config: Config) -> dict[str, str]:
-    """Return the hash of what each path of the config holds; a hub id is taken at its word."""
-    sources = {
-        "task.train": config.task.train,
-        "task.test": config.task.test,
-        "prompts.train": config.prompts.train,
-        "prompts.test": config.prompts.test,
-    }
-    files: dict[str, list[Path]] = {}
-    for key, source in sources.items():
-        if isinstance(source, str | HubSource):
-            path = Path(source if isinstance(source, str) else source.hub)
-            files[key] = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
-    if isinstance(config.model, ModelConfig):
-        model = Path(locate(config.model.path))
-        inside = sorted(p for p in model.glob("*") if p.suffix in MODEL_FILES)
-        files["model.path"] = inside or [model]
-        files["model.chat_template"] = [Path(config.model.chat_template)]
-        if config.model.adapter:
-            names = ("adapter_config.json", "adapter_model.safetensors")
-            files["model.adapter"] = [Path(config.model.adapter) / name for name in names]
-    return {key: _content(found) for key, found in files.items() if all(p.is_file() for p in found)}
-
-
-def _content(files: list[Path]) -> str:
-    """Return the hash of files' names, sizes and bytes; of a very large file it reads samples."""
-    found = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        found.update(f"{path.name} {size} ".encode())
-        with path.open("rb") as file:
-            if size <= DATA:
-                found.update(file.read())
-                continue
-            for sample in range(SAMPLES):
-                file.seek(sample * size // SAMPLES)
-                found.update(file.read(65_536))
-    return found.hexdigest()[:16]
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, str]:
-    one, other = _flat(before), _flat(now)
-    missing = "not set"
-    return {
-        key: f"{key} (was {one.get(key, missing)}, now {other.get(key, missing)})"
-        for key in sorted(one.keys() | other.keys())
-        if one.get(key, missing) != other.get(key, missing) and not PACE.fullmatch(key)
-    }
-
-
-def _flat(tree: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            value = dict(enumerate(value))
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    Args:
+        busy: the error's text, with a place for the id of the process that holds the lock.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(busy.format(file.read().strip())) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

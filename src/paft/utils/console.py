@@ -80,7 +80,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("\npaft: stopped; the same command goes on from here", file=sys.stderr)
+        print("\npaft: stopped; run the same command again to resume", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -110,9 +110,15 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, all or nothing."""
+    """Write a text file, all or nothing; a file that holds the text already is left as it is."""
+    content = text.encode("utf-8", "replace")
+    try:
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+    except OSError:
+        pass  # not there, or not readable: written anew
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 @contextmanager
@@ -145,7 +151,7 @@ def memory_problem(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
         return (
             f"too little memory ({one_line(error, 100)}); lower training.batch_size, training.max_length or "
-            "evaluation.batch_tokens and choose another --output"
+            "evaluation.batch_tokens, and run the same command again; finished work is kept"
         )
     return None
 

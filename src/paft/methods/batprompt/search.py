@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from rapidfuzz.distance import Levenshtein
 
-from paft.config.schema import BATpromptConfig
+from paft.methods.batprompt.method import BatPrompt
 from paft.methods.batprompt.perturb import PERTURBATIONS, Perturbation
 from paft.methods.evaluator import PromptEvaluator
 from paft.models.cached_client import CachedClient
@@ -69,7 +69,7 @@ class BATprompt:
         asker: CachedClient,
         meaning: Meaning,
         fits: Callable[[Prompt], bool],
-        settings: BATpromptConfig,
+        settings: BatPrompt,
         *,
         seed: int,
         console: Console,

@@ -5,15 +5,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from paft.config.schema import BATpromptConfig, EvaluationConfig, TopAccuracyConfig, TrainingConfig, ZopoConfig
+from paft.config.schema import EvaluationConfig, TrainingConfig
+from paft.methods.batprompt.method import BatPrompt
+from paft.methods.top_accuracy import TopAccuracy
+from paft.methods.zopo.method import Zopo
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A size: how many prompts, and what it sets in the config.
+    """A size of experiments: how many prompts, and what it sets in the config.
 
-    In the small sizes answers are the options' likelihoods, which a CPU computes faster than it writes
-    answers; ``evaluation.mode=generate`` writes them, as the paper does, cut after a few words.
+    The small ones measure by the options' likelihoods, which a CPU computes faster than it writes answers;
+    ``evaluation.mode=generate`` writes them, as the paper does, cut after a few words.
 
     Attributes:
         prompts: training and test prompts.
@@ -69,9 +72,9 @@ PRESETS = {
             "training": _paper(TrainingConfig(), "on_overlength", "logging_steps", "save_steps", "report_to"),
             "evaluation": _paper(EvaluationConfig(), "batch_tokens"),
             "baselines": {
-                "top_accuracy": _paper(TopAccuracyConfig()),
-                "zopo": _paper(ZopoConfig(), "embeddings"),
-                "batprompt": _paper(BATpromptConfig(), "llm", "encoder", "max_tokens"),
+                "top_accuracy": _paper(TopAccuracy()),
+                "zopo": _paper(Zopo(), "embeddings"),
+                "batprompt": _paper(BatPrompt(), "llm", "encoder", "max_tokens"),
             },
         },
     ),

@@ -1,7 +1,7 @@
 """Doing the cells of an experiment: one after the other here, or side by side on a Ray cluster.
 
-A cell works in a folder of its own and goes on where it stopped, so a cell that is finished is not done again and
-one whose worker died is simply started anew.
+Cells of one run share its directory, and each has its method's folder. A cell that is finished is not done again;
+one whose worker died is started again and resumes.
 """
 
 import json
@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from paft.errors import LineError, UserError, one_line
+from paft.errors import LineError, UserError, WorkError, one_line
 from paft.experiments.plan import Cell
 from paft.utils.console import Console
 from paft.utils.io import write_text
@@ -49,7 +49,7 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
             ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(f"--ray {address}: no cluster answers there: {reason}") from None
+        raise UserError(f"--ray {address}: cannot reach a cluster: {reason}") from None
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(do_cell)
@@ -75,7 +75,7 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
 
 
 def check_port(address: str) -> None:
-    """Raise an OSError where nobody listens; Ray itself would try for minutes."""
+    """Raise an OSError where nothing listens; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -83,27 +83,32 @@ def check_port(address: str) -> None:
 
 def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
     """Do a cell, or what is left of it; return why it failed, None where it is done."""
-    folder = output / cell.folder
-    (folder / "error.txt").unlink(missing_ok=True)
+    trace = output / cell.run.folder / (f"error-{cell.method}.txt" if cell.method else "error.txt")
+    trace.unlink(missing_ok=True)
     try:
-        if cell.work == "one-word":
-            from paft.experiments.one_word import search
-
-            search(cell.config, folder, console, most=cell.edits)
-        elif cell.work == "prompts":
-            from paft.prompts.stage1 import costs, generate
-
-            generated = generate(cell.config, folder, console)
-            if generated.missing:
-                return f"{sum(count for count, _ in generated.missing.values())} prompts are missing"
-            write_text(folder / "costs.json", json.dumps(costs(cell.config, generated)))
-        else:
-            from paft.runs.run import run
-
-            run(cell.config, folder, console)
+        _work(cell, output, console)
     except LineError as error:
         return str(error)
     except Exception as error:  # a cell that fails leaves the rest of the table standing; its trace is kept
-        write_text(folder / "error.txt", traceback.format_exc())
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {folder / 'error.txt'})"
+        write_text(trace, traceback.format_exc())
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {trace})"
     return None
+
+
+def _work(cell: Cell, output: Path, console: Console) -> None:
+    run, folder = cell.run, output / cell.run.folder
+    if run.work == "one-word":
+        from paft.experiments.one_word import search
+
+        search(run.config, folder, console, most=run.edits)
+    elif run.work == "prompts":
+        from paft.prompts.stage1 import costs, generate
+
+        generated = generate(run.config, folder, console)
+        if generated.missing:
+            raise WorkError(f"{sum(count for count, _ in generated.missing.values())} prompts are missing")
+        write_text(folder / "costs.json", json.dumps(costs(run.config, generated)))
+    else:
+        from paft.runs.run import run as work
+
+        work(run.config, folder, console, only=cell.method)

@@ -1,0 +1,304 @@
+"""From run directories to the tables and figures of the paper, its own numbers beside them."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from paft.config.schema import NamedVariant
+from paft.errors import UserError
+from paft.evaluation.metrics import Interval, share_interval
+from paft.evaluation.paired import Difference
+from paft.experiments import paper
+from paft.experiments.columns import (
+    ACCURACIES,
+    CELL,
+    COUNTS,
+    DIFFERENCES,
+    INFERENCE,
+    K_AND_T,
+    ONE_WORD,
+    OVER_ALL,
+    TRAINING,
+    Columns,
+    Row,
+    table,
+)
+from paft.experiments.one_word import RESULT, read_found
+from paft.experiments.plan import PlannedRun
+from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.report import method_json
+
+Runs = Sequence[tuple[PlannedRun, RunResult]]
+
+
+@dataclass
+class ResultTable:
+    """A table: its rows as values (accuracies are fractions of 1), and how to read them as text.
+
+    Attributes:
+        lines: the lines of text for a row; mostly the row itself.
+        differences: between every two methods of a task and seed, one row each.
+        runs: for the figures and the page, where methods are compared.
+        missing: folder of each cell that has no result, with the reason.
+    """
+
+    title: str
+    columns: Columns
+    lines: Callable[[Row], Sequence[Row]] = lambda row: [row]
+    rows: list[Row] = field(default_factory=list)
+    differences: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    runs: list[RunResult] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """Return the whole view."""
+        lines = [f"# {self.title}", ""]
+        rows = [line for row in self.rows for line in self.lines(row)]
+        lines += table(self.columns, rows) if rows else ["Nothing is finished yet."]
+        if self.differences:
+            lines += ["", "Do the methods differ?", "", *table(DIFFERENCES, self.differences)]
+        if self.notes:
+            lines += ["", *(f"- {note}" for note in self.notes)]
+        if self.missing:
+            lines += ["", "Missing:", "", *(f"- {folder}: {why}" for folder, why in self.missing.items())]
+        return "\n".join(lines) + "\n"
+
+
+def make_table(name: str, runs: Sequence[PlannedRun], output: Path, failed: Mapping[str, str]) -> ResultTable:
+    """Return what the finished cells of a table or figure amount to.
+
+    Args:
+        failed: by a cell's folder, why it failed.
+    """
+    build, title, columns = RESULT_TABLES[name]
+    table = ResultTable(title, columns)
+    done: list[tuple[PlannedRun, Any]] = []
+    for run in runs:
+        try:
+            result = _result(run, output / run.folder, failed)
+        except (UserError, OSError, ValueError) as error:
+            table.missing |= {cell.folder: failed.get(cell.folder, str(error)) for cell in run.cells}
+            continue
+        if isinstance(result, RunResult):
+            finished = {method.name for method in result.methods}
+            table.missing |= {
+                cell.folder: failed.get(cell.folder) or result.unfinished.get(str(cell.method), "not finished")
+                for cell in run.cells
+                if cell.method not in finished
+            }
+            if not finished:
+                continue
+        done.append((run, result))
+    if all(run.work == "run" for run in runs):
+        table.notes += _made_of(done)
+    build(table, done)
+    return table
+
+
+def _result(run: PlannedRun, folder: Path, failed: Mapping[str, str]) -> Any:
+    """Return what a planned run has left behind; of a run directory, its own methods that did not fail.
+
+    Raises:
+        UserError, OSError, ValueError: there is no result; what is in the folder may be of another config.
+    """
+    if run.work != "run" and run.folder in failed:
+        raise UserError(failed[run.folder])
+    if run.work == "one-word":
+        return read_found(folder / RESULT)
+    if run.work == "prompts":
+        return json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    result = read_run(folder)
+    failures = [cell.method for cell in run.cells if cell.folder in failed]
+    methods = [m for m in result.methods if m.name in run.methods and m.name not in failures]
+    return replace(result, methods=sorted(methods, key=lambda method: run.methods.index(method.name)))
+
+
+# --- The rows ----------------------------------------------------------------------------------------------------
+
+
+def _accuracies(table: ResultTable, done: Runs) -> None:
+    """Table 1 and figures 3 to 5: methods on the same prompts and examples, compared pair by pair."""
+    for run, method in _methods(done):
+        table.rows.append(_row(run, method, paper=paper.TABLE_1.get((method.name, run.task))))
+        if method.choosing.get("rewrites") == 0:
+            table.notes.append(
+                f"{run.task}, seed {run.seed}: the language model wrote no prompt that fits the task, so "
+                f"{method.name} is trained on the user's prompt"
+            )
+    for (task, seed), runs in _grouped(done).items():
+        [(_, result)] = runs
+        table.runs.append(result)
+        table.differences += [{"task": task, "seed": seed} | _pair(pair) for pair in result.differences]
+    table.notes += _over_seeds(table.rows, {"mean": "mean", "std": "Std"})
+
+
+def _inference(table: ResultTable, done: Runs) -> None:
+    """Table 2: seconds of answering, and the tokens written, which explain them."""
+    for run, method in _methods(done):
+        table.rows.append(_row(run, method, paper_hours=_hours(paper.TABLE_2, run, method)))
+    if any(run.mode == "likelihood" for _, run in done):
+        table.notes.append("Answers by likelihood write no tokens; evaluation.mode=generate does.")
+    table.notes += _over_seeds(table.rows, {"eval_seconds": "seconds"})
+
+
+def _training(table: ResultTable, done: Runs) -> None:
+    """Table 6: seconds of training, and what choosing the prompt before it took."""
+    table.rows += [
+        _row(
+            run,
+            method,
+            choosing=method.choosing,
+            paper_hours=_hours(paper.TABLE_6, run, method),
+        )
+        for run, method in _methods(done)
+    ]
+    table.notes += _over_seeds(table.rows, {"train_seconds": "seconds"})
+
+
+def _k_and_t(table: ResultTable, done: Runs) -> None:
+    """Table 3: the pair with the highest mean on the validation prompts is the one to take; ``best`` marks it."""
+    for runs in _grouped(done).values():
+        best = max(_methods(runs), key=lambda pair: pair[1].summary.mean)[1]
+        for run, method in _methods(runs):
+            k, t = _k_and_t_of(run, method.name)
+            reported = paper.TABLE_3.get((k, t, run.task))
+            table.rows.append(_row(run, method, K=k, T=t, best=method is best, paper=reported))
+    table.notes.append(
+        "On prompts and examples kept from training; no test prompt and no test example is asked. The paper's "
+        "figures are on its test."
+    )
+
+
+def _k_and_t_of(run: PlannedRun, method: str) -> tuple[int, int]:
+    """Return K and T of a variant."""
+    for entry in run.config.methods:
+        if isinstance(entry, NamedVariant) and entry.name == method:
+            return entry.training["K"], entry.training["epochs"]
+    return run.config.training.K, run.config.training.epochs
+
+
+def _counts(table: ResultTable, done: Runs) -> None:
+    """Figure 6: accuracy and its spread against the number of training prompts."""
+    table.rows += [_row(run, method, training_prompts=run.prompt_count) for run, method in _methods(done)]
+
+
+def _one_word(table: ResultTable, done: Sequence[tuple[PlannedRun, Row]]) -> None:
+    """Figure 1: the two prompts that lie farthest apart, a line each."""
+    table.lines = lambda row: [row | row["low"], row | row["high"]]
+    for run, result in done:
+        for prompt in (result["low"], result["high"]):
+            examples = result["test_examples"]
+            prompt["test_accuracy_interval"] = _ends(
+                share_interval(round(prompt["test_accuracy"] * examples), examples)
+            )
+        table.rows.append({"task": run.task, "seed": run.seed} | result)
+        gap = (result["high"]["test_accuracy"] - result["low"]["test_accuracy"]) * 100
+        table.notes.append(
+            f"{run.task}, seed {run.seed}: of {result['tried']} prompts a word apart, found on "
+            f"{result['development_examples']} training examples; {gap:.1f} points apart on "
+            f"{result['test_examples']} test examples (the paper's pair: 86.27 and 66.93 %)"
+        )
+
+
+def _stage_1(table: ResultTable, done: Sequence[tuple[PlannedRun, list]]) -> None:
+    """Table 7: what stage 1 costs; head and cells come as text."""
+    for run, (header, rows) in done:
+        table.columns = table.columns | {head: itemgetter(head) for head in header}
+        table.rows += [{"task": run.task, "seed": run.seed} | dict(zip(header, row, strict=True)) for row in rows]
+        if tokens := paper.TABLE_7.get(paper.data_set(run.task)):
+            table.notes.append(f"{run.task}: the paper's ten models took {tokens:,} tokens")
+
+
+def _methods(done: Runs) -> Iterator[tuple[PlannedRun, MethodResult]]:
+    return ((planned, method) for planned, run in done for method in run.methods)
+
+
+def _row(run: PlannedRun, method: MethodResult, **more: Any) -> Row:
+    """Return a method's figures under the keys of ``report.json``, but for those of single prompts."""
+    figures = {key: value for key, value in method_json(method).items() if key != "per_prompt"}
+    return {"task": run.task, "seed": run.seed, "method": method.name} | figures | more
+
+
+def _hours(table: Mapping[tuple[str, str], float], run: PlannedRun, method: MethodResult) -> float | None:
+    return table.get((method.name, paper.data_set(run.task)))
+
+
+def _grouped(done: Runs) -> dict[tuple[str, int], list[tuple[PlannedRun, RunResult]]]:
+    groups: dict[tuple[str, int], list[tuple[PlannedRun, RunResult]]] = {}
+    for planned, run in done:
+        groups.setdefault((planned.task, planned.seed), []).append((planned, run))
+    return groups
+
+
+def _pair(pair: Difference) -> Row:
+    return {
+        "methods": [pair.first, pair.second],
+        "difference": pair.difference,
+        "difference_interval": _ends(pair.interval),
+        "p": pair.p,
+        "differ": pair.differ,
+    }
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _made_of(done: Runs) -> list[str]:
+    """Say what each task's runs are of, and where the data are fewer than the size or the config asks for."""
+    notes = []
+    for (task, seed), runs in _grouped(done).items():
+        planned, run = runs[0]
+        config, summary = planned.config, run.methods[0].summary
+        answers = "the options' likelihood" if run.mode == "likelihood" else "generation"
+        parts = [f"{task}, seed {seed}: {run.model_in_words}"]
+        if logs := [method.log for _, method in _methods(runs) if method.log]:
+            trained = round(sum(row["examples"] for row in logs[0]) / config.training.epochs)
+            parts.append(
+                f"trained on {_of(trained, config.training.examples)} examples, {logs[0][-1]['step']} steps"
+            )
+        examples = _of(summary.examples, config.evaluation.examples)
+        parts.append(f"{summary.prompts} prompts x {examples} examples, answers by {answers}")
+        notes.append("; ".join(parts))
+    return notes
+
+
+def _of(found: int, asked: int | None) -> str:
+    return f"{found} (of {asked} asked for)" if asked is not None and found < asked else str(found)
+
+
+def _over_seeds(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
+    """Return mean and standard deviation over seeds, where there are several; ``names``: of the columns."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["task"], row["method"]), []).append(row)
+    notes = []
+    for (task, method), several in groups.items():
+        said = []
+        for key, name in names.items():
+            unit = 1 if key.endswith("seconds") else 100
+            values = [unit * row[key] for row in several if row[key] is not None]
+            if len(values) > 1:
+                said.append(f"{name} {statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}")
+        notes += [f"{task}, {method}, over {len(several)} seeds: {', '.join(said)}"] if said else []
+    return notes
+
+
+RESULT_TABLES: dict[str, tuple[Callable[[ResultTable, Any], None], str, Columns]] = {
+    "table1": (_accuracies, "Table 1: accuracy on unseen prompts, %", ACCURACIES),
+    "table2": (_inference, "Table 2: time of answering", INFERENCE),
+    "table3": (_k_and_t, "Table 3: K and T, on validation prompts", K_AND_T),
+    "table6": (_training, "Table 6: time of training", TRAINING),
+    "table7": (_stage_1, "Table 7: cost of making prompts", CELL),
+    "figure1": (_one_word, "Figure 1: two prompts one word apart", ONE_WORD),
+    "figure3": (_accuracies, "Figure 3: base model and fixed prompt over all prompts", OVER_ALL),
+    "figure4": (_accuracies, "Figure 4: distribution of accuracy over prompts", ACCURACIES),
+    "figure5": (_accuracies, "Figure 5: distribution of accuracy over prompts", ACCURACIES),
+    "figure6": (_counts, "Figure 6: number of training prompts", COUNTS),
+}
+"""What each table and figure is made by, its title and its columns."""

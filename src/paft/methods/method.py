@@ -1,0 +1,90 @@
+"""What a method is: from training prompts and training examples to what the model is trained with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from paft.config.schema import Section
+from paft.tasks.load import subset
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+from paft.utils.console import Console
+
+if TYPE_CHECKING:
+    from paft.methods.evaluator import PromptEvaluator
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a method may look at. Test prompts and test examples are not part of it.
+
+    Attributes:
+        name: of the method in this run, for messages.
+        prompts: the training prompts; for a method that starts from the user's prompt, that one alone.
+        examples: the training examples.
+        evaluator: returns the base model as it answers training examples; loads the model when it is first called.
+        is_trainable: whether no training example is too long under a prompt.
+        folder: ``RUN/methods/NAME``, where a search keeps what it has computed.
+    """
+
+    name: str
+    task: Task
+    prompts: Sequence[Prompt]
+    examples: Sequence[Example]
+    evaluator: "Callable[[], PromptEvaluator]"
+    is_trainable: Callable[[Prompt], bool]
+    folder: Path
+    seed: int
+    console: Console = field(default_factory=Console)
+
+    def draw(self, count: int) -> list[Example]:
+        """Return ``count`` of the examples, drawn with the seed; all of them where there are fewer."""
+        return subset(list(self.examples), count, self.seed)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a method trains with.
+
+    Attributes:
+        prompts: those that the sampler draws from.
+        sampler, objective: None takes those of the ``training`` section.
+    """
+
+    prompts: Sequence[Prompt]
+    sampler: str | dict[str, Any] | None = None
+    objective: str | dict[str, Any] | None = None
+
+
+class Method(Section, ABC):
+    """A method. Its fields are its settings, checked and documented as those of any section of the config.
+
+    Attributes:
+        title: what a sentence calls the method; its name when left out.
+        trains: False where the base model is measured as it is.
+        starts_from: the prompts that it is given: the training prompts, the user's prompt, or nothing.
+    """
+
+    title: ClassVar[str] = ""
+    trains: ClassVar[bool] = True
+    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "train"
+
+    def check(self, key: str, console: Console) -> None:
+        """Refuse, before anything runs, settings that no run can use.
+
+        Args:
+            key: of the config that holds the settings, for messages.
+
+        Raises:
+            UserError: something that the method needs is missing.
+        """
+
+    @abstractmethod
+    def plan(self, context: MethodContext) -> TrainingPlan:
+        """Return what to train with; a search for it runs here, and resumes."""
+
+    def is_planned(self, folder: Path) -> bool:
+        """Return True if :meth:`plan` needs no model, because its search is finished."""
+        return True

@@ -1,0 +1,120 @@
+"""The methods by name, and the variants that a config lists."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from paft.config.load import describe_problem
+from paft.config.schema import NamedVariant, TrainingConfig, variant_name
+from paft.errors import UserError, nearest
+from paft.methods.method import Method
+from paft.utils.console import Console
+from paft.utils.plugins import Registry, user_code
+
+METHODS = Registry(
+    "method",
+    {
+        "base": "paft.methods.base:Base",
+        "user": "paft.methods.user:User",
+        "top-accuracy": "paft.methods.top_accuracy:TopAccuracy",
+        "batprompt": "paft.methods.batprompt.method:BatPrompt",
+        "zopo": "paft.methods.zopo.method:Zopo",
+        "paft": "paft.methods.paft:Paft",
+    },
+)
+"""The built-in methods, in the order of the paper's table 1."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An entry of ``methods``.
+
+    Attributes:
+        name: of its folder, its rows in tables and its place in figures.
+        reference: the method's name, or ``module:name``.
+        training: the ``training`` section with the variant's own keys.
+        key: where its settings are in the config.
+    """
+
+    name: str
+    reference: str
+    method: Method
+    training: TrainingConfig
+    key: str
+
+    @property
+    def title(self) -> str:
+        """What a sentence calls it."""
+        return self.method.title if self.name == self.reference and self.method.title else self.name
+
+    def check(self, console: Console) -> None:
+        """Refuse, before anything runs, settings that no run can use."""
+        with user_code(f"method {self.name!r}"):
+            self.method.check(self.key, console)
+
+
+def resolve(
+    entries: Sequence[str | NamedVariant], training: TrainingConfig, baselines: Mapping[str, Mapping[str, Any]]
+) -> list[Variant]:
+    """Return the variants that a config lists, with their settings checked.
+
+    Args:
+        training: the section that variants change.
+        baselines: settings of methods by name, ``_`` for ``-``; a variant's own settings replace them.
+
+    Raises:
+        UserError: a method or a setting is unknown, or a user's module cannot be imported.
+    """
+    for section, settings in baselines.items():
+        _check_section(section, settings)
+    return [_variant(entry, training, baselines) for entry in entries]
+
+
+def _variant(
+    entry: str | NamedVariant, training: TrainingConfig, baselines: Mapping[str, Mapping[str, Any]]
+) -> Variant:
+    name, reference = variant_name(entry), entry if isinstance(entry, str) else entry.method
+    section = reference.replace("-", "_")
+    own = {} if isinstance(entry, str) else dict(entry.model_extra or {})
+    key = f"methods.{name}" if own or ":" in reference else f"baselines.{section}"
+    method = _create(reference, {**baselines.get(section, {}), **own}, key)
+    if not isinstance(entry, str) and entry.training:
+        training = _changed(training, entry.training, f"methods.{name}.training")
+    return Variant(name, reference, method, training, key)
+
+
+def _create(reference: str, settings: Mapping[str, Any], key: str) -> Method:
+    kind = METHODS.get(reference, "methods")
+    if not (inspect.isclass(kind) and issubclass(kind, Method)):
+        raise UserError(f"config key methods: {reference!r} is not a subclass of paft.methods.method.Method")
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
+        raise UserError(f"config key methods: {reference!r} does not define {missing}")
+    try:
+        return kind.model_validate(dict(settings))
+    except ValidationError as error:
+        raise UserError(describe_problem(error, kind, key)) from None
+
+
+def _check_section(section: str, settings: Mapping[str, Any]) -> None:
+    known = {n.replace("-", "_"): n for n in METHODS.names if METHODS.get(n, "methods").model_fields}
+    if section not in known:
+        raise UserError(f"config key baselines.{section} is unknown{nearest(section, known)}")
+    _create(known[section], settings, f"baselines.{section}")
+
+
+def _changed(training: TrainingConfig, changes: Mapping[str, Any], key: str) -> TrainingConfig:
+    """Return the ``training`` section with some keys replaced; ``lora`` is merged key by key."""
+    tree = training.model_dump(exclude_unset=True)
+    for name, value in changes.items():
+        below = isinstance(value, Mapping) and isinstance(tree.get(name), Mapping)
+        tree[name] = {**tree[name], **value} if below else value
+    try:
+        return TrainingConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(describe_problem(error, TrainingConfig, key)) from None
+    except UserError as error:
+        raise UserError(str(error).replace("config key training.", f"config key {key}.")) from None

@@ -1,0 +1,16 @@
+"""Fine-tuning on the one prompt that the user wrote (``prompts.user``)."""
+
+from typing import ClassVar, Literal
+
+from paft.methods.method import Method, MethodContext, TrainingPlan
+
+
+class User(Method):
+    """Ordinary fine-tuning on one prompt (row "user-specified" of the paper's table 1)."""
+
+    title: ClassVar[str] = "the fixed prompt"
+    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "user"
+
+    def plan(self, context: MethodContext) -> TrainingPlan:
+        """Return the user's prompt."""
+        return TrainingPlan(context.prompts, sampler="uniform")

@@ -1,0 +1,73 @@
+"""What is there of a model that a config names, before it is loaded: one line for each thing that was checked."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from paft.config.schema import AnyModel, EndpointSection, ServedModel
+from paft.errors import UserError, one_line
+from paft.models.endpoint import Endpoint, ModelError
+from paft.models.locate import locate
+
+Diagnosis = tuple[Literal["ok", "warning", "problem"], str, str, str]
+"""A state, what was checked, what was found, and how to fix it."""
+
+
+def diagnose(model: AnyModel) -> Iterator[Diagnosis]:
+    """Yield what is found of a model, its adapter and its chat template."""
+    if isinstance(model, ServedModel):
+        yield diagnose_endpoint(model.path, model)
+        return
+    if model.chat_template not in ("auto", "none"):
+        yield diagnose_file("model.chat_template", Path(model.chat_template))
+    if model.adapter is not None:
+        yield diagnose_file("model.adapter", Path(model.adapter) / "adapter_config.json")
+    try:
+        where = locate(model.path)
+    except UserError as error:
+        yield "problem", "model.path", one_line(error).removeprefix("config key model.path: "), ""
+        return
+    yield ("ok", "model.path", where, "") if Path(where).exists() else diagnose_hub("model.path", where)
+
+
+def diagnose_file(key: str, path: Path) -> Diagnosis:
+    """Return whether a file is there and can be read."""
+    if not path.is_file():
+        return "problem", key, f"{path} is not a file", "correct the path in the config"
+    if not os.access(path, os.R_OK):
+        return "problem", key, f"{path} cannot be read", "change its permissions"
+    return "ok", key, f"{path}, {path.stat().st_size:,} bytes", ""
+
+
+def diagnose_hub(key: str, name: str) -> Diagnosis:
+    """Return whether a model or a data set can be loaded: from a folder, from the cache, or from the hub."""
+    if Path(name).is_dir():
+        return "ok", key, name, ""
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        (api.model_info if key == "model.path" else api.dataset_info)(name, timeout=5)
+    except Exception as error:  # the hub client's errors have no common base
+        fix = "a copy in the hub's cache still loads; otherwise name a folder or a file"
+        return "warning", key, f"{name} cannot be reached on the hub ({type(error).__name__})", fix
+    return "ok", key, f"{name} is on the hub", ""
+
+
+def diagnose_endpoint(name: str, section: EndpointSection) -> Diagnosis:
+    """Ask an endpoint for its list of models, which costs nothing."""
+    quick = section.model_copy(update={"retries": 0, "timeout": 5.0})
+    try:
+        listed = Endpoint.of(name, quick).models()
+    except UserError as error:
+        return "problem", "endpoint", one_line(error), ""
+    except ModelError as error:
+        return "problem", "endpoint", one_line(error), "start it, or correct base_url and key"
+    key = f", ${section.key} is set" if section.key else ""
+    if listed is None:
+        return "ok", "endpoint", f"{section.base_url} answers, but lists no models{key}", ""
+    if name in listed:
+        return "ok", "endpoint", f"{section.base_url} answers and has {name}{key}", ""
+    some = ", ".join(sorted(listed)[:3]) or "none"
+    return "warning", "endpoint", f"{section.base_url} answers; {name} is not on its list ({some}){key}", ""

@@ -1,0 +1,43 @@
+"""A model in this process."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from paft.engine.engine import Engine
+from paft.models.load import with_adapter
+from paft.models.model import Mode
+from paft.types import Conversation
+
+
+class LocalModel(Engine):
+    """An :class:`~paft.engine.engine.Engine` as the model of a run: it can be trained and takes adapters."""
+
+    def check(
+        self,
+        conversations: Sequence[Conversation],
+        options: Sequence[Sequence[str]],
+        mode: Mode,
+        max_new_tokens: int,
+    ) -> None:
+        """Refuse questions that are longer than the model's positions."""
+        answer = max_new_tokens
+        if mode == "likelihood":
+            texts = {text for candidates in options for text in candidates}
+            answer = max(len(self.format.answer(text) + self.format.end) for text in texts)
+        self.encode(conversations, longest=answer)
+
+    def announce(self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int) -> None:
+        """Return None: the answers cost only time."""
+
+    def usage(self) -> None:
+        """Return None: the answers cost only time."""
+
+    @contextmanager
+    def use_adapter(self, folder: Path | None) -> Iterator[None]:
+        """Answer with a saved adapter inside the block."""
+        if folder is None:
+            yield
+            return
+        with with_adapter(self, folder):
+            yield

@@ -1,0 +1,201 @@
+"""One method of a run: planned, trained, evaluated. A step whose result is there is skipped."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paft.config.schema import EvaluationConfig
+from paft.errors import UserError
+from paft.methods.method import MethodContext, TrainingPlan
+from paft.methods.registry import Variant
+from paft.prompts.screen import overlap
+from paft.prompts.template import render
+from paft.runs.data import RunData
+from paft.types import Example, Prompt
+from paft.utils.console import Console
+from paft.utils.distributed import Processes
+from paft.utils.plugins import user_code
+
+if TYPE_CHECKING:
+    from paft.methods.evaluator import PromptEvaluator  # loads numpy and pyarrow
+
+
+@dataclass
+class Cell:
+    """The work on one method.
+
+    Attributes:
+        folder: ``RUN/methods/NAME``.
+        open_model: returns the run's model; loads it when it is first called.
+        drop_model: forgets a model that training has used up.
+    """
+
+    variant: Variant
+    folder: Path
+    data: RunData
+    evaluation: EvaluationConfig
+    open_model: Callable[[], Any]
+    drop_model: Callable[[], None]
+    processes: Processes
+    console: Console
+    _examples: list[Example] | None = field(default=None, init=False)
+
+    def work(self) -> None:
+        """Do what is left of the cell."""
+        adapter = None
+        if self.variant.method.trains:
+            plan = self.processes.once(self._plan)
+            adapter = self.folder / "adapter"
+            if not adapter.is_dir():
+                self._train(plan)
+        if not (self.folder / "predictions.parquet").is_file():
+            self._evaluate(adapter)
+
+    def check(self) -> None:
+        """Refuse, before anything is trained, what the model cannot be trained with.
+
+        Raises:
+            UserError: a layer that LoRA cannot adapt, a setting of the Trainer, an example that is too long.
+        """
+        from paft.training.finetune import check_targets, trainer_settings
+
+        training = self.variant.training
+        check_targets(self.open_model().model, training.lora.target_modules)
+        trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
+        self.examples()
+
+    def examples(self) -> list[Example]:
+        """Return the training examples that are short enough under every prompt that is named in the config."""
+        if self._examples is None:
+            self._examples = self._filtered(self.data.prompts.named, drop=self._drops, say=self.console.say)
+        return self._examples
+
+    @property
+    def _drops(self) -> bool:
+        return self.variant.training.on_overlength == "drop"
+
+    def _filtered(self, prompts: list[Prompt], *, drop: bool, say: Callable[[str], None]) -> list[Example]:
+        from paft.training.data import filter_by_length
+
+        model = self.open_model()
+        examples = self.data.training_examples(self.variant) if self._examples is None else self._examples
+        longest = min(self.variant.training.max_length, model.positions)
+        return filter_by_length(model, self.data.task, prompts, examples, max_length=longest, drop=drop, say=say)
+
+    def _is_trainable(self, prompt: Prompt) -> bool:
+        """Return True if no training example is too long under a prompt that a language model wrote."""
+        self.examples()
+        try:
+            self._filtered([prompt], drop=False, say=self.console.say)
+        except UserError:
+            return False
+        return True
+
+    def _plan(self) -> TrainingPlan:
+        """Return what the method trains with; a search runs here.
+
+        Raises:
+            UserError: it has no prompt, or one of its prompts is a test prompt.
+        """
+        variant, data = self.variant, self.data
+        planned = variant.method.is_planned(self.folder)
+        examples = data.training_examples(variant) if planned else self.examples()
+        context = MethodContext(
+            variant.name,
+            data.task,
+            data.prompts.start(variant.method.starts_from),
+            examples,
+            self._evaluator,
+            self._is_trainable,
+            self.folder,
+            data.seed,
+            self.console,
+        )
+        with user_code(f"method {variant.name!r}"):
+            plan = variant.method.plan(context)
+        if not plan.prompts:
+            raise UserError(f"config key methods: {variant.name!r} plans to train without a prompt")
+        if shared := overlap(plan.prompts, data.prompts.test, data.task):
+            raise UserError(
+                f"{self.folder}: {variant.name} would train on the test prompt {shared[0][1].id}, up to case, "
+                "spacing and punctuation; test prompts must be unseen: remove it from them and choose another "
+                "--output"
+            )
+        return plan
+
+    def _evaluator(self) -> "PromptEvaluator":
+        from paft.methods.evaluator import PromptEvaluator
+
+        return PromptEvaluator(
+            self.open_model(),
+            self.data.task,
+            mode=self.evaluation.mode,
+            max_new_tokens=self.evaluation.max_new_tokens,
+            log=self.folder / "evaluations.jsonl",
+        )
+
+    def _train(self, plan: TrainingPlan) -> None:
+        from paft.training.finetune import train
+
+        training = self.variant.training
+        train(
+            self.open_model(),
+            self.data.task,
+            self.examples(),
+            plan.prompts,
+            self.folder,
+            K=training.K,
+            batch_size=training.batch_size,
+            arguments=trainer_arguments(training),
+            lora=training.lora,
+            seed=self.data.seed,
+            console=self.console,
+        )
+        if self.processes.is_sharded:
+            self.drop_model()  # each process has only a part of it
+        self.processes.wait()  # for the adapter
+
+    def _evaluate(self, adapter: Path | None) -> None:
+        from paft.evaluation.grid import evaluate
+
+        model, data, prompts = self.open_model(), self.data, self.data.prompts.test
+        how = self.evaluation.model_dump(include={"mode", "max_new_tokens"})
+        questions = (render(prompt, data.task, example) for prompt in prompts for example in data.test_examples)
+        self._say(model.announce(questions, **how))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with model.use_adapter(adapter):
+            evaluate(
+                model,
+                data.task,
+                prompts,
+                data.test_examples,
+                self.folder,
+                **how,
+                console=self.console,
+                processes=self.processes,
+            )
+        self._say(model.usage())
+
+    def _say(self, line: str | None) -> None:
+        if line:
+            self.console.say(line)
+
+
+def work_on(cell: Cell, lock: Callable[[], Any]) -> None:
+    """Do a cell while its folder is locked against other processes."""
+    with ExitStack() as stack:
+        cell.processes.once(partial(_enter, stack, lock))
+        cell.work()
+
+
+def _enter(stack: ExitStack, lock: Callable[[], Any]) -> None:
+    stack.enter_context(lock())
+
+
+def trainer_arguments(training: Any) -> dict[str, Any]:
+    """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
+    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "lora", "sampler", "objective"}
+    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)

@@ -1,0 +1,93 @@
+"""What a run is made of: the task, its examples, and the prompt sets."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from paft.config.schema import Config
+from paft.errors import UserError
+from paft.methods.registry import Variant
+from paft.prompts.prepare import PromptSets
+from paft.tasks.load import load_task, subset
+from paft.tasks.task import Task
+from paft.types import Example
+from paft.utils.console import Console
+
+
+@dataclass
+class RunData:
+    """The data of a run.
+
+    Attributes:
+        train, test_examples: all training examples; the test examples that are asked.
+        known: every example, for screening: a prompt that holds an answer to one of them is left out.
+    """
+
+    task: Task
+    train: list[Example]
+    test_examples: list[Example]
+    known: list[Example]
+    seed: int
+    prompts: PromptSets
+
+    @classmethod
+    def load(cls, config: Config, variants: list[Variant], console: Console) -> "RunData":
+        """Read the examples; the prompts come later, since a language model may have to write them.
+
+        Raises:
+            UserError: a file is broken, or the test examples are training examples.
+        """
+        task, train, test = load_task(config.task)
+        data = cls(
+            task,
+            train,
+            subset(test, config.evaluation.examples, config.seed),
+            train + test,
+            config.seed,
+            PromptSets([], [], None, []),
+        )
+        if training := [variant for variant in variants if variant.method.trains]:
+            largest = max(training, key=lambda variant: variant.training.examples)
+            examples = data.training_examples(largest)
+            _check_test_examples(examples, data.test_examples, console)
+            if len(examples) < len(train):
+                console.say(f"using {len(examples):,} of {len(train):,} training examples (training.examples)")
+        return data
+
+    def training_examples(self, variant: Variant) -> list[Example]:
+        """Return the training examples of a variant, before any is left out for its length."""
+        return subset(self.train, variant.training.examples, self.seed)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the report needs to know and the config leaves open."""
+        task, examples = self.task, self.test_examples
+        return {
+            "top": task.top_threshold,
+            "chance": round(sum(1 / len(e.options) for e in examples) / len(examples), 6),
+            "fields": list(task.fields),
+            "labels": None if task.labels is None else list(task.labels),
+            "aliases": dict(task.aliases),
+        }
+
+    def example_rows(self) -> list[dict[str, Any]]:
+        """Return the test examples as rows of ``examples.jsonl``."""
+        return [
+            {
+                "id": example.id,
+                "fields": dict(example.fields),
+                "options": list(example.options),
+                "target": self.task.target(example),
+            }
+            for example in self.test_examples
+        ]
+
+
+def _check_test_examples(train: list[Example], test: list[Example], console: Console) -> None:
+    """Refuse test examples that are all training examples; report how many are."""
+    questions = {(*example.fields.values(), *example.options) for example in train}
+    known = sum((*example.fields.values(), *example.options) in questions for example in test)
+    if known == len(test):
+        raise UserError(
+            "config key task.test: the test examples are training examples; name another file or split"
+        )
+    if known:
+        console.say(f"{known} of {len(test)} test examples ask the same as a training example")

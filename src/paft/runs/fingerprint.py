@@ -1,0 +1,159 @@
+"""What changes a method's result, key by key.
+
+A run directory may be continued with another config as long as no fingerprint of a method with results changes.
+Each method has one for its training and one for its evaluation, so that a finished adapter survives a change of
+the evaluation that has not begun yet.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from paft.config.schema import Config
+from paft.errors import UserError
+from paft.methods.registry import Variant
+from paft.runs.data import RunData
+from paft.runs.inputs import hash_examples, hash_files, hash_prompts, input_hashes
+from paft.utils.io import write_text
+from paft.utils.plugins import load_object, source_file
+
+FILE = "fingerprint"
+"""In the folder of a method, as JSON."""
+
+CONTENT = "sha256:"
+"""What the value of a key that stands for some content begins with."""
+
+NEUTRAL = re.compile(
+    r"(.+\.)?(key|base_url|parallel|retries|timeout|device)"
+    r"|.*\.(logging|save|hub|log)_\w+|.*\.(report_to|run_name|project|push_to_hub|max_request_factor)"
+)
+"""Keys that change no result: where and how fast a model is reached, what is logged and saved."""
+
+Fingerprint = dict[str, dict[str, Any]]
+"""By stage, ``training`` and ``evaluation``, the value of each key that changes the stage's result."""
+
+
+def fingerprints(config: Config, variants: list[Variant], data: RunData, processes: int) -> dict[str, Fingerprint]:
+    """Return the fingerprint of each variant by its name."""
+    inputs = {key: f"{CONTENT}{value}" for key, value in input_hashes(config).items()}
+    model = flatten(config.model.model_dump(mode="json", exclude_none=True), "model")
+    model |= {key: value for key, value in inputs.items() if key.startswith("model.") and key in model}
+    shared = _kept(model | _task(config, data))
+    evaluation = shared | _evaluation(config, data)
+    return {
+        variant.name: {
+            "training": shared | _training(config, variant, data, processes) if variant.method.trains else {},
+            "evaluation": evaluation,
+        }
+        for variant in variants
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one line for each key whose value differs."""
+    missing = "not set"
+    return [
+        f"{key} {_change(before.get(key, missing), now.get(key, missing))}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, missing) != now.get(key, missing)
+    ]
+
+
+def read_fingerprint(folder: Path) -> Fingerprint | None:
+    """Return the fingerprint of a method's folder; None where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return {stage: dict(stored[stage]) for stage in ("training", "evaluation")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{file}: damaged; remove {folder} to redo this method, or choose another --output"
+        ) from None
+
+
+def write_fingerprint(folder: Path, fingerprint: Fingerprint) -> None:
+    """Write the fingerprint of a method into its folder."""
+    write_text(folder / FILE, json.dumps(fingerprint, indent=1, ensure_ascii=False) + "\n")
+
+
+def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a tree by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}.{name}" if prefix else str(name)
+        flat |= flatten(value, key) if isinstance(value, Mapping) else {key: value}
+    return flat
+
+
+def _task(config: Config, data: RunData) -> dict[str, Any]:
+    """Return what the rendering of an example and the reading of an answer depend on."""
+    task = data.task
+    keys: dict[str, Any] = {
+        "task.fields": list(task.fields),
+        "task.answer": config.task.answer or "default",
+        "task.choices": None if task.labels is None else list(task.labels),
+    }
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
+    evaluation = config.evaluation
+    keys: dict[str, Any] = {
+        "task.test": f"{CONTENT}{hash_examples(data.test_examples)}",
+        "prompts.test": f"{CONTENT}{hash_prompts(data.prompts.test)}",
+        "evaluation.mode": evaluation.mode,
+    }
+    if evaluation.mode == "generate":
+        keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
+    return keys | _part("task.scorer", getattr(config.task, "scorer", None))
+
+
+def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:
+    method, training = variant.method, variant.training
+    source = "prompts.user" if method.starts_from == "user" else "prompts.train"
+    keys: dict[str, Any] = {
+        "method": variant.reference,
+        "task.train": f"{CONTENT}{hash_examples(data.training_examples(variant))}",
+        source: f"{CONTENT}{hash_prompts(data.prompts.start(method.starts_from))}",
+        "seed": config.seed,
+    }
+    if training.on_overlength == "drop":  # examples are left out by the longest prompt
+        keys["training.on_overlength (prompts)"] = f"{CONTENT}{hash_prompts(data.prompts.named)}"
+    if processes > 1:
+        keys["processes"] = processes
+    keys |= flatten(training.model_dump(mode="json", exclude_none=True), "training")
+    keys |= flatten(method.model_dump(mode="json", exclude_none=True), variant.key)
+    for name in ("sampler", "objective"):
+        keys |= _part(f"training.{name}", getattr(training, name, None))
+    if file := source_file(method):
+        keys["method (its code)"] = f"{CONTENT}{hash_files([file])}"
+    return _kept(keys)
+
+
+def _part(key: str, setting: Any) -> dict[str, Any]:
+    """Return a part's setting and, for a user's own, the hash of its file."""
+    if setting is None:
+        return {}
+    name = setting.get("name", "") if isinstance(setting, dict) else str(setting)
+    keys = flatten({key: setting})
+    if ":" in name and (file := source_file(load_object(name, key))):
+        keys[f"{key} (its code)"] = f"{CONTENT}{hash_files([file])}"
+    return keys
+
+
+def _kept(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if not NEUTRAL.fullmatch(key)}
+
+
+def _change(before: Any, now: Any) -> str:
+    if any(isinstance(value, str) and value.startswith(CONTENT) for value in (before, now)):
+        return "(its content changed)"
+    return f"(was {before}, now {now})"
