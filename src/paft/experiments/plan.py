@@ -94,6 +94,7 @@ class Plan:
         self.config, self.preset, self.methods, self.output, self.say = config, preset, methods, output, say
         self.task, self.seed = config.task.name, config.seed
         self.folder = f"{self.task}/seed-{self.seed}"
+        self._data_folder = f"{self.task}/data-{self.seed}"
 
     def runs(self, name: str) -> list[PlannedRun]:
         """Return the runs of a table or a figure."""
@@ -128,7 +129,7 @@ class Plan:
         variants = [
             NamedVariant(name=f"K-{k}-T-{t}", method=method, training={"K": k, "epochs": t}) for k, t in K_AND_T
         ]
-        return [self._run("/k-and-t", config, variants)]
+        return [self._run("-k-and-t", config, variants)]
 
     def _all_prompts(self) -> list[PlannedRun]:
         """Figure 3: the base model and the one trained on a fixed prompt, on every prompt there is."""
@@ -137,7 +138,7 @@ class Plan:
         if own:
             self.say(f"{self.task}: prompt {own[0].id} is left out: it is the user's, which is trained on")
         config = self._with_prompts(None, [prompt for prompt in prompts if prompt not in own], name="all")
-        return [self._run("/all-prompts", config, self.methods)]
+        return [self._run("-all-prompts", config, self.methods)]
 
     def _counts(self) -> list[PlannedRun]:
         """Figure 6: PAFT with ever more training prompts."""
@@ -147,7 +148,7 @@ class Plan:
         for count in counts[:-1]:
             few = diverse_subset(prompts, count, self.seed)
             config = self._with_prompts(few, test, name=f"{count}-prompts")
-            runs.append(replace(self._run(f"/prompts-{count}", config, self.methods), prompt_count=count))
+            runs.append(replace(self._run(f"-prompts-{count}", config, self.methods), prompt_count=count))
         everything = self._run("", self._with_prompts(prompts, test), self.methods)
         return [*runs, replace(everything, prompt_count=counts[-1])]
 
@@ -162,7 +163,7 @@ class Plan:
                 f"table7 shows what stage 1 costs for {self.task}: set prompts.train to "
                 "{generate: {models: [...]}}"
             )
-        return [PlannedRun(f"{self.folder}/stage-1", self.config, self.task, self.seed, work="prompts")]
+        return [PlannedRun(f"{self.folder}-stage-1", self.config, self.task, self.seed, work="prompts")]
 
     def _run(self, place: str, config: Config, methods: Sequence[str | NamedVariant]) -> PlannedRun:
         config = config.model_copy(update={"methods": list(methods)})
@@ -198,7 +199,7 @@ class Plan:
         Raises:
             UserError: the files hold others, which runs of another preset or config may still have to read.
         """
-        folder = self.output / self.folder / "drawn" / name
+        folder = self.output / self._data_folder / name
         update = {"train": None, "test": str(folder / "test.jsonl")}
         for split, prompts in (("train", train), ("test", test)):
             if prompts is None:
@@ -225,7 +226,7 @@ class Plan:
                 f"config key task.train of {self.task}: table3 keeps some of the rows from training, and all of "
                 "them share a text with one another"
             )
-        folder = self.output / self.folder / "examples"
+        folder = self.output / self._data_folder / "examples"
         write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(every) if i not in held_out))
         write_jsonl(folder / "validation.jsonl", (every[i] for i in sorted(held_out)))
         return folder / "train.jsonl", folder / "validation.jsonl"

@@ -115,7 +115,8 @@ def _part_of(name: str, config: Config, console: Console) -> list[str | NamedVar
     ]
     if not pairs:
         names = ", ".join(map(variant_name, config.methods))
-        raise UserError(f"{name}: none of the methods {names} is part of it; it shows {', '.join(known or ())}")
+        shows = ", ".join(known) if known else "methods that train"
+        raise UserError(f"{name}: none of the methods {names} is part of it; it shows {shows}")
     if name != "table7":
         for _, variant in pairs:
             variant.check(console)

@@ -73,6 +73,7 @@ def record(
     variants: list[Variant],
     fingerprints: Mapping[str, Fingerprint],
     facts: Tree,
+    only: str | None = None,
 ) -> None:
     """Record the config and each method's fingerprint.
 
@@ -80,13 +81,16 @@ def record(
 
     Args:
         facts: what the report needs and the config leaves open, such as the chance level.
+        only: the one method that is about to be worked on; what another call does is not looked at.
 
     Raises:
         UserError: a result that is there, or partly there, would become another; nothing is written then.
     """
     earlier = [name for name in directory.methods() if name not in fingerprints and _has_results(directory, name)]
     evaluation = next(iter(fingerprints.values()))["evaluation"]
-    conflicts = {name: _conflict(directory.method(name), now) for name, now in fingerprints.items()}
+    conflicts = {
+        name: _conflict(directory.method(name), now) for name, now in fingerprints.items() if only in (None, name)
+    }
     conflicts |= {name: _conflict(directory.method(name), {"evaluation": evaluation}) for name in earlier}
     if conflicts := {name: lines for name, lines in conflicts.items() if lines}:
         raise _refusal(directory, conflicts)
@@ -96,7 +100,8 @@ def record(
     tree["methods"] = [*kept, *tree["methods"]]
     _write(directory, tree, facts | _merged_titles(before.get("run") or {}, kept, variants))
     for name, fingerprint in fingerprints.items():
-        write_fingerprint(directory.method(name), fingerprint)
+        if only in (None, name):
+            write_fingerprint(directory.method(name), fingerprint)
 
 
 def _conflict(folder: Path, now: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -42,7 +42,7 @@ def run(config: Config, output: Path, console: Console, only: str | None = None)
     work = Run(config, output, console if processes.is_main else Console(quiet=True), processes)
     with ExitStack() as stack:
         processes.once(partial(work.lock, stack, wait=only is not None))
-        cells = work.prepare()
+        cells = work.prepare(only)
         if only is not None:
             stack.close()  # each method's folder has a lock of its own
         for cell in cells:
@@ -83,11 +83,11 @@ class Run:
         """Hold the directory until ``stack`` is closed."""
         stack.enter_context(self.directory.locked(wait=wait))
 
-    def prepare(self) -> list[Cell]:
+    def prepare(self, only: str | None = None) -> list[Cell]:
         """Return the cells, after everything that can be refused has been, and the config is recorded."""
         self.data.prompts = self.processes.once(self._prompts)
         cells = [self._cell(variant) for variant in self.variants]
-        self.processes.once(partial(self._record, cells))
+        self.processes.once(partial(self._record, cells, only))
         return cells
 
     def model(self) -> Any:
@@ -139,16 +139,17 @@ class Run:
                 if variant.method.trains:
                     self._cell(variant).check()
 
-    def _record(self, cells: list[Cell]) -> None:
+    def _record(self, cells: list[Cell], only: str | None) -> None:
         """Check what is new with the model, record the config, and report what is about to happen."""
         directory, prompts, examples = self.directory, self.data.prompts, self.data.test_examples
         resumed = directory.config_file.is_file() and directory.examples.is_file()
         now = fingerprints(self.config, self.variants, self.data, self.processes.size)
-        if new := [cell for cell in cells if not (cell.folder / FILE).is_file()]:
+        new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
+        if new:
             self._check_with_model(new)
         claim.begin(directory, self.config)
         facts = self.data.facts() | ({"processes": self.processes.size} if self.trains else {})
-        claim.record(directory, self.config, self.variants, now, facts)
+        claim.record(directory, self.config, self.variants, now, facts, only)
         write_prompts(directory.prompts("train"), prompts.train)
         write_prompts(directory.prompts("test"), prompts.test)
         write_screened(directory.prompts("screened"), prompts.screened)
