@@ -319,8 +319,8 @@ def test_no_answer_of_the_language_model_is_paid_for_twice(colours, tmp_path):
     again, _ = search(colours, tmp_path, writer)
     assert again.search(Prompt("Colour of {thing}"), examples) == first
     assert len(writer.asked) == asked
-    assert again.asker.budget()["requests"] == asked
-    assert again.asker.budget()["tokens_written"] == 5 * asked
+    assert again.client.budget()["requests"] == asked
+    assert again.client.budget()["tokens_written"] == 5 * asked
 
 
 def test_a_language_model_that_fails_is_one_line_and_what_it_said_before_is_kept(colours, tmp_path):

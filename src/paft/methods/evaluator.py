@@ -1,4 +1,4 @@
-"""What a baseline may look at: the base model's answers to training examples, each counted and kept."""
+"""The base model on training examples, for methods that search for a prompt; each answer is counted and kept."""
 
 import math
 import time
@@ -18,10 +18,10 @@ class PromptScore:
     """How a prompt did on some examples.
 
     Attributes:
-        accuracy: share of right answers; one that cannot be read is not right.
-        right: an example each, the probability that the options' likelihoods give to the right one; 0 or 1 where
+        accuracy: mean score; an answer that cannot be read scores 0.
+        right: for each example, the probability that the options' likelihoods give to the target; its score where
             answers are generated.
-        earlier: whether it was known before this search was started.
+        earlier: whether it was known before this search started.
     """
 
     accuracy: float
@@ -32,12 +32,12 @@ class PromptScore:
 class PromptEvaluator:
     """The base model on training examples, for a search over prompts.
 
-    Every evaluation is written down when it is done, so a search that is started again with the same seed goes
-    through the same ones and computes only what is missing.
+    Every evaluation is recorded when it is done, so a search that starts again with the same seed computes only
+    what is missing.
 
     Args:
         mode: how the model is asked, as in the evaluation.
-        log: the file that evaluations are kept in.
+        log: the file that keeps the evaluations.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class PromptEvaluator:
         self._asked: dict[str, dict] = {}
 
     def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> PromptScore:
-        """Return how the base model does on the examples under the prompt."""
+        """Return how well the base model answers the examples with the prompt."""
         texts = (text for example in examples for text in (*example.fields.values(), *example.options))
         key = content_hash(prompt.text, prompt.system or "", *texts)
         row = self._done.get(key)
@@ -77,7 +77,7 @@ class PromptEvaluator:
         return PromptScore(row["accuracy"], tuple(row["right"]), key in self._earlier)
 
     def budget(self) -> dict[str, float]:
-        """Return what this search has asked: evaluations of a prompt, questions answered, seconds of answering."""
+        """Return the cost so far: evaluations of a prompt, questions answered, seconds of answering."""
         return {
             "evaluations": len(self._asked),
             "questions": sum(len(row["right"]) for row in self._asked.values()),

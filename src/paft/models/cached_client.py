@@ -1,4 +1,4 @@
-"""Questions to the language model that drives a baseline: in parallel, each answer kept, each token counted."""
+"""Questions to the language model that drives a method: in parallel, each answer cached, each token counted."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from paft.types import Conversation, content_hash
 
 
 class CachedClient:
-    """A language model whose answers are written down when they come; none is paid for twice.
+    """A language model whose answers are cached as they arrive; none is paid for twice.
 
     Args:
-        log: the file that answers are kept in.
+        log: the file that keeps the answers.
         seed: asks for other answers where it differs.
     """
 
     def __init__(self, client: Client, log: Path, *, max_tokens: int = 1024, seed: int = 0):
-        self.client, self.journal, self.max_tokens, self.seed = client, ResponseCache(log), max_tokens, seed
+        self.client, self.cache, self.max_tokens, self.seed = client, ResponseCache(log), max_tokens, seed
         self._asked: dict[str, Answer] = {}
 
     def ask(
@@ -51,7 +51,7 @@ class CachedClient:
     def _one(self, text: str, schema: Mapping[str, Any], temperature: float, again: int) -> str:
         key = content_hash(self.client.name, text, str(temperature), str(again), str(self.seed))
         try:
-            answer = self.journal.ask(
+            answer = self.cache.ask(
                 key,
                 self.client,
                 Conversation(text),
@@ -62,7 +62,7 @@ class CachedClient:
             )
         except ModelError as error:
             raise (UserError if error.final else WorkError)(
-                f"{error}; the same command goes on from here"
+                f"{error}; run the same command again to resume"
             ) from None
         self._asked[key] = answer
         return answer.text

@@ -1,6 +1,6 @@
-"""The nine ways in which BATprompt disturbs an input, three each of characters, words and sentences.
+"""The nine ways in which BATprompt perturbs an input: three each for characters, words and sentences.
 
-Typing mistakes and handles are made by rule: a language model is asked only for what takes language.
+Typing mistakes and handles are made by rule; a language model is asked only for the rest.
 """
 
 import random
@@ -13,7 +13,7 @@ Rule = Callable[[str, random.Random], str]
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A way to disturb a text: by a rule, or by what a language model is told to do."""
+    """A way to perturb a text: by a rule, or by an instruction for a language model."""
 
     code: str
     name: str
@@ -22,7 +22,7 @@ class Perturbation:
 
     @property
     def characters(self) -> bool:
-        """Whether letters are disturbed, so that closeness is counted in letters and not in meaning."""
+        """Whether letters are perturbed, so that similarity is measured in letters and not in meaning."""
         return self.code.startswith("C")
 
 

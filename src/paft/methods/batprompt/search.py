@@ -1,6 +1,6 @@
-"""BATprompt (arXiv 2412.18196): disturb inputs until the prompt fails, then rewrite the prompt to withstand that.
+"""BATprompt (arXiv 2412.18196): perturb inputs until the prompt fails, then rewrite the prompt to withstand that.
 
-Both halves are driven by a language model. Scores are the base model's, on training examples alone.
+A language model drives both halves. Scores are the base model's, on training examples only.
 """
 
 import random
@@ -22,7 +22,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 
 SAME_LETTERS, SAME_MEANING = 0.6, 0.8
-"""Normalised Levenshtein similarity, and cosine of sentence embeddings, that a disturbed text must exceed."""
+"""Normalised Levenshtein similarity, and cosine of sentence embeddings, that a perturbed text must exceed."""
 
 VARIANTS = {
     "type": "object",
@@ -43,20 +43,20 @@ Meaning = Callable[[str, Sequence[str]], list[float]]
 
 @dataclass(frozen=True)
 class Pair:
-    """An example as it is and as an attack left it."""
+    """An example before and after an attack."""
 
     perturbation: Perturbation
     clean: Example
-    disturbed: Example
+    perturbed: Example
 
 
 class BATprompt:
     """One search.
 
     Args:
-        asker: the language model that disturbs inputs and rewrites prompts.
-        meaning: how alike texts are in meaning.
-        fits: whether the base model could be trained under a prompt.
+        client: the language model that perturbs inputs and rewrites prompts.
+        meaning: how similar texts are in meaning.
+        is_trainable: whether the base model could be trained with a prompt.
 
     Attributes:
         rewrites: prompts that the language model wrote and that were tried.
@@ -65,25 +65,25 @@ class BATprompt:
 
     def __init__(
         self,
-        development: PromptEvaluator,
-        asker: CachedClient,
+        evaluator: PromptEvaluator,
+        client: CachedClient,
         meaning: Meaning,
-        fits: Callable[[Prompt], bool],
+        is_trainable: Callable[[Prompt], bool],
         settings: BatPrompt,
         *,
         seed: int,
         console: Console,
     ):
-        self.development, self.asker, self.settings = development, asker, settings
-        self.meaning, self.fits = meaning, fits
+        self.evaluator, self.client, self.settings = evaluator, client, settings
+        self.meaning, self.is_trainable = meaning, is_trainable
         self.rewrites = self.screened_out = 0
-        self.task: Task = development.task
+        self.task: Task = evaluator.task
         self.seed, self.console = seed, console
         self.field = self.task.fields[-1]
-        """The field that is disturbed: the last one, which is the question where there is also a text."""
+        """The field that is perturbed: the last one, which is the question where there is also a text."""
 
     def search(self, prompt: Prompt, examples: Sequence[Example]) -> tuple[Prompt, float]:
-        """Return the prompt that withstands best, and its accuracy over the disturbed examples."""
+        """Return the prompt that withstands best, and its accuracy on the perturbed examples."""
         drawn = random.Random(f"batprompt:{self.seed}").sample(
             examples, min(self.settings.examples, len(examples))
         )
@@ -103,7 +103,7 @@ class BATprompt:
         return best, scores[best]
 
     def attack(self, prompt: Prompt, perturbation: Perturbation, examples: Sequence[Example]) -> list[Pair]:
-        """Disturb each example, a few rounds on end, keeping of close variants the one that hurts most."""
+        """Perturb each example for a few rounds, keeping of the close variants the one that hurts most."""
         current = {example.id: example for example in examples}
         for number in range(self.settings.attacks):
             for example, texts in zip(
@@ -114,28 +114,28 @@ class BATprompt:
                 if current[example.id] is not example:
                     variants.append(current[example.id])
                 if variants:
-                    right = self.development.evaluate(prompt, variants).right
+                    right = self.evaluator.evaluate(prompt, variants).right
                     current[example.id] = variants[right.index(min(right))]
         return [Pair(perturbation, example, current[example.id]) for example in examples]
 
     def score(self, prompt: Prompt, pairs: Sequence[Pair]) -> float:
-        """Return the accuracy over the disturbed examples."""
-        return self.development.evaluate(prompt, [pair.disturbed for pair in pairs]).accuracy
+        """Return the accuracy on the perturbed examples."""
+        return self.evaluator.evaluate(prompt, [pair.perturbed for pair in pairs]).accuracy
 
     def candidates(
         self, prompt: Prompt, pairs: Sequence[Pair], known: Sequence[Prompt], number: int
     ) -> list[Prompt]:
-        """Rewrite a prompt: what differs, which one cause that comes from, what withstands it; then paraphrase."""
+        """Rewrite a prompt by the differences, their one cause, and what withstands it; then paraphrase."""
         [differences] = self._texts(_differences(self._shown(pairs), prompt), number)
         [cause] = self._texts(_cause(differences), number)
         rewrites = self.settings.rewrites
         versions = [f"This is version {i + 1} of {rewrites}." for i in range(rewrites)]
         written = self._prompts([_rewrite(self.task, prompt, cause, version) for version in versions], number)
-        written += self._prompts([_paraphrase(self.task, one) for one in written], number)
+        written += self._prompts([_paraphrase(self.task, prompt) for prompt in written], number)
         kept, _ = screen(
             written, self.task, [pair.clean for pair in pairs], known=known, off=(), near_duplicate=1.0
         )
-        kept = [candidate for candidate in kept if self.fits(candidate)]
+        kept = [candidate for candidate in kept if self.is_trainable(candidate)]
         self.rewrites += len(kept)
         self.screened_out += len(written) - len(kept)
         return kept
@@ -151,42 +151,42 @@ class BATprompt:
                 ]
                 for text in texts
             ]
-        asked = [_disturb(perturbation, self.task, text, self.settings.variants) for text in texts]
-        answers = self.asker.ask(asked, VARIANTS, again=number)
+        questions = [_perturb(perturbation, self.task, text, self.settings.variants) for text in texts]
+        answers = self.client.ask(questions, VARIANTS, again=number)
         return [texts_in(answer, most=self.settings.variants) for answer in answers]
 
     def _close(self, perturbation: Perturbation, clean: str, texts: Sequence[str]) -> list[str]:
-        """Return the variants that still say what the clean text says."""
+        """Return the variants that still mean what the clean text means."""
         texts = [text for text in texts if text and text != clean]
         if perturbation.characters:
-            alike = [Levenshtein.normalized_similarity(clean, text) for text in texts]
-            return [text for text, value in zip(texts, alike, strict=True) if value > SAME_LETTERS]
-        alike = self.meaning(clean, texts) if texts else []
-        return [text for text, value in zip(texts, alike, strict=True) if value > SAME_MEANING]
+            similarity = [Levenshtein.normalized_similarity(clean, text) for text in texts]
+            return [text for text, value in zip(texts, similarity, strict=True) if value > SAME_LETTERS]
+        similarity = self.meaning(clean, texts) if texts else []
+        return [text for text, value in zip(texts, similarity, strict=True) if value > SAME_MEANING]
 
     def _shown(self, pairs: Sequence[Pair]) -> str:
         lines = []
         for perturbation in PERTURBATIONS:
             of_type = [
-                pair for pair in pairs if pair.perturbation is perturbation and pair.disturbed is not pair.clean
+                pair for pair in pairs if pair.perturbation is perturbation and pair.perturbed is not pair.clean
             ]
             lines += [
                 f"- before: {pair.clean.fields[self.field][:300]!r}\n"
-                f"  after: {pair.disturbed.fields[self.field][:300]!r}"
+                f"  after: {pair.perturbed.fields[self.field][:300]!r}"
                 for pair in of_type[: self.settings.pairs]
             ]
         return "\n".join(lines) or "- (none)"
 
     def _texts(self, question: str, number: int) -> list[str]:
-        [answer] = self.asker.ask([question], TEXT, again=number)
+        [answer] = self.client.ask([question], TEXT, again=number)
         return [" ".join(texts_in(answer, most=50))[:2000]]
 
     def _prompts(self, questions: Sequence[str], number: int) -> list[Prompt]:
-        answers = self.asker.ask(questions, PROMPTS, again=number)
-        found = [prompts_in(answer, most=1) for answer in answers]
+        answers = self.client.ask(questions, PROMPTS, again=number)
+        parsed = [prompts_in(answer, most=1) for answer in answers]
         return [
-            replace(prompt, source="batprompt", model=self.asker.client.name, strategy=f"round {number + 1}")
-            for prompts in found
+            replace(prompt, source="batprompt", model=self.client.client.name, strategy=f"round {number + 1}")
+            for prompts in parsed
             for prompt in prompts
         ]
 
@@ -195,7 +195,7 @@ def _with(example: Example, field: str, text: str) -> Example:
     return replace(example, fields={**example.fields, field: text})
 
 
-def _disturb(perturbation: Perturbation, task: Task, text: str, count: int) -> str:
+def _perturb(perturbation: Perturbation, task: Task, text: str, count: int) -> str:
     return "\n\n".join(
         (
             f"Here is an input of a task ({task.description or task.name}):\n\n{text}",
@@ -210,8 +210,8 @@ def _differences(shown: str, prompt: Prompt) -> str:
     return "\n\n".join(
         (
             f"A language model is given inputs by this prompt:\n\n{whole(prompt)}",
-            f"It does worse when an input is disturbed. Inputs before and after:\n\n{shown}",
-            "Describe in a few sentences how the disturbed inputs differ from the clean ones.",
+            f"It does worse when an input is perturbed. Inputs before and after:\n\n{shown}",
+            "Describe in a few sentences how the perturbed inputs differ from the clean ones.",
             'Answer with JSON alone: {"text": "..."}.',
         )
     )
@@ -220,7 +220,7 @@ def _differences(shown: str, prompt: Prompt) -> str:
 def _cause(differences: str) -> str:
     return "\n\n".join(
         (
-            f"Disturbed inputs differ from clean ones like this:\n\n{differences}",
+            f"Perturbed inputs differ from clean ones like this:\n\n{differences}",
             "Say in one sentence the one cause by which this makes a language model fail.",
             'Answer with JSON alone: {"text": "..."}.',
         )

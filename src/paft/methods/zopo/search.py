@@ -1,7 +1,7 @@
 """ZOPO: zeroth-order search over a finite set of prompts (arXiv 2403.02993), as its authors' code runs it.
 
-A Gaussian process with the neural tangent kernel of a small network says, from the prompts asked so far, in which
-direction of the embedding space accuracy should rise; the search steps there and takes the nearest prompt.
+A Gaussian process with the neural tangent kernel of a small network predicts, from the prompts evaluated so far,
+in which direction of the embedding space accuracy rises; the search steps there and takes the nearest prompt.
 """
 
 import random
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 
 NEIGHBOURS = 20
-"""Asked points that the surrogate is fitted on: those nearest to the current one."""
+"""Evaluated points that the surrogate is fitted on: those nearest to the current one."""
 LOCAL = 10
-"""Nearest points that local exploration asks, where they have not been."""
+"""Nearest points that local exploration evaluates, if they have not been evaluated."""
 TOLERANCE = 2
 """Points in a row that may fail to beat the best, before the search goes back to it."""
 UNCERTAIN = 0.01
@@ -25,40 +25,40 @@ RATE, STEPS = 0.01, 2
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search found: the values of the points it asked, in the order it asked them."""
+class Trace:
+    """The values of the points that a search evaluated, in the order of evaluation."""
 
     values: dict[int, float]
 
     @property
     def best(self) -> int:
-        """Return the point with the highest value, the first of equals."""
+        """Return the point with the highest value; of equals the first."""
         return max(self.values, key=self.values.__getitem__)
 
 
 def zopo(
     objective: Callable[[int], float], points: torch.Tensor, *, budget: int = 165, initial: int = 40, seed: int = 0
-) -> Search:
+) -> Trace:
     """Look for the point with the highest value.
 
     Args:
         objective: of a point's number, at most 1, where the search ends.
         points: ``(points, dimensions)`` embeddings.
-        budget: how many points may be asked, the initial ones among them; none is asked twice.
+        budget: how many points may be evaluated, the initial ones included; none is evaluated twice.
     """
     points = points.double()
     budget = min(budget, len(points))
     values: dict[int, float] = {}
 
-    def ask(point: int) -> None:
+    def evaluate(point: int) -> None:
         if len(values) < budget and max(values.values(), default=0.0) < 1.0:
             values[point] = objective(point)
 
     for point in random.Random(f"zopo:{seed}").sample(range(len(points)), min(initial, budget)):
-        ask(point)
+        evaluate(point)
     kernel = NeuralTangentKernel(points.shape[1])
-    current, misses, untrusted = Search(values).best, 0, 0
-    while len(values) < budget and values[Search(values).best] < 1.0:
+    current, misses, untrusted = Trace(values).best, 0, 0
+    while len(values) < budget and values[Trace(values).best] < 1.0:
         surrogate = Surrogate.near(current, points, values, kernel)
         start = surrogate.scaled[current]
         target, trusted = surrogate.ascend(start)
@@ -67,21 +67,21 @@ def zopo(
             untrusted = 0
             for point in nearest(start, surrogate.scaled)[1 : LOCAL + 1]:  # the first is the point itself
                 if point not in values:
-                    ask(point)
+                    evaluate(point)
             surrogate = Surrogate.near(current, points, values, kernel)
             target = surrogate.ascend(surrogate.scaled[current])[0]
         if target is None:
             target = surrogate.scaled[current]
-        best = Search(values).best
+        best = Trace(values).best
         new = next((point for point in nearest(target, surrogate.scaled) if point not in values), None)
         if new is None:
             break
-        ask(new)
+        evaluate(new)
         current = list(values)[-1]
         misses = 0 if values[current] > values[best] else misses + 1
         if misses > TOLERANCE:
-            current, misses = Search(values).best, 0
-    return Search(values)
+            current, misses = Trace(values).best, 0
+    return Trace(values)
 
 
 def nearest(target: torch.Tensor, points: torch.Tensor) -> list[int]:
@@ -103,12 +103,12 @@ class NeuralTangentKernel:
         self.b = torch.randn(width, generator=draw, dtype=torch.float64)
         self.v = torch.randn(width, generator=draw, dtype=torch.float64)
 
-    def __call__(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def __call__(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """Return the ``(n, m)`` kernel of ``(n, dimensions)`` and ``(m, dimensions)`` inputs."""
-        hidden = [inputs @ self.W.T + self.b for inputs in (one, other)]
+        hidden = [inputs @ self.W.T + self.b for inputs in (left, right)]
         outer = hidden[0].relu() @ hidden[1].relu().T + 1
         slopes = [self.v * (layer > 0) for layer in hidden]
-        return outer + (slopes[0] @ slopes[1].T) * (one @ other.T + 1)
+        return outer + (slopes[0] @ slopes[1].T) * (left @ right.T + 1)
 
 
 class Surrogate:
@@ -138,9 +138,9 @@ class Surrogate:
     def near(
         cls, current: int, points: torch.Tensor, values: dict[int, float], kernel: NeuralTangentKernel
     ) -> "Surrogate":
-        """Fit the asked points nearest to the current one."""
-        asked = [point for point in nearest(points[current], points) if point in values]
-        return cls(asked[:NEIGHBOURS], points, values, kernel)
+        """Fit the evaluated points nearest to the current one."""
+        evaluated = [point for point in nearest(points[current], points) if point in values]
+        return cls(evaluated[:NEIGHBOURS], points, values, kernel)
 
     def mean(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the posterior mean at ``(n, dimensions)`` inputs, ``(n,)``."""
