@@ -285,8 +285,8 @@ def test_an_attack_keeps_the_close_variant_that_hurts_most(colours, tmp_path):
     baseline, examples = search(colours, tmp_path, Writer(str), FakeModel(answer))
     synonyms = next(p for p in PERTURBATIONS if p.code == "W1")
     [pair] = baseline.attack(Prompt("{thing}"), synonyms, [examples[1]])
-    assert pair.disturbed.fields["thing"] == "kindly thing 1"
-    assert pair.disturbed.target == pair.clean.target
+    assert pair.perturbed.fields["thing"] == "kindly thing 1"
+    assert pair.perturbed.target == pair.clean.target
     whale = [t for t in baseline._close(synonyms, "thing 1", ["a whale", "thing 1", "", "my thing 1"])]
     assert whale == ["my thing 1"]
 
@@ -331,7 +331,7 @@ def test_a_language_model_that_fails_is_one_line_and_what_it_said_before_is_kept
             return super().complete(conversation, **more)
 
     baseline, examples = search(colours, tmp_path, Failing(lambda i: f"{i} {{thing}}"))
-    with pytest.raises(UserError, match="nobody there; the same command goes on from here"):
+    with pytest.raises(UserError, match="nobody there; run the same command again to resume"):
         baseline.search(Prompt("Colour of {thing}"), examples)
     assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 5
 
