@@ -43,7 +43,9 @@ class Job:
         self.config: Config = load_config(ROOT / "examples" / f"{name}.yaml", overrides)
         self.task: Task
         self.task, train, test = load_task(self.config.task)
-        self.prompts: PromptSets = prepare_prompts(self.config.prompts, self.task, [], ["user", "paft"], 0)
+        self.prompts: PromptSets = prepare_prompts(
+            self.config.prompts, self.task, [], {"user": ["user"], "train": ["paft"]}, 0
+        )
         self.model, self.tokenizer = load_model(self.config.model)
         self.engine = Engine(self.model, ChatFormat(self.tokenizer))
         self.train: list[Example] = subset(train, self.config.training.examples, 0)

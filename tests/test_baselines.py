@@ -237,7 +237,7 @@ def test_equal_questions_are_asked_once_and_a_damaged_answer_is_named(tmp_path):
     assert asker.budget()["requests"] == 2
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write('{"text": "no key"}\n')
-    with pytest.raises(UserError, match=r"answers.jsonl:3: no 'completion_tokens'; mend or remove the line"):
+    with pytest.raises(UserError, match=r"answers.jsonl:3: no 'completion_tokens'; fix or remove the line"):
         CachedClient(writer, tmp_path / "answers.jsonl")
 
 

@@ -56,7 +56,7 @@ def test_a_sound_machine_has_no_problem_and_the_screen_is_one(tmp_path, monkeypa
     assert "bfloat16" in dtype.found
 
 
-def test_what_lacks_is_named_with_the_mend(tmp_path, monkeypatch):
+def test_what_lacks_is_named_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["numpy>=99", "no-such-package>=1", "rich>=1"])
     monkeypatch.setattr(doctor, "NEEDED", 1e18)
@@ -67,8 +67,8 @@ def test_what_lacks_is_named_with_the_mend(tmp_path, monkeypatch):
     assert "no-such-package is missing" in lacking["packages"].found
     assert "needed is >=99" in lacking["packages"].found
     assert lacking["memory"].state == lacking["runs"].state == "warning"
-    assert "--output" in lacking["runs"].mend
-    assert (lacking["cache"].state, "XDG_CACHE_HOME" in lacking["cache"].mend) == ("problem", True)
+    assert "--output" in lacking["runs"].fix
+    assert (lacking["cache"].state, "XDG_CACHE_HOME" in lacking["cache"].fix) == ("problem", True)
 
 
 def test_a_check_that_breaks_is_a_problem_and_the_others_are_made(monkeypatch):

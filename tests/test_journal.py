@@ -40,7 +40,7 @@ def test_an_answer_is_kept_with_what_is_said_about_it_and_asked_for_once(tmp_pat
 def test_a_line_that_is_no_answer_is_named(tmp_path, row, what):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(row) + "\n")
-    with pytest.raises(UserError, match=rf"answers\.jsonl:1: {what}; mend or remove the line"):
+    with pytest.raises(UserError, match=rf"answers\.jsonl:1: {what}; fix or remove the line"):
         read_answers(path)
 
 

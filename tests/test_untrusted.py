@@ -60,8 +60,8 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (BOMB, "unfold to more than 100,000 values"),
-        ("task: {name: piqa}\nmodel: {request: &a [*a]}", "holds itself"),
+        (BOMB, "expand to more than 100,000 values"),
+        ("task: {name: piqa}\nmodel: {request: &a [*a]}", "contains itself"),
         ("task: " + "[" * 5000, "nested too deeply"),
         ("task: " + "[" * 300 + "]" * 300, "nested too deeply"),
         ("task: " + "{" * 900_000, "nested too deeply"),
@@ -267,7 +267,7 @@ def test_the_name_of_a_method_is_no_path(project):
     tree = yaml.safe_load((folder / "config.yaml").read_text())
     for name in ("../../other/methods/base", "/etc", "..", ""):
         (folder / "config.yaml").write_text(yaml.safe_dump(tree | {"methods": [name]}))
-        with pytest.raises(UserError, match="is no name of a method"):
+        with pytest.raises(UserError, match="is not the name of a method"):
             write_report(folder)
 
 

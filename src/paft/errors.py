@@ -1,9 +1,9 @@
-"""Errors that are part of the interface: what the user can mend, said in one line."""
+"""Errors that are part of the interface: one line that says what to fix."""
 
 from collections.abc import Iterable
 
 LONGEST = 1_000
-"""Characters of an error's line; what is quoted from a file may have any length."""
+"""Characters of an error's line; text quoted from a file may have any length."""
 
 
 class LineError(Exception):
@@ -15,11 +15,11 @@ class LineError(Exception):
 
 
 class UserError(LineError):
-    """A mistake the user can mend. The command line prints it as one line and exits with 2."""
+    """A mistake that the user can fix. The command line prints it as one line and exits with 2."""
 
 
 class WorkError(LineError):
-    """Work that failed for a reason outside, such as a server that is down. One line, and exit code 1."""
+    """Work that failed for an outside reason, such as a server that is down. One line, and exit code 1."""
 
 
 def one_line(error: object, longest: int = 300) -> str:

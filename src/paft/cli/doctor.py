@@ -31,15 +31,15 @@ NEEDED = 3 * GIGABYTE
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: how it stands, what was looked at, what was found, and how to mend it."""
+    """One line: the state, what was checked, what was found, and how to fix it."""
 
     state: Literal["ok", "warning", "problem"]
     what: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.state:<8} {self.what:<15} {self.found}{f'; {self.mend}' if self.mend else ''}"
+        return f"{self.state:<8} {self.what:<15} {self.found}{f'; {self.fix}' if self.fix else ''}"
 
 
 def examine(config: Path | None = None) -> Iterator[Finding]:
@@ -116,11 +116,11 @@ def _folders() -> Iterator[Finding]:
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(there).free
         found = f"{folder}, {free / GIGABYTE:.1f} GB free"
-        mend = "--output names another place" if what == "runs" else "XDG_CACHE_HOME names another place"
+        fix = "--output names another place" if what == "runs" else "XDG_CACHE_HOME names another place"
         if not there.is_dir() or not os.access(there, os.W_OK):
-            yield Finding("problem", what, f"{found}, but {there} cannot be written to", mend)
+            yield Finding("problem", what, f"{found}, but {there} cannot be written to", fix)
         elif free < NEEDED:
-            yield Finding("warning", what, found, f"make some room, or {mend}")
+            yield Finding("warning", what, found, f"make some room, or {fix}")
         else:
             yield Finding("ok", what, found)
 

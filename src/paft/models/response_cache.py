@@ -77,7 +77,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
             faults = error.errors()
             lacking = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
             what = f"no {min(lacking)!r}" if len(lacking) == len(faults) else "not an answer"
-            raise UserError(f"{path}:{number}: {what}; mend or remove the line") from None
+            raise UserError(f"{path}:{number}: {what}; fix or remove the line") from None
         answers[answer.key] = answer
     return answers
 

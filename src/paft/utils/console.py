@@ -1,4 +1,4 @@
-"""What a run says while it works: one line a fact, and a progress bar where there is a terminal."""
+"""What a run prints while it works: lines, and a progress bar in a terminal."""
 
 import sys
 import time
@@ -7,21 +7,18 @@ from contextlib import contextmanager
 from typing import Protocol
 
 SILENCE = 60.0
-"""Seconds after which a long step says where it is, terminal or not."""
+"""Seconds after which a long step reports its progress, in a terminal or not."""
 
 
 class Tick(Protocol):
-    """Reports progress: how many more units are done and, where useful, a word on the state."""
+    """Reports progress: how many more units are done and, where useful, a note."""
 
     def __call__(self, done: int, note: str = "", *, earlier: bool = False) -> None:
-        """Count ``done`` units; those of an ``earlier`` run are progress, but say nothing on the speed."""
+        """Count ``done`` units; those of an ``earlier`` call are progress, but not part of the speed."""
 
 
 class Console:
-    """Lines and progress on standard error; quiet says errors only.
-
-    Results go to standard output and are none of this class's business.
-    """
+    """Lines and progress on standard error; with ``quiet`` nothing but errors. Results go to standard output."""
 
     def __init__(self, *, quiet: bool = False):
         self.quiet = quiet
@@ -33,19 +30,19 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Tick]:
-        """Show how far a long step is: a bar in a terminal; elsewhere a line every fifth, or every minute."""
+        """Show the progress of a long step: a bar in a terminal, elsewhere a line per fifth or per minute."""
         if self.quiet:
             yield lambda done, note="", *, earlier=False: None
         elif sys.stderr.isatty():
             with _bar() as bar:
                 task = bar.add_task(title, total=total, note="")
-                so_far = 0
+                count = 0
 
                 def tick(done: int, note: str = "", *, earlier: bool = False) -> None:
-                    nonlocal so_far
-                    so_far += done
+                    nonlocal count
+                    count += done
                     if earlier:
-                        bar.reset(task, completed=so_far)
+                        bar.reset(task, completed=count)
                     else:
                         bar.update(task, advance=done, note=note)
 
@@ -55,20 +52,20 @@ class Console:
 
     def _lines(self, title: str, total: int) -> Tick:
         started = last = time.monotonic()
-        so_far = skipped = 0
+        count = skipped = 0
 
         def tick(done: int, note: str = "", *, earlier: bool = False) -> None:
-            nonlocal so_far, skipped, last
-            before, so_far = so_far, so_far + done
+            nonlocal count, skipped, last
+            before, count = count, count + done
             if earlier:
                 skipped += done
                 return
             now = time.monotonic()
-            if so_far * 5 // max(total, 1) == before * 5 // max(total, 1) and now - last < SILENCE:
+            if count * 5 // max(total, 1) == before * 5 // max(total, 1) and now - last < SILENCE:
                 return
             last = now
-            left = (now - started) / max(so_far - skipped, 1) * (total - so_far)
-            parts = [f"{so_far}/{total} after {clock(now - started)}", f"{clock(left)} left" * (left > 0), note]
+            left = (now - started) / max(count - skipped, 1) * (total - count)
+            parts = [f"{count}/{total} after {clock(now - started)}", f"{clock(left)} left" * (left > 0), note]
             self.say(f"{title}: {', '.join(filter(None, parts))}")
 
         return tick
@@ -76,7 +73,7 @@ class Console:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Say on Ctrl-C that nothing finished is lost, and end with exit code 130."""
+    """Report on Ctrl-C how to resume, and end with exit code 130."""
     try:
         yield
     except KeyboardInterrupt:

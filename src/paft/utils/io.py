@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is half written and every fault names its place."""
+"""Reading and writing files: nothing is half written, and every error names its place."""
 
 import errno
 import json
@@ -17,7 +17,8 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
     """Yield ``(line number, object)`` of a JSON lines file.
 
     Raises:
-        UserError: the file cannot be read or is larger than ``most`` bytes, or a line is empty, torn or no object.
+        UserError: the file cannot be read or is larger than ``most`` bytes, or a line is empty, or not a whole
+            object.
     """
     lines = read_bytes(path, most).split(b"\n")
     if lines and not lines[-1].strip():
@@ -31,9 +32,9 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
             row = json.loads(raw)
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
-            raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); mend the line") from None
+            raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); fix the line") from None
         if b"\\ud" in raw.lower() and not _encodable(row):
-            raise UserError(f"{path}:{number}: holds half of a surrogate pair (\\ud...); mend the text")
+            raise UserError(f"{path}:{number}: holds half of a surrogate pair (\\ud...); fix the text")
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
         yield number, row
@@ -53,7 +54,7 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
-    """Add a line that is on the disk when this returns; a torn line before it gives way."""
+    """Append a line that is on the disk when this returns; a truncated line before it is dropped."""
     make_folder(path.parent)
     line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     with path.open("ab+") as log:
@@ -67,7 +68,9 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the rows that :func:`append_jsonl` has written; a torn last line is a row that never came whole.
+    """Return the rows that :func:`append_jsonl` has written.
+
+    A truncated last row, expected after a kill, is dropped.
 
     Raises:
         UserError: another line is not a JSON object.
@@ -75,14 +78,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = []
-    *lines, _torn = path.read_bytes().split(b"\n")
+    *lines, _truncated = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: not a whole JSON object; mend or remove the line")
+            raise UserError(f"{path}:{number}: not a whole JSON object; fix or remove the line")
         rows.append(row)
     return rows
 
@@ -96,12 +99,16 @@ def read_keyed(path: Path, names: Set[str]) -> dict[str, dict[str, Any]]:
     rows = read_log(path)
     for number, row in enumerate(rows, start=1):
         if lacking := sorted({"key", *names} - row.keys()):
-            raise UserError(f"{path}:{number}: no {lacking[0]!r}; mend or remove the line")
+            raise UserError(f"{path}:{number}: no {lacking[0]!r}; fix or remove the line")
     return {row["key"]: row for row in rows}
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it; say in one line why it cannot be made."""
+    """Make a folder and those above it.
+
+    Raises:
+        UserError: it cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,7 +130,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it into place when the block ends without an error."""
+    """Yield a temporary path beside ``path``; move it into place when the block ends without an error."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -139,8 +146,8 @@ STORAGE_ERRORS = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
     errno.EROFS: "the folder is read-only; choose another --output",
-    errno.EACCES: "no permission; choose another --output or mend the permissions",
-    errno.EPERM: "no permission; choose another --output or mend the permissions",
+    errno.EACCES: "no permission; choose another --output or change the permissions",
+    errno.EPERM: "no permission; choose another --output or change the permissions",
     errno.ENOTDIR: "a part of the path is a file; choose another --output",
     errno.EISDIR: "a folder is in the way of a file; choose another --output",
 }
@@ -157,7 +164,7 @@ def memory_problem(error: BaseException) -> str | None:
 
 
 def storage_problem(error: BaseException) -> str | None:
-    """Return one line for an error of the disk that the user can mend, None for any other.
+    """Return one line for an error of the disk that the user can fix, None for any other.
 
     safetensors and torch report a full disk with errors of their own, known by their text.
     """
@@ -167,8 +174,8 @@ def storage_problem(error: BaseException) -> str | None:
         str(error),
     ):
         number = errno.ENOSPC
-    mend = STORAGE_ERRORS.get(number or 0)
-    if mend is None:
+    fix = STORAGE_ERRORS.get(number or 0)
+    if fix is None:
         return None
     place = f"{name}: " if (name := getattr(error, "filename", None)) else ""
-    return f"{place}cannot write: {mend} and run the same command again; finished work is kept"
+    return f"{place}cannot write: {fix} and run the same command again; finished work is kept"

@@ -1,4 +1,4 @@
-"""What paft takes of a file that may come from anybody: how much, and YAML that cannot hurt."""
+"""Reading files that may come from anybody: limits on their size, and safe YAML."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path, most: int) -> str:
-    """Return a text file's content; a mark of byte order at its beginning is left out."""
+    """Return a text file's content; a byte order mark is dropped."""
     try:
         return read_bytes(path, most).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
 
 def too_large(path: Path, most: int) -> UserError:
     """Return the error for a file that holds more than ``most`` bytes."""
-    return UserError(f"{path}: more than {most:,} bytes, the most that is taken; split it or take a part")
+    return UserError(f"{path}: more than {most:,} bytes, the limit; split it or take a part")
 
 
 class Loader(yaml.SafeLoader):
@@ -95,7 +95,7 @@ class Loader(yaml.SafeLoader):
         super().fetch_flow_collection_start(kind)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Take ``off:`` and the like for the words they are; YAML 1.1 takes them for truth values."""
+        """Read ``off:`` and the like as words; YAML 1.1 reads them as booleans."""
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag == "tag:yaml.org,2002:bool":
                 key.tag = "tag:yaml.org,2002:str"
@@ -111,10 +111,10 @@ def yaml_tree(text: str, place: str, loader: Any = Loader, kind: str = "YAML") -
     """Return what a YAML text holds; tags that would make objects are refused by the loader.
 
     Args:
-        kind: what the file should be, for error messages.
+        kind: the expected format, for error messages.
 
     Raises:
-        UserError: it is no YAML, holds itself, or unfolds to more than :data:`VALUES` values.
+        UserError: it is not YAML, contains itself, or expands to more than :data:`VALUES` values.
     """
     try:
         tree = yaml.load(text, loader)
@@ -130,11 +130,11 @@ def yaml_tree(text: str, place: str, loader: Any = Loader, kind: str = "YAML") -
     try:
         size = _unfolded(tree, {}, set())
     except RecursionError:
-        raise UserError(f"{place}: a value holds itself, or is nested too deeply") from None
+        raise UserError(f"{place}: a value contains itself, or is nested too deeply") from None
     except UnicodeEncodeError:
-        raise UserError(f"{place}: holds half of a surrogate pair; mend the text") from None
+        raise UserError(f"{place}: holds half of a surrogate pair; fix the text") from None
     if size > VALUES:
-        raise UserError(f"{place}: its aliases unfold to more than {VALUES:,} values; write it without them")
+        raise UserError(f"{place}: its aliases expand to more than {VALUES:,} values; write it without them")
     return tree
 
 
