@@ -219,7 +219,7 @@ BANK_TASKS = {
         "trec",
         ("question",),
         ("description", "entity", "abbreviation", "human", "location", "number"),
-        "text",
+        "label",
         0.85,
         6,
     ),

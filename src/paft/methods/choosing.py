@@ -11,6 +11,7 @@ from paft.errors import UserError
 from paft.methods.choice import CHOICE, Choice, SearchResult, choose
 from paft.models.locate import locate
 from paft.models.open import language_models
+from paft.scoring import Scorer
 from paft.tasks.load import subset
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt
@@ -70,6 +71,7 @@ def chosen(
     *,
     fits: Callable[[Prompt], bool],
     evaluation: EvaluationConfig,
+    scorer: Scorer,
     seed: int,
     console: Console,
 ) -> Prompt:
@@ -78,7 +80,7 @@ def chosen(
     Args:
         engine: the base model's; needed where nothing has been chosen yet.
         prompts, examples, fits: see :class:`MethodContext`.
-        evaluation: how the model is asked.
+        evaluation, scorer: how the model is asked, and how its answers are judged.
     """
 
     def search() -> SearchResult:
@@ -90,6 +92,7 @@ def chosen(
             mode=evaluation.mode,
             max_new_tokens=evaluation.max_new_tokens,
             log=folder / "evaluations.jsonl",
+            scorer=scorer,
         )
         return BASELINES[method](
             MethodContext(settings, development, prompts, examples, fits, folder, seed, console)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from paft.config.schema import EndpointSection
 from paft.errors import UserError
-from paft.types import Conversation
+from paft.types import Conversation, Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Completion:
     """What a model wrote, and what it cost in tokens; zero where an endpoint does not tell.
 
     Attributes:
+        finish: why the model stopped; None where the endpoint does not say.
         first: log-probabilities of the likeliest first tokens by their text; None where they were not asked for,
             empty where the endpoint did not give them.
     """
@@ -26,6 +27,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     first: Mapping[str, float] | None = None
+    finish: Finish | None = None
 
     @property
     def tokens(self) -> int:
@@ -73,6 +75,9 @@ class Client(Protocol):
         """
         ...
 
+
+FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refused"}
+"""What ``finish_reason`` of a chat completion means."""
 
 NO_SCHEMA = (400, 404, 422)
 """Answers of servers that do not know how to keep to a schema."""
@@ -227,6 +232,7 @@ def _completion(answer: Any, *, tells_first: bool = False) -> Completion:
         _count(answer.usage, "prompt_tokens"),
         _count(answer.usage, "completion_tokens"),
         _first_tokens(choice) if tells_first else None,
+        FINISH.get(str(getattr(choice, "finish_reason", None))),
     )
 
 
@@ -274,4 +280,4 @@ class LocalModel:
         except UserError as error:
             raise ModelError(f"{self.name}: {error}", final=True) from None
         [prompt] = engine.format.prompts([conversation])
-        return Completion(answer.text, len(prompt), answer.tokens)
+        return Completion(answer.text, len(prompt), answer.tokens, finish=answer.finish)

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from paft.tasks.task import LETTERS, Task
-from paft.types import Conversation, Example, Prompt
+from paft.tasks.task import Task
+from paft.types import LETTERS, Conversation, Example, Prompt
 
 ZERO_SHOT, FEW_SHOT = "zero-shot", "few-shot"
 
@@ -74,12 +74,13 @@ def instruction(
 def requirements(task: Task) -> list[str]:
     """Return what the task is and what a template of it must hold, a paragraph each."""
     slots = ", ".join(f"{{{name}}}" for name in task.fields)
+    answer = task.answer_format.describe(task.labels, task.letters)
     return [
         f"The task: {task.description or task.name}.".replace("..", "."),
         f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
         "thousands of questions, and the program puts the text of each where the slot is. "
         f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
-        f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
+        f"The model must answer with {answer} and nothing else; a template must not ask for another form "
         "of answer, and must not give an answer away.",
     ]
 
@@ -108,17 +109,6 @@ def _options(task: Task) -> str:
     return (
         f"It must hold either {{choices}}, the list of the options, or every one of {single}, the single options."
     )
-
-
-def _answer(task: Task) -> str:
-    if task.answer == "letter":
-        letters = LETTERS[: task.letters]
-        return (
-            f"the letter of the right option ({', '.join(letters)})"
-            if letters
-            else "the letter of the right option"
-        )
-    return "one of the labels, word for word" if task.labels is not None else "the text of the right option"
 
 
 def _shown(task: Task, example: Example) -> str:

@@ -16,6 +16,8 @@ from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
 from paft.runs.directory import RunDirectory
+from paft.scoring import Scorer
+from paft.scoring.registry import make_scorer
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -39,7 +41,8 @@ def run(config: Config, output: Path, console: Console) -> None:
     test_examples = subset(test_examples, config.evaluation.examples, config.seed)
     if config.methods != ["base"]:
         _check_test_examples(train_examples, test_examples, console)
-    work = _Work(config, RunDirectory(output), task, train_examples, test_examples, processes, console)
+    scorer = make_scorer(config.task.scorer, task)
+    work = _Work(config, RunDirectory(output), task, scorer, train_examples, test_examples, processes, console)
     with ExitStack() as held:
         processes.once(partial(work.hold, held))
         prompts = processes.once(partial(work.prepare, known))
@@ -84,6 +87,7 @@ class _Work:
     config: Config
     directory: RunDirectory
     task: Task
+    scorer: Scorer
     train_examples: list[Example]
     test_examples: list[Example]
     processes: Processes
@@ -175,6 +179,7 @@ class _Work:
             folder,
             fits=self._fits,
             evaluation=self.config.evaluation,
+            scorer=self.scorer,
             seed=self.config.seed,
             console=self.console,
         )
@@ -217,6 +222,7 @@ class _Work:
             fill_grid(
                 model,
                 self.task,
+                self.scorer,
                 prompts,
                 self.test_examples,
                 folder,
