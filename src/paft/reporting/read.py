@@ -231,9 +231,10 @@ def read_grid(path: Path) -> Grid:
         raise FileNotFoundError(path)
     file = parquet.ParquetFile(path)
     names = file.schema_arrow.names
-    columns = (*GRID_COLUMNS, *(("score", "prediction") if "score" in names else ("correct",)))
-    if missing := [name for name in columns if name not in names]:
+    needed = (*GRID_COLUMNS, *(("score", "prediction") if "score" in names else ("correct",)))
+    if missing := [name for name in needed if name not in names]:
         raise ValueError(f"no column {missing[0]}")
+    columns = [name for name in names if name in needed]  # in the order of the file, as batches have them
     table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
     prompts = table["prompt_id"].to_pylist()
     examples = table["example_id"].to_pylist()

@@ -108,7 +108,7 @@ class CheckedScorer:
                 )
         self.name = str(getattr(scorer, "name", name))
         self.is_binary = bool(scorer.is_binary)
-        self._scorer, self._where = scorer, f"scorer {name!r} ({source_file(part)})"
+        self._scorer, self._label, self._file = scorer, f"scorer {name!r}", source_file(part)
 
     def score(self, output: str, example: Example) -> Score:
         """Return the checked score.
@@ -117,14 +117,14 @@ class CheckedScorer:
             WorkError: the user's code raised, or returned something else than a score.
         """
         try:
-            with user_code(self._where):
+            with user_code(self._label):
                 score = self._scorer.score(output, example)
             problem = self._problem(score)
         except _UnexpectedError as error:
             problem = str(error)
         if problem:
             raise WorkError(
-                f"{self._where} returned {problem}, for the example {example.id}; "
+                f"{self._label} ({self._file}) returned {problem}, for the example {example.id}; "
                 "fix it and run the same command again to resume"
             )
         return Score(float(score.value), score.answer, str(score.explanation))
