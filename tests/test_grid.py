@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from conftest import write_rows
+from endpoints import Server, answer
 from paft.evaluation.grid import evaluate, seconds_of
 from paft.evaluation.metrics import std_interval, summarise
+from paft.models.endpoint import Endpoint
+from paft.models.endpoint_model import EndpointModel
 from paft.models.fake import FakeModel
+from paft.models.response_cache import read_answers
 from paft.reporting.read import read_grid
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example, Prompt, Score
 from paft.utils.console import Console
+from paft.utils.io import read_log
 
 LABELS = ("red", "green", "blue")
 TASK = Task("colours", ("thing",), LABELS, "label", 0.85, 3)
@@ -77,6 +83,24 @@ def test_a_letter_task_is_answered_by_letter(tmp_path):
 def test_an_answer_that_hit_the_limit_is_marked(tmp_path):
     rows = fill(FakeModel(lambda c: f"{right(c)} and more words"), tmp_path, mode="generate", max_new_tokens=2)
     assert {r["finish"] for r in rows} == {"length"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", "stop"), ("length", "length"), ("content_filter", "refused"), ("tool_calls", None), (None, None)],
+)
+def test_why_an_endpoint_stopped_is_kept(tmp_path, reason, finish):
+    reply = answer("red")
+    reply["choices"][0]["finish_reason"] = reason
+    server = Server((200, reply, {}))
+    model = EndpointModel(Endpoint("m", server.url, retries=0), tmp_path / "answers.jsonl")
+    rows = fill(model, tmp_path, prompts=PROMPTS[:1], mode="generate")
+    server.shutdown()
+    assert {r["finish"] for r in rows} == {finish}
+    for row in (written := read_log(tmp_path / "answers.jsonl")):
+        del row["finish"]
+    write_rows(tmp_path / "answers.jsonl", written)  # as it was written before the reason was kept
+    assert {a.finish for a in read_answers(tmp_path / "answers.jsonl").values()} == {None}
 
 
 class Share:

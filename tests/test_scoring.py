@@ -1,16 +1,21 @@
 """Scorers: the built-in one, a user's own as a class and as a reward function, and answer formats."""
 
+import json
 import re
 import sys
 
 import pytest
+from pyarrow import parquet
 
+from paft.config.load import load_config
 from paft.config.schema import TaskConfig
 from paft.errors import UserError, WorkError
+from paft.runs.run import evaluate
 from paft.scoring.answer_format import ANSWER_FORMATS, get_answer_format
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example, Score
+from paft.utils.console import Console
 from paft.utils.plugins import search_modules_in
 
 OPTIONS = ("red", "green", "blue")
@@ -90,6 +95,10 @@ def high(completions, **columns):
 
 def nothing(completions, **columns):
     return [None]
+
+
+def length(completions, **columns):
+    return [min(len(text), 8) / 8 for text in completions]
 
 
 number = 3
@@ -234,3 +243,24 @@ def test_an_answer_is_described_to_a_model_that_writes_prompts():
     assert letter.describe(None, 0) == "the letter of the right option"
     assert label.describe(OPTIONS, 3) == "one of the labels, word for word"
     assert label.describe(None, 0) == "the text of the right option"
+
+
+def test_a_run_is_scored_by_the_users_function_and_resumes_after_it_failed(project, own):
+    overrides = ["evaluation.mode=generate", "evaluation.max_new_tokens=3", "task.scorer=own_scorers:length"]
+    config = load_config(project / "config.yaml", overrides)
+    own.write_text(OWN.replace("min(len(text), 8) / 8", "len(text) / 0"))
+    with pytest.raises(WorkError, match=r"own_scorers:length' failed: ZeroDivisionError.*own_scorers\.py:\d+\)"):
+        evaluate(config, project / "run", Console(quiet=True))
+    sys.modules.pop("own_scorers")
+    own.write_text(OWN)
+    evaluate(config, project / "run", Console(quiet=True))
+    rows = parquet.read_table(project / "run/methods/base/predictions.parquet").to_pylist()
+    assert len(rows) == 12
+    for row in rows:
+        assert row["score"] == pytest.approx(min(len(row["output"]), 8) / 8)
+        assert row["prediction"] == (row["output"].strip() or (None if row["score"] == 0 else ""))
+        assert row["correct"] is None
+        assert row["finish"] in ("stop", "length")
+    found = json.loads((project / "run/report.json").read_text())["methods"]["base"]
+    assert found["mean"] == pytest.approx(sum(row["score"] for row in rows) / 12)
+    assert found["unparsed"] == sum(row["prediction"] is None for row in rows)

@@ -162,7 +162,7 @@ class TaskConfig(Section):
     @classmethod
     def _name_is_no_path(cls, name: str) -> str:
         if not re.fullmatch(r"(?!\.)[^/\\\0]+", name):  # folders are named by it
-            raise UserError(f"config key task.name: {name!r} is not a name; leave out / and \\ and a leading dot")
+            raise UserError(f"config key task.name: {name!r} is no name; leave out / and \\ and a leading dot")
         return name
 
 
