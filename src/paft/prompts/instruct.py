@@ -1,4 +1,4 @@
-"""What a language model is told when it is asked for prompts, zero-shot and few-shot."""
+"""The requests to language models that write prompts, zero-shot and few-shot."""
 
 import random
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ FORMS = (
     "plain words for a child; technical words; a chatty tone; a formal tone",
     "the task as a game, a quiz, an examination, a job at an office",
 )
-"""Ways in which prompts may differ; each request is given two of them, in turn."""
+"""Ways in which prompts may differ; each request names two of them, in turn."""
 
 OTHER_TASK = (
     "(For another task, sorting mails, a template with the slot {mail} might be: "
     "'Which folder is this mail for?\\n\\n{mail}')"
 )
-"""What a slot is, for models that would rather write questions; of a task that paft does not know."""
+"""Explains slots to models that would otherwise write questions; the task is none of paft's."""
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -43,13 +43,13 @@ SCHEMA: dict[str, Any] = {
     "required": ["prompts"],
     "additionalProperties": False,
 }
-"""The form of an answer; an empty system text is none."""
+"""The schema of an answer; an empty system text means none."""
 
 
 def instruction(
     task: Task, example: Example | None, strategy: str, shots: Sequence[Prompt], count: int, index: int
 ) -> Conversation:
-    """Return what is asked in the ``index``-th request of a strategy for ``count`` prompts."""
+    """Return the ``index``-th request of a strategy for ``count`` prompts."""
     parts = [
         f"Write {count} prompt templates that ask a language model to do this task.",
         *requirements(task),
@@ -72,7 +72,7 @@ def instruction(
 
 
 def requirements(task: Task) -> list[str]:
-    """Return what the task is and what a template of it must hold, a paragraph each."""
+    """Return the description of the task and the requirements on a template, one paragraph each."""
     slots = ", ".join(f"{{{name}}}" for name in task.fields)
     answer = task.answer_format.describe(task.labels, task.letters)
     return [
@@ -96,7 +96,7 @@ def json_form(task: Task) -> str:
 
 
 def whole(prompt: Prompt) -> str:
-    """Return a prompt as it is shown to a language model."""
+    """Return a prompt as a language model sees it."""
     return f"(system: {prompt.system})\n{prompt.text}" if prompt.system else prompt.text
 
 

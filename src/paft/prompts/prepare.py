@@ -1,4 +1,4 @@
-"""The prompt sets of a run: loaded, screened, and proved disjoint."""
+"""Load and screen the prompt sets of a run, and check that they are disjoint."""
 
 from dataclasses import dataclass
 
@@ -101,7 +101,7 @@ def fit_prompts(
     if not kept:
         raise UserError(
             f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
-            f"({counts(out)}); the first: {out[0].reason}; mend them, or see prompts.screen.off"
+            f"({counts(out)}); the first: {out[0].reason}; fix them, or see prompts.screen.off"
         )
     return kept, out
 
@@ -120,5 +120,5 @@ def check_user_prompt(config: PromptsConfig, task: Task, methods: list[str]) -> 
         )
     [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
-        raise UserError(f"config key prompts.user: {fault[1]}; mend it, or see prompts.screen.off")
+        raise UserError(f"config key prompts.user: {fault[1]}; fix it, or see prompts.screen.off")
     return prompt
