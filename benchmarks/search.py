@@ -19,6 +19,7 @@ from side_by_side import Job, arguments, machine, write
 from paft.evaluation.grid import answer
 from paft.methods.zopo import zopo
 from paft.models.encoder import SentenceEncoder, last_hidden_states
+from paft.scoring.choice import ChoiceScorer
 from paft.types import Conversation
 from paft.utils.console import Console
 
@@ -37,7 +38,7 @@ def main() -> None:
     grid = []
     with Console().progress("answering", len(prompts)) as tick:
         for prompt in prompts:
-            answers = answer(job.engine, job.task, prompt, examples, "likelihood", 8)
+            answers = answer(job.engine, job.task, ChoiceScorer(job.task), prompt, examples, "likelihood", 8)
             grid.append([bool(row["correct"]) for row in answers])
             tick(1)
     right = np.array(grid)

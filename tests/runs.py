@@ -13,8 +13,19 @@ HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt
 LABELS = ["red", "green", "blue"]
 
 
-def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(), trained=("user", "paft")):
-    """Write a run directory: method -> share of right answers of each prompt, the worst prompt first."""
+FIRST_SCHEMA = pa.schema([field for field in SCHEMA if field.name not in ("score", "finish")])
+"""The columns of predictions.parquet in runs of the first version."""
+TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
+
+
+def make_run(
+    path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(), trained=("user", "paft"), first=False
+):
+    """Write a run directory: method -> share of right answers of each prompt, the worst prompt first.
+
+    Args:
+        first: write it as the first version did.
+    """
     config = {
         "model": {"path": "fake"}, "task": {"name": "colours", "fields": ["thing"], "choices": LABELS},
         "methods": list(skills), "training": {"epochs": 2, "K": 4}, "seed": seed,
@@ -22,6 +33,10 @@ def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(
         "run": {"top": 0.5, "chance": 1 / 3, "digest": "d1g3st", "paft": "0", "versions": {"torch": "1"},
                 "fields": ["thing"], "labels": LABELS, "aliases": {}},
     }  # fmt: skip
+    if first:
+        config["evaluation"] = {"answers": config["evaluation"]["mode"]}
+    else:
+        config["run"] |= {"trained": [name for name in skills if name in trained], "method_titles": TITLES}
     write_text(path / "config.yaml", yaml.safe_dump(config))
     known = [*texts, *(f"prompt number {i} for {{thing}}" for i in range(len(texts), prompts))]
     write_rows(path / "prompts/test.jsonl", [{"id": f"p{i}", "text": t} for i, t in enumerate(known)])
@@ -39,19 +54,22 @@ def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(
         prediction = np.where(unparsed, None, label[np.where(right, target, (target + other) % 3)]).ravel()
         correct = np.where(unparsed, None, right).ravel()
         size = prompts * examples
-        table = pa.table({
+        columns = {
             "prompt_id": np.repeat([f"p{i}" for i in range(prompts)], examples), "example_id": np.tile([str(e) for e in range(examples)], prompts),
             "prediction": pa.array(list(prediction), pa.string()), "target": pa.array(list(label[target].ravel()), pa.string()),
-            "correct": pa.array(list(correct), pa.bool_()), "scores": pa.nulls(size, SCHEMA.field("scores").type),
+            "score": pa.array(right.ravel(), pa.float32()), "correct": pa.array(list(correct), pa.bool_()), "scores": pa.nulls(size, SCHEMA.field("scores").type),
             "output": pa.array([f"I say {p} <b>{i}</b>" if outputs else None for i, p in enumerate(prediction)], pa.string()),
-            "generated_tokens": pa.array([4 * outputs] * size, pa.int32()),
-        }, SCHEMA)  # fmt: skip
+            "generated_tokens": pa.array([4 * outputs] * size, pa.int32()), "finish": pa.array(["stop" if outputs else None] * size, pa.string()),
+        }  # fmt: skip
+        schema = FIRST_SCHEMA if first else SCHEMA
+        table = pa.table({name: columns[name] for name in schema.names}, schema)
         folder = path / "methods" / name
         folder.mkdir(parents=True)
         parquet.write_table(table.replace_schema_metadata({SECONDS: "12.5"}), folder / "predictions.parquet")
         if name in trained:
             write_rows(folder / "train.jsonl", [
-                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_id": f"t{s // 4 % 5}"} for s in range(1, 31)
+                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100}
+                | ({"prompt_id": f"t{s // 4 % 5}"} if first else {"prompt_ids": [f"t{s // 4 % 5}"]}) for s in range(1, 31)
             ])  # fmt: skip
     return path
 

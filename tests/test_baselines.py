@@ -21,7 +21,7 @@ from paft.methods.method import MethodContext
 from paft.methods.top_accuracy import TopAccuracy
 from paft.methods.zopo.search import NeuralTangentKernel, Surrogate, zopo
 from paft.models.cached_client import CachedClient
-from paft.models.endpoint import Completion, ModelError
+from paft.models.client import Completion, ModelError
 from paft.models.fake import FakeModel
 from paft.tasks.load import task_of_rows
 from paft.types import Prompt

@@ -7,7 +7,8 @@ import pytest
 
 from command import paft, paft_here
 from endpoints import Server, answer
-from paft.models.endpoint import Endpoint, ModelError
+from paft.models.client import ModelError
+from paft.models.endpoint import Endpoint
 from paft.prompts.instruct import SCHEMA
 from paft.types import Conversation
 

@@ -9,7 +9,8 @@ from conftest import WORDS, write_rows
 from paft.config.load import load_config
 from paft.config.schema import GenerateConfig, ScreenConfig
 from paft.errors import UserError
-from paft.models.endpoint import Completion, Endpoint, LocalModel, ModelError
+from paft.models.client import Completion, LocalClient, ModelError
+from paft.models.endpoint import Endpoint
 from paft.models.open import language_models
 from paft.models.response_cache import read_answers
 from paft.prompts.generate import Ensemble
@@ -266,7 +267,7 @@ def test_a_model_in_process_writes_by_its_engine_and_its_seed(tiny_model):
     from paft.types import Conversation
 
     model, tokenizer = load_model(ModelConfig(path=tiny_model, dtype="float32"))
-    local = LocalModel("tiny", lambda: Engine(model, ChatFormat(tokenizer)))
+    local = LocalClient("tiny", lambda: Engine(model, ChatFormat(tokenizer)))
 
     def ask(seed):
         return local.complete(Conversation("Write."), max_tokens=12, temperature=1.0, seed=seed, schema={})

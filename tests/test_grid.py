@@ -9,13 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from conftest import write_rows
+from endpoints import Server, answer
 from paft.evaluation.grid import evaluate, seconds_of
 from paft.evaluation.metrics import std_interval, summarise
+from paft.models.endpoint import Endpoint
+from paft.models.endpoint_model import EndpointModel
 from paft.models.fake import FakeModel
+from paft.models.response_cache import read_answers
 from paft.reporting.read import read_grid
+from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import Example, Prompt, Score
 from paft.utils.console import Console
+from paft.utils.io import read_log
 
 LABELS = ("red", "green", "blue")
 TASK = Task("colours", ("thing",), LABELS, "label", 0.85, 3)
@@ -28,9 +35,9 @@ def right(conversation) -> str:
     return LABELS[int(conversation.user.split()[-1]) % 3]
 
 
-def fill(model, folder, prompts=PROMPTS, mode="likelihood", task=TASK, max_new_tokens=9):
+def fill(model, folder, prompts=PROMPTS, mode="likelihood", task=TASK, max_new_tokens=9, scorer=None):
     evaluate(
-        model, task, prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
+        model, task, scorer or make_scorer(None, task), prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
     )  # fmt: skip
     return parquet.read_table(folder / "predictions.parquet").to_pylist()
 
@@ -42,12 +49,15 @@ def test_every_prompt_meets_every_example_once_in_order(tmp_path, mode):
     assert all(r["correct"] and r["prediction"] == r["target"] for r in rows)
     assert all((r["scores"] is None) == (mode == "generate") for r in rows)
     assert {r["generated_tokens"] for r in rows} == ({2} if mode == "generate" else {0})
+    assert {r["finish"] for r in rows} == ({"stop"} if mode == "generate" else {None})
+    assert {r["score"] for r in rows} == {1}
 
 
 def test_an_answer_that_cannot_be_read_is_null_and_not_wrong(tmp_path):
     rows = fill(FakeModel(lambda c: "perhaps" if "two" in c.user else right(c)), tmp_path, mode="generate")
     unread = [r for r in rows if r["prompt_id"] == PROMPTS[1].id]
     assert all(r["correct"] is None and r["prediction"] is None and r["output"] == "perhaps" for r in unread)
+    assert {r["score"] for r in unread} == {0}
     grid = read_grid(tmp_path / "predictions.parquet")
     assert grid.unparsed.sum(axis=1).tolist() == [0, 6, 0]
     assert list(grid.prompt_ids) == [p.id for p in PROMPTS]
@@ -58,7 +68,7 @@ def test_of_two_options_with_one_text_either_is_right(tmp_path):
     twins = [Example("0", {"thing": "thing 0"}, ("red", "red", "blue"), 1)]
     task = replace(TASK, labels=None)
     evaluate(
-        FakeModel(lambda c: "red"), task, PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
+        FakeModel(lambda c: "red"), task, make_scorer(None, task), PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
     )  # fmt: skip
     assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 
@@ -68,6 +78,60 @@ def test_a_letter_task_is_answered_by_letter(tmp_path):
     rows = fill(FakeModel(lambda c: "The answer is B."), tmp_path, mode="generate", task=task)
     assert {r["prediction"] for r in rows} == {"B"}
     assert {r["target"] for r in rows} == {"A", "B", "C"}
+
+
+def test_an_answer_that_hit_the_limit_is_marked(tmp_path):
+    rows = fill(FakeModel(lambda c: f"{right(c)} and more words"), tmp_path, mode="generate", max_new_tokens=2)
+    assert {r["finish"] for r in rows} == {"length"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", "stop"), ("length", "length"), ("content_filter", "refused"), ("tool_calls", None), (None, None)],
+)
+def test_why_an_endpoint_stopped_is_kept(tmp_path, reason, finish):
+    reply = answer("red")
+    reply["choices"][0]["finish_reason"] = reason
+    server = Server((200, reply, {}))
+    model = EndpointModel(Endpoint("m", server.url, retries=0), tmp_path / "answers.jsonl")
+    rows = fill(model, tmp_path, prompts=PROMPTS[:1], mode="generate")
+    server.shutdown()
+    assert {r["finish"] for r in rows} == {finish}
+    for row in (written := read_log(tmp_path / "answers.jsonl")):
+        del row["finish"]
+    write_rows(tmp_path / "answers.jsonl", written)  # as it was written before the reason was kept
+    assert {a.finish for a in read_answers(tmp_path / "answers.jsonl").values()} == {None}
+
+
+class Share:
+    """Half of the points for any colour."""
+
+    name, is_binary = "share", False
+
+    def score(self, output, example):
+        if output not in LABELS:
+            return Score(0.0, None)
+        return Score(1.0 if output == LABELS[example.target] else 0.5, output)
+
+
+def test_a_graded_score_is_kept_and_is_neither_right_nor_wrong(tmp_path):
+    model = FakeModel(lambda c: {"one": "red", "two": "what?"}.get(c.user.split()[0]) or right(c))
+    rows = fill(model, tmp_path, mode="generate", scorer=Share())
+    assert [r["score"] for r in rows] == [1, 0.5, 0.5, 1, 0.5, 0.5, *[0] * 6, *[1] * 6]
+    assert all(r["correct"] is None for r in rows)
+    grid = read_grid(tmp_path / "predictions.parquet")
+    assert grid.unparsed.sum(axis=1).tolist() == [0, 6, 0]
+    assert grid.scores.mean(axis=1) == pytest.approx([4 / 6, 0, 1])
+    assert grid.right.sum(axis=1).tolist() == [2, 0, 6]
+    found = summarise(grid.scores, 6, 0.6)
+    assert found.per_prompt == pytest.approx((4 / 6, 0, 1))
+    assert (found.top, found.right_under_all) == (pytest.approx(2 / 3), 0)
+    assert found.disagreement == pytest.approx((4 / 6 + 2 / 6 + 1) / 3)
+
+
+def test_with_likelihoods_no_scorer_is_asked(tmp_path):
+    rows = fill(FakeModel(right), tmp_path, scorer=None)
+    assert fill(FakeModel(right), tmp_path / "graded", scorer=Share()) == rows
 
 
 def test_finished_prompts_are_kept_when_the_work_is_broken_off(tmp_path):

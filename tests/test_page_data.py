@@ -20,6 +20,7 @@ from paft.reporting.features import contrasts, effect, layout, traits
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import compare, report_all, write_report
+from paft.reporting.tables import sentence
 from paft.types import Prompt
 from paft.utils.io import write_text
 from runs import HOSTILE, LABELS, SKILLS, make_run
@@ -79,6 +80,68 @@ def test_outputs_without_room_are_counted_and_not_silently_lost(tmp_path, monkey
     wrong = sum(code != 0 for m in found["methods"] for code in base64.b64decode(m["cells"]))
     assert found["outputsLeftOut"] == wrong - sum(len(m["outputs"]) for m in found["methods"]) > 0
     assert sum(map(len, found["texts"])) <= 100
+
+
+def test_a_run_of_the_first_version_is_read_like_one_of_this_version(tmp_path):
+    first, now = (
+        read_run(make_run(tmp_path / name, SKILLS, outputs=True, first=name == "first"))
+        for name in ("first", "now")
+    )
+    assert [m.summary for m in first.methods] == [m.summary for m in now.methods]
+    assert (first.mode, first.trains) == (now.mode, now.trains) == ("generate", True)
+    assert run_data(first) == run_data(now)
+    assert sentence(first) == sentence(now)
+    assert sentence(first).startswith("On 6 unseen prompts, PAFT: ")
+
+
+def test_variants_with_settings_of_their_own_are_read_by_their_names(tmp_path):
+    folder = make_run(tmp_path, {"base": [0.2] * 6, "mixed": [0.8] * 6}, trained=("mixed",))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["methods"] = ["base", {"name": "mixed", "method": "paft", "training": {"K": 2}}]
+    config["run"]["method_titles"]["mixed"] = "PAFT (mixed)"
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    result = read_run(folder)
+    assert [m.name for m in result.methods] == ["base", "mixed"]
+    assert "PAFT (mixed): " in sentence(result)
+    assert result.trains
+    config["run"]["trained"] = []
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    assert read_run(folder).test_prompts == "prompts"
+
+
+def test_the_training_curve_marks_where_the_prompts_of_a_step_change(tmp_path):
+    folder = make_run(tmp_path, {"paft": [0.8] * 6})
+    ids = [["t0", "t1"], ["t0", "t1"], ["t1"], 3, ["t0", "t1"]]
+    log = [
+        {"step": s, "loss": 1.0, "seconds": 1, "examples": 4, "prompt_ids": p} for s, p in enumerate(ids, start=1)
+    ]
+    write_text(folder / "methods/paft/train.jsonl", "".join(json.dumps(row) + "\n" for row in log))
+    found = run_data(read_run(folder))
+    assert found["methods"][0]["changes"] == [[1, ["t0", "t1"]], [3, ["t1"]], [5, ["t0", "t1"]]]
+    assert list(found["trainPrompts"]) == ["t0", "t1"]
+
+
+def test_a_right_answer_in_other_words_is_right_on_the_page_and_its_output_is_shown(tmp_path):
+    folder = make_run(tmp_path, {"base": [1.0] * 6}, outputs=True)
+    path = folder / "methods/base/predictions.parquet"
+    table = parquet.read_table(path)
+    said = pa.array(["Scarlet!"] * len(table), pa.string())
+    for name in ("prediction", "output"):
+        table = table.set_column(table.schema.get_field_index(name), name, said)
+    parquet.write_table(table, path)
+    method = run_data(read_run(folder))["methods"][0]
+    assert set(base64.b64decode(method["cells"])) == {0}
+
+
+def test_more_different_answers_than_a_byte_holds_share_one_code(tmp_path):
+    folder = make_run(tmp_path, {"base": [0.0] * 300}, prompts=300, examples=1)
+    path = folder / "methods/base/predictions.parquet"
+    table = parquet.read_table(path)
+    said = pa.array([f"answer {i}" for i in range(300)], pa.string())
+    parquet.write_table(table.set_column(table.schema.get_field_index("prediction"), "prediction", said), path)
+    found = run_data(read_run(folder))
+    choices, cells = found["examples"][0]["choices"], base64.b64decode(found["methods"][0]["cells"])
+    assert [choices[code] for code in cells] == [*(f"answer {i}" for i in range(252)), *["another answer"] * 48]
 
 
 def test_runs_of_single_methods_make_one_page(tmp_path):
@@ -195,10 +258,17 @@ def drop_rows(path):
     parquet.write_table(parquet.read_table(path).slice(0, 50), path)
 
 
+def overscore(path):
+    table = parquet.read_table(path)
+    scores = pa.array([1.5] * len(table), pa.float32())
+    parquet.write_table(table.set_column(table.schema.get_field_index("score"), "score", scores), path)
+
+
 DAMAGE = {
     "cut in half": ("methods/paft/predictions.parquet", halve),
     "rows are missing": ("methods/paft/predictions.parquet", drop_rows),
     "another table": ("methods/paft/predictions.parquet", lambda p: parquet.write_table(pa.table({"x": [1]}), p)),
+    "a score beyond 1": ("methods/paft/predictions.parquet", overscore),
     "empty": ("methods/paft/predictions.parquet", lambda p: p.write_bytes(b"")),
     "torn log": ("methods/paft/train.jsonl", lambda p: p.write_text("{\n" + p.read_text())),
     "foreign log": ("methods/paft/train.jsonl", lambda p: p.write_text('{"a": 1}\n')),

@@ -164,13 +164,18 @@ def test_a_broken_prompt_is_named_with_file_and_line(tmp_path, row, message):
         read_prompts(path)
 
 
+def starts(methods):
+    """What methods start from: the user's prompt, the training prompts, or nothing."""
+    return {("user" if name == "user" else "train"): [name] for name in methods if name != "base"}
+
+
 def prepare(tmp_path, train, test, user="{question}?", methods=("user", "paft")):
     config = PromptsConfig(
         train=str(write_rows(tmp_path / "train.jsonl", train)),
         test=str(write_rows(tmp_path / "test.jsonl", test)),
         user=UserPrompt(text=user),
     )
-    return prepare_prompts(config, TREC, [ASKED], list(methods), seed=0)
+    return prepare_prompts(config, TREC, [ASKED], starts(methods), seed=0)
 
 
 def test_test_prompts_that_are_training_prompts_are_refused(tmp_path):
@@ -181,7 +186,7 @@ def test_test_prompts_that_are_training_prompts_are_refused(tmp_path):
 
 
 def test_a_test_prompt_that_is_the_user_prompt_is_refused(tmp_path):
-    with pytest.raises(UserError, match="repeat a prompt of the method user"):
+    with pytest.raises(UserError, match="repeat a user's prompt"):
         prepare(tmp_path, [{"text": "Type of {question}"}], [{"text": "{question}"}])
 
 
@@ -198,10 +203,13 @@ def test_a_rule_that_the_config_turns_off_is_off_for_files_too():
         train={"bank": "trec", "size": 2}, test={"bank": "trec", "size": 2}, screen={"off": ["answer-leak"]}
     )
     config.user = UserPrompt(text="Is it human? {question}")
-    assert prepare_prompts(config, TREC, [ASKED], ["user", "paft"], seed=0).user.text == "Is it human? {question}"
+    assert (
+        prepare_prompts(config, TREC, [ASKED], starts(["user", "paft"]), seed=0).user.text
+        == "Is it human? {question}"
+    )
     config.screen.off = ["empty"]
     with pytest.raises(UserError, match="cannot be turned off"):
-        prepare_prompts(config, TREC, [ASKED], ["user"], seed=0)
+        prepare_prompts(config, TREC, [ASKED], starts(["user"]), seed=0)
 
 
 def test_a_pool_without_a_sound_prompt_is_refused(tmp_path):
@@ -219,7 +227,7 @@ BANK_TASKS = {
         "trec",
         ("question",),
         ("description", "entity", "abbreviation", "human", "location", "number"),
-        "text",
+        "label",
         0.85,
         6,
     ),

@@ -12,6 +12,7 @@ from paft.models.fake import FakeModel
 from paft.reporting.read import read_run
 from paft.reporting.report import as_markdown, compare, write_report
 from paft.reporting.terminal import show
+from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.console import Console
@@ -43,7 +44,7 @@ def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base",
     for method in finished:
         folder = path / "methods" / method
         evaluate(
-            FakeModel(answer), TASK, PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
+            FakeModel(answer), TASK, make_scorer(None, TASK), PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
             console=Console(quiet=True),
         )  # fmt: skip
         if method != "base":

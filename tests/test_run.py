@@ -52,7 +52,7 @@ def test_one_command_leaves_the_run_directory_of_the_contract(project):
 
 def test_report_json_holds_every_figure_of_the_contract(project):
     found = report(start(project))
-    assert (found["schema"], found["task"], list(found["methods"])) == (1, "colours", ["base", "user", "paft"])
+    assert (found["schema"], found["task"], list(found["methods"])) == (2, "colours", ["base", "user", "paft"])
     keys = {"mean", "std", "top", "worst", "best", "unparsed", "prompts", "examples", "per_prompt", "train_seconds",
             "train_examples_per_second", "eval_seconds", "eval_examples_per_second", "generated_tokens"}  # fmt: skip
     for name, method in found["methods"].items():

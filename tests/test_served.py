@@ -132,14 +132,14 @@ def test_stopped_anywhere_no_finished_answer_is_asked_for_again(project, serve, 
     served(project, server, timeout=20)
     command = ("evaluate", "served.yaml", "model.parallel=2", "-o", "run")
     first = paft(*command, cwd=project)
-    journal = project / "run/answers.jsonl"
+    cache = project / "run/answers.jsonl"
     for _ in range(600):
-        if journal.is_file() and journal.read_bytes().count(b"\n") >= 3:
+        if cache.is_file() and cache.read_bytes().count(b"\n") >= 3:
             break
         time.sleep(0.05)
     first.send_signal(how)
     _, said = first.communicate(timeout=60)
-    kept = journal.read_bytes().count(b"\n")
+    kept = cache.read_bytes().count(b"\n")
     assert 3 <= kept < 12
     if how == signal.SIGINT:
         assert first.returncode == 130
@@ -162,8 +162,8 @@ def test_a_torn_answer_is_asked_for_again_and_a_damaged_one_is_named(project, se
     config = served(project, server, "model.retries=0", "model.parallel=1")
     with pytest.raises(WorkError):
         evaluate(config, project / "run", QUIET)
-    journal = project / "run/answers.jsonl"
-    whole = journal.read_bytes()
+    cache = project / "run/answers.jsonl"
+    whole = cache.read_bytes()
     assert whole.count(b"\n") == 8
     server.replies[:] = [reply]
     for damage in (
@@ -172,11 +172,11 @@ def test_a_torn_answer_is_asked_for_again_and_a_damaged_one_is_named(project, se
         b"nothing\n",
         b'{"key": "k", "text": 3, "prompt_tokens": 0, "tokens": 0}\n',
     ):
-        journal.write_bytes(damage + whole)
+        cache.write_bytes(damage + whole)
         with pytest.raises(UserError, match=r"answers\.jsonl:1: not a"):
             evaluate(config, project / "run", QUIET)
     asked = len(server.requests)
-    journal.write_bytes(whole[:-9])
+    cache.write_bytes(whole[:-9])
     evaluate(config, project / "run", QUIET)
     assert len(server.requests) - asked == 5
     assert len(rows(project / "run")) == 12
@@ -208,8 +208,8 @@ def test_one_question_without_an_answer_does_not_keep_the_others_from_theirs(pro
     server = serve(picky)
     with pytest.raises(WorkError, match=r"status 500 .*; 1 question\(s\) of this prompt have no answer"):
         evaluate(served(project, server, retries=0), project / "run", QUIET)
-    journal = project / "run/answers.jsonl"
-    assert journal.read_bytes().count(b"\n") == 5
+    cache = project / "run/answers.jsonl"
+    assert cache.read_bytes().count(b"\n") == 5
 
 
 @pytest.mark.parametrize(

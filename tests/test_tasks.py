@@ -105,7 +105,10 @@ def test_all_rows_are_read_in_one_way_and_an_ambiguous_file_is_refused(tmp_path)
     [
         ({"fields": ["q", "a"]}, "'a' is the target"),
         ({"fields": ["the question"]}, "cannot be a slot"),
-        ({"choices": [str(i) for i in range(30)], "answer": "letter"}, "30 labels, but only 26 letters"),
+        (
+            {"choices": [str(i) for i in range(30)], "answer": "letter"},
+            "letter takes at most 26 options, found 30",
+        ),
         ({"choices": ["yes", "yes"]}, "none twice"),
         ({"train": "d.jsonl", "test": "d.jsonl"}, "the test examples are the training examples"),
     ],

@@ -1,9 +1,13 @@
 """The values that travel between the packages. They are checked where they enter, then trusted."""
 
 import hashlib
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+LETTERS = string.ascii_uppercase
+"""The letters of an example's options, in order; a prompt shows single options in slots of these names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ ACCEPTED = {
     "task.train": "a path, or {hub: ID, config: C, split: S}",
     "task.test": "a path, or {hub: ID, config: C, split: S}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
+    "task.scorer": "a name, {name: NAME, ...its settings}, or module:name of your own",
     "prompts.train": "a path, {bank: NAME, size: N} or {generate: {models: [...]}}",
     "prompts.test": "a path, or {bank: NAME, size: N}",
     "prompts.user": "a text, or {text: T, system: S}",
@@ -125,7 +126,16 @@ ACCEPTED = {
 }
 """What keys that take several forms take, for error messages."""
 
-_FORMS = {"str", "list[str]", "HubSource", "BankSource", "GenerateSource", "OptionColumns", "UserPrompt"}
+_FORMS = {
+    "str",
+    "list[str]",
+    "dict[str,any]",
+    "HubSource",
+    "BankSource",
+    "GenerateSource",
+    "OptionColumns",
+    "UserPrompt",
+}
 _FORMS |= {"local", "served", "NamedVariant"}
 """How pydantic marks in a location which of several forms it tried."""
 

@@ -133,7 +133,7 @@ class HubSource(Section):
 
 
 class OptionColumns(Section):
-    """The options of an example lie in columns of their own (PIQA's ``sol1`` and ``sol2``)."""
+    """Each option of an example has its own column (PIQA's ``sol1`` and ``sol2``)."""
 
     columns: list[str] = Field(min_length=2)
 
@@ -148,24 +148,25 @@ class TaskConfig(Section):
 
     name: str
     description: str = ""
-    """What the task is, in a sentence or two; language models that are asked for prompts are told it."""
+    """What the task is, in a sentence or two, for language models that write prompts."""
     train: Source | None = None
     test: Source | None = None
     fields: list[str] | None = None
     choices: Choices | None = None
     target: str | None = None
     target_format: TargetFormat | None = None
-    """How the target column names its option; ``auto`` tries text, then letter, then zero-based index."""
+    """How the target column refers to an option; ``auto`` tries text, then letter, then zero-based index."""
     answer: Literal["label", "letter"] | None = None
+    """Whether a model must answer with the text of an option or with its letter."""
+    scorer: str | dict[str, Any] | None = None
+    """How an output is judged: a name, ``{name: NAME, other settings}``, or ``module:name`` of your own."""
     top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @field_validator("name")
     @classmethod
     def _name_is_no_path(cls, name: str) -> str:
         if not re.fullmatch(r"(?!\.)[^/\\\0]+", name):  # folders are named by it
-            raise UserError(
-                f"config key task.name: {name!r} is no name; leave out / and \\ and a dot at its beginning"
-            )
+            raise UserError(f"config key task.name: {name!r} is no name; leave out / and \\ and a leading dot")
         return name
 
 
@@ -188,35 +189,35 @@ class GenerateConfig(Section):
 
     models: list[LlmConfig] = Field(min_length=1)
     zero_shot: Annotated[int, Field(ge=0)] = 20
-    """Prompts wanted of each model, asked with a description of the task alone."""
+    """Prompts wanted of each model that is shown a description of the task only."""
     few_shot: Annotated[int, Field(ge=0)] = 20
-    """Prompts wanted of each model, asked with some prompts as examples too."""
+    """Prompts wanted of each model that is shown some prompts as examples too."""
     few_shot_prompts: list[str] = []
-    """The prompts that are shown; ``prompts.user`` when left out."""
+    """The prompts that it is shown; ``prompts.user`` when left out."""
     per_request: Positive = 10
     max_request_factor: Annotated[float, Field(ge=1)] = 3
-    """At most so many times the requests that would do if every prompt were fit."""
+    """The limit on requests, as a multiple of those needed if every prompt passed the screening."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
     max_tokens: Annotated[int, Field(ge=16)] = 2048
-    """Longest answer to one request."""
+    """Length limit of the answer to one request."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 9
-    """Share of the prompts that is kept unseen for the test, where ``prompts.test`` is left out."""
+    """Share of the prompts that become test prompts, where ``prompts.test`` is left out."""
     held_out_sources: list[str] = []
-    """Models or strategies (``zero-shot``, ``few-shot``) whose prompts are the test prompts, not a share."""
+    """Models or strategies (``zero-shot``, ``few-shot``) whose prompts become the test prompts instead."""
 
 
 class GenerateSource(Section):
-    """Prompts that language models are asked for."""
+    """Prompts that language models write."""
 
     generate: GenerateConfig
 
 
 class ScreenConfig(Section):
-    """Which rules prompts are screened by; ``docs/prompts.md`` lists them."""
+    """The rules that screen prompts; ``docs/prompts.md`` lists them."""
 
     off: list[str] = []
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Similarity from which on one of two prompts is left out."""
+    """If two prompts are at least this similar, the second is left out."""
 
 
 class UserPrompt(Section):
@@ -227,7 +228,7 @@ class UserPrompt(Section):
 
 
 class PromptsConfig(Section):
-    """The training prompts, the unseen test prompts, and the one prompt of the method ``user``."""
+    """The training prompts, the unseen test prompts, and the prompt of the method ``user``."""
 
     train: str | BankSource | GenerateSource | None = None
     test: str | BankSource | None = None

@@ -9,11 +9,11 @@ from transformers import DynamicCache
 
 from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
-from paft.engine.generation import Generation, generate_packed, picker
+from paft.engine.generation import generate_packed, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
-from paft.types import Conversation
+from paft.types import Conversation, Generation
 
 Layout = Literal["tree", "dense", "padded"]
 """One packed tree with attention made for it, or with any attention and a dense mask; or a row below the other."""
@@ -256,9 +256,12 @@ class Engine:
                 answers = generate_packed(
                     self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start)
                 )
-            yield [
-                Generation(self.format.decode(ids[:-1] if ids[-1] in stops else ids), len(ids)) for ids in answers
-            ]
+            yield [self._generation(ids, stops) for ids in answers]
+
+    def _generation(self, ids: list[int], stops: set[int]) -> Generation:
+        if ids[-1] in stops:
+            return Generation(self.format.decode(ids[:-1]), len(ids), "stop")
+        return Generation(self.format.decode(ids), len(ids), "length")
 
     def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[tuple[int, list[list[int]]]]:
         """Cut prompts into batches, each with the number of its first prompt.

@@ -1,7 +1,6 @@
 """Generate over a packed tree: what rows share is computed once, and each row that goes on adds one node."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,15 +8,6 @@ from transformers import DynamicCache
 
 from paft.engine.attention import additive
 from paft.engine.pack import Row, packed
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A generated answer and how many tokens it took, the end token included."""
-
-    text: str
-    tokens: int
-
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
 """Takes the logits ``(rows, vocabulary)`` of each row's next token, returns the tokens ``(rows,)``."""

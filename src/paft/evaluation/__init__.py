@@ -1,1 +1,1 @@
-"""The grid of test prompts and test examples, and the figures made of it."""
+"""The grid of test prompts and test examples, and the metrics computed from it."""

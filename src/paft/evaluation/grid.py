@@ -1,19 +1,20 @@
-"""Answer every test example under every test prompt; keep each finished prompt."""
+"""Answer and score every test example under every test prompt; keep each finished prompt."""
 
 import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from paft.models.model import Answerer, Mode
 from paft.prompts.template import render
-from paft.scoring.choice import read_label, read_letter
+from paft.scoring import Scorer
 from paft.tasks.task import Task
-from paft.types import Conversation, Example, Prompt
+from paft.types import Example, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
 from paft.utils.io import replacing
@@ -22,57 +23,45 @@ SCHEMA = pa.schema(
     [
         ("prompt_id", pa.string()),
         ("example_id", pa.string()),
-        ("prediction", pa.string()),  # null: unparsed
+        ("prediction", pa.string()),  # null: no answer could be read
         ("target", pa.string()),
-        ("correct", pa.bool_()),  # null: unparsed
-        ("scores", pa.list_(pa.float32())),  # a log-likelihood an option; null when generated
-        ("output", pa.string()),  # what the model wrote; null when scored
+        ("score", pa.float32()),  # from 0 to 1
+        ("correct", pa.bool_()),  # null: no answer could be read, or the scorer is not yes-or-no
+        ("scores", pa.list_(pa.float32())),  # one log-likelihood per option; null when generated
+        ("output", pa.string()),  # what the model wrote; null when options were scored
         ("generated_tokens", pa.int32()),
+        ("finish", pa.string()),  # stop, length, refused or error; null when options were scored, or unknown
     ]
 )
+"""The columns of ``predictions.parquet``, schema 2."""
+
 SECONDS = b"paft.seconds"
-
-
-class Generated(Protocol):
-    """An answer that a model wrote."""
-
-    @property
-    def text(self) -> str: ...  # noqa: D102
-    @property
-    def tokens(self) -> int: ...  # noqa: D102
-
-
-class Answerer(Protocol):
-    """A model that is asked: by scoring given options, or by writing an answer. Both yield in batches."""
-
-    def score(  # noqa: D102
-        self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
-    ) -> Iterator[list[list[float]]]: ...
-
-    def generate(  # noqa: D102
-        self, conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> Iterator[Sequence[Generated]]: ...
 
 
 def evaluate(
     model: Answerer,
     task: Task,
+    scorer: Scorer,
     prompts: Sequence[Prompt],
     examples: Sequence[Example],
     folder: Path,
     *,
-    mode: Literal["likelihood", "generate"],
+    mode: Mode,
     max_new_tokens: int,
     console: Console,
     processes: Processes = ALONE,
 ) -> None:
-    """Fill ``folder/predictions.parquet`` with a row for each prompt and example.
+    """Fill ``folder/predictions.parquet`` with one row for each prompt and example.
 
-    Each finished prompt is kept in ``folder/predictions`` until all are there, so a second call does what is left.
+    Each finished prompt is kept in ``folder/predictions`` until all are finished, so a second call resumes.
 
     Args:
-        processes: those that call this together, each for its share of the prompts; the seconds are then the sum
-            over all of them.
+        scorer: judges what the model writes; not used where ``mode`` is ``likelihood``.
+        processes: the processes that make this call together, each for its shard of the prompts. The recorded
+            seconds are the sum over all of them.
+
+    Raises:
+        WorkError: a scorer of the user's own failed.
     """
     done = folder / "predictions.parquet"
     if done.is_file():
@@ -85,7 +74,7 @@ def evaluate(
                 tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
-            for row in answer(model, task, prompt, examples, mode, max_new_tokens):
+            for row in answer(model, task, scorer, prompt, examples, mode, max_new_tokens):
                 rows.append(row)
                 tick(1)
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
@@ -100,47 +89,69 @@ def _merge(parts: Sequence[Path], done: Path) -> None:
 
 
 def seconds_of(path: Path) -> float:
-    """Return the seconds that the answers in a predictions file took."""
+    """Return how many seconds it took to make a predictions file."""
     return float((parquet.read_schema(path).metadata or {}).get(SECONDS, b"nan"))
 
 
 def answer(
     model: Answerer,
     task: Task,
+    scorer: Scorer,
     prompt: Prompt,
     examples: Sequence[Example],
     mode: str,
     max_new_tokens: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each example under the prompt, in the columns of ``predictions.parquet``."""
+    """Yield one row for each example under the prompt, in the columns of ``predictions.parquet``.
+
+    With ``mode`` ``likelihood`` the prediction is the likeliest candidate, and the score is 1 if it is the right
+    answer, else 0. Otherwise the scorer judges what the model writes.
+    """
     conversations = [render(prompt, task, example) for example in examples]
     remaining = iter(examples)
     if mode == "likelihood":
         options = [task.candidates(example) for example in examples]
         for scores in model.score(conversations, options):
             for values in scores:
-                best = None if any(map(math.isnan, values)) else max(range(len(values)), key=values.__getitem__)
-                yield _row(task, prompt, next(remaining), best, scores=values)
+                example = next(remaining)
+                yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
-    read = read_letter if task.answer == "letter" else read_label
     for batch in model.generate(conversations, max_new_tokens):
         for generated in batch:
             example = next(remaining)
-            found = read(generated.text, example.options)
-            yield _row(task, prompt, example, found, output=generated.text, generated_tokens=generated.tokens)
+            yield _row(
+                task,
+                prompt,
+                example,
+                scorer.score(generated.text, example),
+                scorer.is_binary,
+                output=generated.text,
+                generated_tokens=generated.tokens,
+                finish=generated.finish,
+            )
 
 
-def _row(task: Task, prompt: Prompt, example: Example, found: int | None, **more: Any) -> dict[str, Any]:
-    prediction, target = None if found is None else task.candidates(example)[found], task.target(example)
+def _likeliest(task: Task, example: Example, values: Sequence[float]) -> Score:
+    if any(map(math.isnan, values)):
+        return Score(0.0, None)
+    answer = task.candidates(example)[max(range(len(values)), key=values.__getitem__)]
+    return Score(float(answer == task.target(example)), answer)  # two options may have the same text
+
+
+def _row(
+    task: Task, prompt: Prompt, example: Example, score: Score, is_binary: bool, **more: Any
+) -> dict[str, Any]:
     return {
         "prompt_id": prompt.id,
         "example_id": example.id,
-        "prediction": prediction,
-        "target": target,
-        "correct": None if found is None else prediction == target,  # two options may have one text
+        "prediction": score.answer,
+        "target": task.target(example),
+        "score": score.value,
+        "correct": score.value >= 1 if is_binary and score.answer is not None else None,
         "scores": None,
         "output": None,
         "generated_tokens": 0,
+        "finish": None,
     } | more
 
 
@@ -150,7 +161,7 @@ def _write(path: Path, table: pa.Table, seconds: float) -> None:
 
 
 def _readable(path: Path) -> bool:
-    """Say whether a part is there and whole."""
+    """Return True if a part exists and is complete."""
     try:
         parquet.read_metadata(path)
     except (OSError, pa.ArrowInvalid):

@@ -1,4 +1,4 @@
-"""Figures over the grid of prompts and examples (section 4.1 of the paper), with 95 % intervals."""
+"""Metrics over the grid of prompts and examples (section 4.1 of the paper), with 95 % intervals."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a grid says. Accuracies and shares are fractions of 1; std is the sample standard deviation.
+    """The metrics of a grid. Scores and shares are fractions of 1; std is the sample standard deviation.
+
+    An answer is right if its score is 1. The accuracy of a prompt is its mean score over the examples.
 
     Attributes:
-        unparsed: cells whose answer could not be read; they are not right, and not hidden either.
-        disagreement: how often two prompts disagree on an example: it is right under the one and wrong under the
-            other; a share of all pairs of prompts and all examples.
-        right_under_all: share of the examples that are right under every prompt, and so under the worst for each.
+        mean, std, worst, best: of the accuracy, over prompts.
+        top: share of the prompts whose accuracy reaches the threshold of the task.
+        unparsed: number of cells whose answer could not be read; their score is 0.
+        disagreement: share of all pairs of prompts and all examples where the example is right under one prompt
+            and not right under the other.
+        right_under_all: share of the examples that are right under every prompt.
+        per_prompt: the accuracy of each prompt.
     """
 
     mean: float
@@ -44,17 +49,18 @@ class Summary:
     per_prompt: tuple[float, ...]
 
 
-def summarise(correct: np.ndarray, unparsed: int, top: float, seed: int = 0) -> Summary:
-    """Return the figures of a grid.
+def summarise(scores: np.ndarray, unparsed: int, top: float, seed: int = 0) -> Summary:
+    """Return the metrics of a grid.
 
     Args:
-        correct: ``(prompts, examples)``, 1 where the answer is right, else 0.
+        scores: ``(prompts, examples)``, from 0 to 1.
         top: the accuracy from which on a prompt counts for the Top figure.
     """
-    prompts, examples = correct.shape
-    accuracy = correct.mean(axis=1)
+    scores = scores.astype(float)
+    prompts, examples = scores.shape
+    accuracy, right = scores.mean(axis=1), scores >= 1
     top_prompts = int((accuracy >= top - 1e-12).sum())
-    right_under_all = int(correct.all(axis=0).sum())
+    right_under_all = int(right.all(axis=0).sum())
     return Summary(
         mean=float(accuracy.mean()),
         std=sample_std(accuracy),
@@ -64,9 +70,9 @@ def summarise(correct: np.ndarray, unparsed: int, top: float, seed: int = 0) -> 
         unparsed=unparsed,
         prompts=prompts,
         examples=examples,
-        disagreement=_disagreement(correct),
+        disagreement=_disagreement(right),
         right_under_all=right_under_all / examples,
-        mean_interval=interval(bootstrap(correct, seed)),
+        mean_interval=interval(bootstrap(scores, seed)),
         std_interval=std_interval(accuracy),
         top_interval=share_interval(top_prompts, prompts),
         right_under_all_interval=share_interval(right_under_all, examples),
@@ -82,9 +88,9 @@ def sample_std(values: np.ndarray) -> float:
 def std_interval(values: np.ndarray) -> Interval:
     """Return the chi-square interval of the standard deviation of which ``values`` are a sample.
 
-    Drawing anew, as for the mean, would count the noise of a finite number of examples twice; it lies within Std
-    already. Over 5 to 50 prompts the interval held the true value for 91 to 97 of 100 samples, of normal and of
-    skewed accuracies, and a bootstrap over prompts for 71 to 92 (docs/log.md).
+    A bootstrap, as for the mean, would count the noise of a finite number of examples twice: Std includes it
+    already. Over 5 to 50 prompts this interval covered the true value for 91 to 97 of 100 samples, of normal and
+    of skewed accuracies, and a bootstrap over prompts for 71 to 92 (docs/log.md).
     """
     from scipy.stats import chi2
 
@@ -99,22 +105,22 @@ def share_interval(count: int, of: int) -> Interval:
     """Return Wilson's interval of a share."""
     from scipy.stats import binomtest
 
-    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
-    return Interval(float(found.low), float(found.high))
+    wilson = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(float(wilson.low), float(wilson.high))
 
 
-def _disagreement(correct: np.ndarray) -> float:
-    prompts, right = len(correct), correct.sum(axis=0, dtype=np.int64)
+def _disagreement(right: np.ndarray) -> float:
+    prompts, counts = len(right), right.sum(axis=0, dtype=np.int64)
     pairs = prompts * (prompts - 1) / 2
-    return float((right * (prompts - right)).mean() / pairs) if pairs else 0.0
+    return float((counts * (prompts - counts)).mean() / pairs) if pairs else 0.0
 
 
-def bootstrap(correct: np.ndarray, seed: int) -> np.ndarray:
-    """Draw prompts and examples anew, both with replacement; return the mean of each of the draws."""
+def bootstrap(scores: np.ndarray, seed: int) -> np.ndarray:
+    """Resample prompts and examples, both with replacement; return the mean score of each draw."""
     rng = np.random.default_rng(seed)
-    prompts, examples = correct.shape
+    prompts, examples = scores.shape
     weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
-    accuracy = weights @ correct.T.astype(float)  # (draws, prompts)
+    accuracy = weights @ scores.T.astype(float)  # (draws, prompts)
     return np.take_along_axis(accuracy, rng.integers(prompts, size=(DRAWS, prompts)), axis=1).mean(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Whether two methods differ: the same prompts and examples under both, so every figure is a paired one."""
+"""Paired comparison of two methods on the same prompts and examples."""
 
 import itertools
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from paft.evaluation.metrics import LEVEL, Interval, bootstrap, interval
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean accuracy of ``second`` less that of ``first``, as a fraction of 1.
+    """Mean accuracy of ``second`` minus that of ``first``, as a fraction of 1.
 
     ``interval`` is the 95 % bootstrap interval over prompts and examples, both methods on the same draws. ``p`` is
     Wilcoxon's signed-rank test over prompts (two-sided), corrected by Holm for all pairs that are compared.
@@ -25,7 +25,7 @@ class Difference:
 
     @property
     def differ(self) -> bool:
-        """Whether the test and the interval both say so."""
+        """Whether the test and the interval both find a difference."""
         return self.p < 1 - LEVEL and not self.interval.low <= 0 <= self.interval.high
 
 
@@ -33,7 +33,7 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0) -> list[Differen
     """Compare every two methods.
 
     Args:
-        grids: by method ``(prompts, examples)`` with 1 for right answers, the same prompts and examples in each.
+        grids: scores by method, ``(prompts, examples)``, with the same prompts and examples in each.
     """
     draws = {name: bootstrap(grid, seed) for name, grid in grids.items()}  # one seed: the same draws for all
     accuracy = {name: grid.mean(axis=1) for name, grid in grids.items()}
@@ -50,12 +50,12 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0) -> list[Differen
 def signed_rank(values: np.ndarray) -> float:
     """Return the two-sided p value of Wilcoxon's signed-rank test; 1 where nothing differs.
 
-    Prompts without a difference are left out before, as Wilcoxon did: SciPy chooses between the exact and the
-    normal distribution by all that it is given.
+    Prompts without a difference are removed first, as Wilcoxon did: SciPy counts them when it chooses between the
+    exact and the normal distribution.
     """
     from scipy.stats import wilcoxon
 
-    values = np.round(values, 12)  # ties that only rounding tells apart
+    values = np.round(values, 12)  # values that differ by rounding only are ties
     values = values[values != 0]
     return float(wilcoxon(values).pvalue) if len(values) else 1.0
 

@@ -36,6 +36,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     from paft.models.load import with_adapter
     from paft.models.open import load_local
     from paft.runs.run import run
+    from paft.scoring.registry import make_scorer
     from paft.tasks.load import load_task, subset
 
     run(config, folder, console)  # refuses a folder of another config
@@ -61,6 +62,7 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
             mode=config.evaluation.mode,
             max_new_tokens=config.evaluation.max_new_tokens,
             log=folder / "one-word-evaluations.jsonl",
+            scorer=make_scorer(config.task.scorer, task),
         )
         with console.progress("trying one-word edits", len(kept)) as tick:
             accuracy = {}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from paft.evaluation.grid import Answerer, answer
+from paft.scoring import Scorer
+from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example, Prompt, content_hash
 from paft.utils.io import append_jsonl, read_keyed
@@ -38,6 +40,7 @@ class PromptEvaluator:
     Args:
         mode: how the model is asked, as in the evaluation.
         log: the file that keeps the evaluations.
+        scorer: judges the answers that are generated; ``choice`` when left out.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class PromptEvaluator:
         mode: Literal["likelihood", "generate"],
         max_new_tokens: int,
         log: Path,
+        scorer: Scorer | None = None,
     ):
+        self.scorer = scorer or make_scorer(None, task)
         self.model, self.task, self.mode, self.max_new_tokens = model, task, mode, max_new_tokens
         self.log = log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
@@ -62,12 +67,12 @@ class PromptEvaluator:
         row = self._done.get(key)
         if row is None:
             started = time.perf_counter()
-            answered = answer(self.model, self.task, prompt, examples, self.mode, self.max_new_tokens)
+            answered = answer(self.model, self.task, self.scorer, prompt, examples, self.mode, self.max_new_tokens)
             cells = list(zip(answered, examples, strict=True))
             row = {
                 "key": key,
                 "prompt_id": prompt.id,
-                "accuracy": sum(bool(cell["correct"]) for cell, _ in cells) / len(cells),
+                "accuracy": sum(cell["score"] for cell, _ in cells) / len(cells),
                 "right": [round(_right(cell, example), 6) for cell, example in cells],
                 "seconds": round(time.perf_counter() - started, 3),
             }
@@ -88,7 +93,7 @@ class PromptEvaluator:
 def _right(cell: Mapping, example: Example) -> float:
     scores = cell["scores"]
     if scores is None or any(map(math.isnan, scores)):
-        return float(bool(cell["correct"]))
+        return float(cell["score"])
     highest = max(scores)
     weights = [math.exp(score - highest) for score in scores]
     return weights[example.target] / sum(weights)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError, WorkError
-from paft.models.endpoint import Client, ModelError
+from paft.models.client import Client, ModelError
 from paft.models.response_cache import Answer, ResponseCache, pools
 from paft.types import Conversation, content_hash
 

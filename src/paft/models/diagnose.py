@@ -7,7 +7,8 @@ from typing import Literal
 
 from paft.config.schema import AnyModel, EndpointSection, ServedModel
 from paft.errors import UserError, one_line
-from paft.models.endpoint import Endpoint, ModelError
+from paft.models.client import ModelError
+from paft.models.endpoint import Endpoint
 from paft.models.locate import locate
 
 Diagnosis = tuple[Literal["ok", "warning", "problem"], str, str, str]

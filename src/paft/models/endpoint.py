@@ -1,81 +1,21 @@
-"""One interface to every language model that is asked for text: an endpoint, a model in process, a fake one."""
+"""A model behind an OpenAI-compatible endpoint."""
 
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from paft.config.schema import EndpointSection
 from paft.errors import UserError
-from paft.types import Conversation
+from paft.models.client import Completion, ModelError
+from paft.types import Conversation, Finish
 
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a model wrote, and what it cost in tokens; zero where an endpoint does not tell.
-
-    Attributes:
-        first: log-probabilities of the likeliest first tokens by their text; None where they were not asked for,
-            empty where the endpoint did not give them.
-    """
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    first: Mapping[str, float] | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Return what the grid counts: the tokens that the model wrote."""
-        return self.completion_tokens
-
-
-class ModelError(Exception):
-    """A request that brought nothing.
-
-    Attributes:
-        final: no other request to this model will do better (a wrong key, an unknown model, nobody there).
-        refused: the endpoint does not take the request as it is.
-    """
-
-    def __init__(self, reason: str, *, final: bool, refused: bool = False):
-        super().__init__(reason)
-        self.final, self.refused = final, refused
-
-
-class Client(Protocol):
-    """A language model that answers one conversation at a time; ``complete`` may be called from many threads.
-
-    Attributes:
-        name: of the model, for tables and provenance.
-        parallel: how many requests it takes at a time.
-    """
-
-    name: str
-    parallel: int
-
-    def complete(
-        self,
-        conversation: Conversation,
-        *,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
-        schema: Mapping[str, Any],
-    ) -> Completion:
-        """Return the answer, asked for as JSON of a schema where the model can be held to one.
-
-        Raises:
-            ModelError: there is no answer, after retries.
-        """
-        ...
-
+FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refused"}
+"""What ``finish_reason`` of a chat completion means."""
 
 NO_SCHEMA = (400, 404, 422)
-"""Answers of servers that do not know how to keep to a schema."""
+"""Status codes of servers that do not support a schema."""
 
 
 class Endpoint:
@@ -83,11 +23,11 @@ class Endpoint:
 
     Args:
         name: the model's name at the endpoint.
-        how: the keys of its section of the config, such as ``retries``: those are on 408, 409, 429, 5xx, time-outs
-            and lost connections, each after a longer wait or after what the endpoint's Retry-After says.
+        how: the keys of its section of the config. ``retries`` apply to 408, 409, 429, 5xx, time-outs and lost
+            connections, each after a longer wait or after the endpoint's Retry-After.
 
     Raises:
-        UserError: the variable of the key is not set.
+        UserError: the variable of the API key is not set.
     """
 
     def __init__(self, name: str, base_url: str, key: str | None = None, **how: Any):
@@ -120,10 +60,10 @@ class Endpoint:
         schema: Mapping[str, Any] | None = None,
         first_tokens: int | None = None,
     ) -> Completion:
-        """Return the answer; a schema that the endpoint refuses is left out from then on.
+        """Return the answer; a schema that the endpoint rejects is left out from then on.
 
         Args:
-            first_tokens: ask for the log-probabilities of so many first tokens.
+            first_tokens: request the log-probabilities of this many first tokens.
         """
         from openai import APIStatusError, OpenAIError
 
@@ -152,7 +92,7 @@ class Endpoint:
         """Return the names that the endpoint lists; None where it has no such list.
 
         Raises:
-            ModelError: nobody is there, or the key is refused.
+            ModelError: no server answers, or the API key is refused.
         """
         from openai import OpenAIError
 
@@ -179,15 +119,17 @@ class Endpoint:
             return ModelError(f"{where}: no answer in time", final=False)
         if isinstance(error, APIConnectionError):
             cause = error.__cause__ or error
-            nobody = type(cause).__name__ == "ConnectError"  # else somebody was there and hung up
-            return ModelError(f"{where}: no connection ({self._redacted(cause)})", final=nobody)
+            no_server = type(cause).__name__ == "ConnectError"  # otherwise a server closed the connection
+            return ModelError(f"{where}: no connection ({self._redacted(cause)})", final=no_server)
         if isinstance(error, APIStatusError):
             status = error.status_code
             if status in (401, 403):
-                mend = (
-                    f"check the key in ${self._key}" if self._key else "it wants a key; name its variable in 'key'"
+                fix = (
+                    f"check the key in ${self._key}"
+                    if self._key
+                    else "it requires an API key; name its variable in 'key'"
                 )
-                return ModelError(f"{where}: refused with status {status}; {mend}", final=True)
+                return ModelError(f"{where}: refused with status {status}; {fix}", final=True)
             refused = status in (400, 404, 422)
             return ModelError(
                 f"{where}: status {status} ({self._redacted(error)})", final=refused, refused=refused
@@ -213,7 +155,7 @@ def _secret(variable: str | None, model: str) -> str | None:
 
 
 def _completion(answer: Any, *, tells_first: bool = False) -> Completion:
-    """Check the answer's shape: what calls itself compatible may send anything."""
+    """Check the answer's shape: a server that calls itself compatible may send anything."""
     choice = choices[0] if (choices := getattr(answer, "choices", None)) else None
     text = choice.message.content if choice else None
     if choice and text is None:
@@ -227,6 +169,7 @@ def _completion(answer: Any, *, tells_first: bool = False) -> Completion:
         _count(answer.usage, "prompt_tokens"),
         _count(answer.usage, "completion_tokens"),
         _first_tokens(choice) if tells_first else None,
+        FINISH.get(str(getattr(choice, "finish_reason", None))),
     )
 
 
@@ -242,36 +185,3 @@ def _first_tokens(choice: Any) -> dict[str, float]:
     for token in getattr(tokens[0], "top_logprobs", None) or [] if tokens else []:
         found[token.token] = max(float(token.logprob), found.get(token.token, -math.inf))
     return found
-
-
-class LocalClient:
-    """A model in this process.
-
-    Args:
-        name: for tables and provenance.
-        load: returns its :class:`paft.engine.engine.Engine`; called when the model is asked for the first time.
-    """
-
-    parallel = 1
-
-    def __init__(self, name: str, load: Callable[[], Any]):
-        self.name = name
-        self._engine = cache(load)
-
-    def complete(
-        self,
-        conversation: Conversation,
-        *,
-        max_tokens: int,
-        temperature: float,
-        seed: int,
-        schema: Mapping[str, Any],
-    ) -> Completion:
-        """Return a sampled answer; the schema is not enforced."""
-        engine = self._engine()
-        try:
-            [[answer]] = engine.generate([conversation], max_tokens, temperature=temperature, seed=seed)
-        except UserError as error:
-            raise ModelError(f"{self.name}: {error}", final=True) from None
-        [prompt] = engine.format.prompts([conversation])
-        return Completion(answer.text, len(prompt), answer.tokens)

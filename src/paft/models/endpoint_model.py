@@ -1,4 +1,4 @@
-"""A model that is measured behind an endpoint: many questions at a time, and no answer asked for twice."""
+"""A model behind an endpoint as the model of a run: parallel requests, and no answer requested twice."""
 
 import hashlib
 import json
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError, WorkError
-from paft.models.endpoint import Completion, Endpoint, ModelError
+from paft.models.client import Completion, ModelError
+from paft.models.endpoint import Endpoint
 from paft.models.model import Mode
 from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
-from paft.types import Conversation
+from paft.types import Conversation, Generation
 
 LIKELIEST = 20
-"""First tokens whose log-probabilities are asked for; more no endpoint gives."""
+"""First tokens whose log-probabilities are requested; endpoints return no more."""
 
 ON_LETTERS = (
     "config key evaluation.mode: behind an endpoint only the likelihood of single letters can be measured, and "
@@ -27,7 +28,7 @@ ON_LETTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation and how long its answer may be; for likelihoods, one token with those beside it."""
+    """A conversation and the limit of its answer; for likelihoods, one token with its alternatives."""
 
     conversation: Conversation
     max_tokens: int
@@ -35,23 +36,23 @@ class Question:
 
     @property
     def key(self) -> str:
-        """Return what its answer is known by."""
+        """Return the key of its answer."""
         asked = (self.max_tokens, self.first_tokens, self.conversation.system, self.conversation.user)
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return how it is asked."""
+        """Return the parameters of the request."""
         return {"max_tokens": self.max_tokens, "temperature": 0, "first_tokens": self.first_tokens}
 
 
 def question(conversation: Conversation, mode: str, max_new_tokens: int) -> Question:
-    """Return what is asked for a likelihood, or for a generated answer."""
+    """Return the request for a likelihood, or for a generated answer."""
     return Question(conversation, *((1, LIKELIEST) if mode == "likelihood" else (max_new_tokens, None)))
 
 
 class EndpointModel:
-    """Answers the grid's questions through an endpoint, at temperature 0.
+    """Answers questions through an endpoint, at temperature 0.
 
     Args:
         endpoint: takes ``endpoint.parallel`` requests at a time.
@@ -62,18 +63,18 @@ class EndpointModel:
         self.endpoint, self.cache = endpoint, ResponseCache(answers)
         self._breaker = CircuitBreaker(endpoint, self.cache)
 
-    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Answer]]:
-        """Yield the answers in order, one a batch, as they come."""
+    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Generation]]:
+        """Yield the answers in order, one per batch, as they arrive."""
         for answer in self._answers([question(c, "generate", max_new_tokens) for c in conversations]):
-            yield [answer]
+            yield [Generation(answer.text, answer.completion_tokens, answer.finish)]
 
     def score(
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
     ) -> Iterator[list[list[float]]]:
         """Yield the log-probability of each option, a letter, as the first token of the answer.
 
-        A letter that is not among the likeliest tokens that the endpoint tells has minus infinity: it is less
-        likely than all of them. Where none of the letters is among them, all are NaN.
+        A letter that is not among the likeliest tokens that the endpoint returns gets minus infinity: it is less
+        likely than all of them. If none of the letters is among them, all are NaN.
 
         Raises:
             UserError: an option is more than a letter.
@@ -148,7 +149,7 @@ class EndpointModel:
         return nullcontext()
 
     def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Yield the answers in order; ask so many at a time as the endpoint takes, and the same only once."""
+        """Yield the answers in order, with parallel requests; equal questions are sent once."""
         known = self.cache.answers
         needed = {q.key: q for q in questions if q.key not in known}
         with pools(self.endpoint) as pool:

@@ -1,21 +1,8 @@
 """A deterministic model without weights, for tests of everything that is not learning."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from paft.types import Conversation
-
-
-@dataclass(frozen=True)
-class FakeGeneration:
-    """What the fake model wrote; a token a word and one for the end."""
-
-    text: str
-
-    @property
-    def tokens(self) -> int:
-        """Return the number of tokens."""
-        return len(self.text.split()) + 1
+from paft.types import Conversation, Finish, Generation
 
 
 class FakeModel:
@@ -32,7 +19,7 @@ class FakeModel:
     def score(
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
     ) -> Iterator[list[list[float]]]:
-        """Yield 0 for the option that is the answer and -1 for the others, one conversation a batch."""
+        """Yield 0 for the option that is the answer and -1 for the others, one conversation per batch."""
         for conversation, texts in zip(conversations, options, strict=True):
             self.asked.append(conversation)
             answer = self.answer(conversation)
@@ -40,8 +27,14 @@ class FakeModel:
 
     def generate(
         self, conversations: Sequence[Conversation], max_new_tokens: int
-    ) -> Iterator[Sequence[FakeGeneration]]:
-        """Yield the answers, cut to ``max_new_tokens`` words, one conversation a batch."""
+    ) -> Iterator[Sequence[Generation]]:
+        """Yield the answers, one conversation per batch, cut to ``max_new_tokens`` words.
+
+        Each word counts as one token, and so does the end.
+        """
         for conversation in conversations:
             self.asked.append(conversation)
-            yield [FakeGeneration(" ".join(self.answer(conversation).split()[:max_new_tokens]))]
+            words = self.answer(conversation).split()
+            kept = words[:max_new_tokens]
+            finish: Finish = "stop" if len(kept) == len(words) else "length"
+            yield [Generation(" ".join(kept), len(kept) + 1, finish)]

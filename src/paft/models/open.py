@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from paft.config.schema import AnyModel, LlmConfig, ModelConfig, ServedModel
 from paft.errors import UserError
-from paft.models.endpoint import Client, Endpoint, LocalClient
+from paft.models.client import Client, LocalClient
+from paft.models.endpoint import Endpoint
 from paft.models.endpoint_model import EndpointModel
 from paft.models.locate import locate
 from paft.models.model import Model

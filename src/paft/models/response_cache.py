@@ -1,4 +1,4 @@
-"""Asking so that nothing is paid for twice: each answer is on the disk the moment it comes, and stays known."""
+"""Cached responses: each answer is written to disk as it arrives, so that none is paid for twice."""
 
 import threading
 import time
@@ -12,27 +12,27 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from paft.errors import UserError
-from paft.models.endpoint import Client, Completion, ModelError
+from paft.models.client import Client, Completion, ModelError
 from paft.types import Conversation
 from paft.utils.io import append_jsonl, read_log
 
 FAILURES = 3
-"""A model that fails so many requests in a row, each after its retries, is not asked further."""
+"""A model that fails this many requests in a row, each after its retries, is not asked any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Completion):
-    """An answer as it was paid for, by the key of what was asked; ``seconds`` from sending to receiving."""
+    """An answer with the key of its request; ``seconds`` from sending to receiving."""
 
     key: str
     seconds: float = 0.0
 
 
 class ResponseCache:
-    """The answers so far, by key, and the file of JSON lines that they are kept in; many threads may ask.
+    """The answers so far, by key, and the JSON lines file that keeps them; safe to use from many threads.
 
     Raises:
-        UserError: a line of the file is no answer.
+        UserError: a line of the file is not an answer.
     """
 
     def __init__(self, path: Path):
@@ -47,10 +47,10 @@ class ResponseCache:
         about: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> Answer:
-        """Return the answer that is known, or ask for it.
+        """Return the cached answer, or ask for it.
 
         Args:
-            about: what else its row in the file says.
+            about: further columns of its row in the file.
             parameters: of the client's ``complete``.
 
         Raises:
@@ -68,7 +68,7 @@ class ResponseCache:
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the answers of a journal by key."""
+    """Return the answers of a file by key."""
     check, answers = TypeAdapter(Answer).validate_python, {}
     for number, row in enumerate(read_log(path), start=1):
         try:
@@ -84,9 +84,9 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
 @contextmanager
 def pools(*clients: Client) -> Iterator[dict[str, ThreadPoolExecutor]]:
-    """Give, by the clients' names, as many threads as each takes requests at a time.
+    """Yield a thread pool per client, by its name, with as many threads as it takes parallel requests.
 
-    At the end, also on Ctrl-C, what is under way is waited for and so written down; the rest is not sent.
+    At the end, also on Ctrl-C, requests under way are waited for and so recorded; the others are not sent.
     """
     found = {client.name: ThreadPoolExecutor(client.parallel) for client in clients}
     try:
@@ -99,14 +99,14 @@ def pools(*clients: Client) -> Iterator[dict[str, ThreadPoolExecutor]]:
 
 
 class CircuitBreaker:
-    """Asks a model until a failure that is final, or some in a row, opens it; then no more requests are sent.
+    """Asks a model until a final failure, or several in a row, opens it; then no more requests are sent.
 
     Attributes:
-        error: the failure that opened it; until then the last one.
+        error: the failure that opened it; before that, the last one.
     """
 
-    def __init__(self, client: Client, journal: ResponseCache):
-        self.client, self.journal = client, journal
+    def __init__(self, client: Client, cache: ResponseCache):
+        self.client, self.cache = client, cache
         self.error: ModelError | None = None
         self.open = False
         self._in_a_row = 0
@@ -114,15 +114,15 @@ class CircuitBreaker:
 
     @property
     def failing(self) -> bool:
-        """Say whether the last request that ended was a failure."""
+        """Return True if the last request that ended was a failure."""
         return self.open or self._in_a_row > 0
 
     def ask(self, key: str, conversation: Conversation, **more: Any) -> Answer | None:
-        """Return what :meth:`ResponseCache.ask` brings, None where that is a failure or the breaker is open."""
+        """Return the answer; None if the request fails or the breaker is open."""
         if self.open:
             return None
         try:
-            answer = self.journal.ask(key, self.client, conversation, **more)
+            answer = self.cache.ask(key, self.client, conversation, **more)
         except ModelError as error:
             with self._noting:
                 if not self.open:

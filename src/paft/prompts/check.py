@@ -1,4 +1,4 @@
-"""What a set of prompts is worth for a task, and how prompts look on a real example: text for the terminal."""
+"""Check a set of prompts for a task, and show prompts on a real example: text for the terminal."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from paft.types import Example, Prompt
 def check(
     name: str, prompts: Sequence[Prompt], task: Task, examples: Sequence[Example], rules: ScreenConfig
 ) -> list[str]:
-    """Return the lines on one file: counts, what would be screened out, lengths, layouts, diversity."""
+    """Return the lines on one file: counts, what would be screened out, lengths, slot orders, diversity."""
     kept, out = screen(prompts, task, examples, off=rules.off, near_duplicate=rules.near_duplicate)
     lines = [f"{name}: {len(prompts)} prompts, {len(kept)} fit for {task.name}, {len(out)} would be screened out"]
     lines.extend(_by_rule(out))
@@ -66,7 +66,7 @@ def _shares(counter: Counter[str], total: int) -> str:
 
 
 def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
-    """Return a prompt filled with an example, and the answer that is right; or why it cannot be filled."""
+    """Return a prompt filled with an example, and the right answer; or why it cannot be filled."""
     if fault := defect(prompt, task, frozenset(RULES) - NEEDED.keys()):
         return [f"--- prompt {prompt.id} cannot be shown: {fault[1]}", *prompt.text.splitlines(), ""]
     conversation = render(prompt, task, example)
@@ -76,7 +76,7 @@ def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
 
 
 def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows, one a model and strategy: what was paid and what it brought (the paper's table 7)."""
+    """Return head and rows, one per model and strategy: its cost and its prompts (the paper's table 7)."""
     head = [
         "model",
         "strategy",
@@ -105,7 +105,7 @@ def _cost(source: tuple[str, str], answers: Sequence[Answer], generated: Generat
     read, written = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
     kept = sum(map(ours, generated.prompts))
     reasons = Counter(s.rule for s in generated.screened if ours(s.prompt))
-    found = sum(len(prompts_in(a.text, most=2 * per_request)) for a in answers)
+    prompts = sum(len(prompts_in(a.text, most=2 * per_request)) for a in answers)
     each = f"{(read + written) / kept:.0f}" if kept else "-"
     why = ", ".join(f"{n} {rule}" for rule, n in reasons.most_common())
-    return [*source, str(len(answers)), f"{read:,}", f"{written:,}", str(found), str(kept), each, why]
+    return [*source, str(len(answers)), f"{read:,}", f"{written:,}", str(prompts), str(kept), each, why]

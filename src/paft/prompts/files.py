@@ -1,4 +1,4 @@
-"""Prompts from files and from the bank, and back to files."""
+"""Read prompts from files and from the bank, and write them."""
 
 import random
 from collections.abc import Iterable
@@ -45,8 +45,8 @@ def read_prompts(path: Path) -> list[Prompt]:
     by_id: dict[str, Prompt] = {}
     for number, row in read_jsonl(path):
         prompt = _prompt(row, f"{path}:{number}")
-        other = by_id.setdefault(prompt.id, prompt)
-        if (other.text, other.system) != (prompt.text, prompt.system):
+        first = by_id.setdefault(prompt.id, prompt)
+        if (first.text, first.system) != (prompt.text, prompt.system):
             raise UserError(f"{path}:{number}: the id {prompt.id!r} belongs to another prompt too; leave ids out")
         prompts.append(prompt)
     return prompts
@@ -65,7 +65,7 @@ def write_screened(path: Path, screened: Iterable[tuple[str, Screened]]) -> None
 
 
 def diverse_subset(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
-    """Return ``size`` prompts that lie far apart: each is the one least like those chosen before it.
+    """Return ``size`` prompts that differ widely: each is the one least like those chosen before it.
 
     Likeness is the Jaccard overlap of word triples; the first prompt and every tie are drawn with the seed.
     """

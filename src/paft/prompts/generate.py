@@ -1,8 +1,7 @@
-"""Stage 1: an ensemble of language models is asked for prompts, zero-shot and few-shot (the paper's section 3.1).
+"""Stage 1: an ensemble of language models writes prompts, zero-shot and few-shot (the paper's section 3.1).
 
-Every answer is written to ``answers.jsonl`` the moment it comes, before anything is made of it; prompts, what was
-screened out and the costs are functions of that file. So a stop loses no paid answer, and a second run asks only
-for what is missing.
+Every answer is written to ``answers.jsonl`` as soon as it arrives. The prompts, what is screened out and the costs
+are computed from that file, so an interruption loses no paid answer, and a second run requests only the rest.
 """
 
 import math
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from paft.config.schema import GenerateConfig, ScreenConfig
 from paft.errors import UserError, nearest
-from paft.models.endpoint import Client
+from paft.models.client import Client
 from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
@@ -24,7 +23,7 @@ from paft.utils.console import Console
 from paft.utils.io import make_folder
 
 ANSWERS = "answers.jsonl"
-"""Where answers are kept, in the folder of an ensemble."""
+"""The file of the answers, in the folder of an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,22 @@ class Request:
 
     @property
     def key(self) -> str:
-        """Return what an answer is known by: a change of what is asked makes it another request."""
+        """Return the key of the answer; it depends on everything that the model is sent."""
         how = (self.index, self.seed, self.max_tokens, self.temperature)
         return content_hash(self.model, self.strategy, *map(str, how), self.conversation.user)
 
     @property
     def origin(self) -> dict[str, str | int]:
-        """Return what its row in the file says of it."""
+        """Return what its row in the file records of the request."""
         return {"model": self.model, "strategy": self.strategy, "index": self.index, "seed": self.seed}
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What an ensemble brought.
+    """The result of an ensemble.
 
     Attributes:
-        missing: for each ``(model, strategy)`` that brought too few, how many, and why.
+        missing: for each ``(model, strategy)`` with too few prompts, how many are missing and why.
     """
 
     prompts: list[Prompt]
@@ -66,14 +65,14 @@ class Generated:
 
 
 class Ensemble:
-    """The models, what they are asked, and the answers so far.
+    """The models, the requests to them, and the answers so far.
 
     Args:
-        clients: by the name that the config gives them.
-        examples: of the task, one of which is shown in each request; none of the test.
-        shots: the prompts that are shown in few-shot requests.
-        known: prompts of the config that none of the written ones may repeat; nor may they repeat a shot.
-        folder: where ``answers.jsonl`` is.
+        clients: by their names in the config.
+        examples: training examples of the task; each request shows one.
+        shots: the prompts that few-shot requests show.
+        known: prompts of the config that no written prompt may repeat; shots may not be repeated either.
+        folder: the folder of ``answers.jsonl``.
     """
 
     def __init__(
@@ -93,14 +92,14 @@ class Ensemble:
         self.config, self.clients, self.task, self.examples, self.shots = config, clients, task, examples, shots
         self.known = (*shots, *known)
         self.rules, self.seed, self.console = rules, seed, console
-        self.journal = ResponseCache(folder / ANSWERS)
+        self.cache = ResponseCache(folder / ANSWERS)
         sources = [*clients, ZERO_SHOT, FEW_SHOT]
         if unknown := [name for name in config.held_out_sources if name not in sources]:
             raise UserError(
                 f"config key prompts.train.generate.held_out_sources: no model and no strategy {unknown[0]!r}"
                 f"{nearest(unknown[0], sources)}"
             )
-        self._breakers = {name: CircuitBreaker(client, self.journal) for name, client in clients.items()}
+        self._breakers = {name: CircuitBreaker(client, self.cache) for name, client in clients.items()}
         self.wanted = {
             (name, strategy): count
             for name in clients
@@ -114,18 +113,18 @@ class Ensemble:
             )
 
     def generate(self) -> Generated:
-        """Ask until every model and strategy has brought what is wanted of it, or may not be asked further."""
-        make_folder(self.journal.path.parent)  # else it fails before anything is paid for
+        """Send requests until every model and strategy has enough prompts or has reached its limit."""
+        make_folder(self.cache.path.parent)  # else it fails before anything is paid for
         while requests := self._needed():
             self._say_what_is_asked(requests)
-            asked = len(self.journal.answers)
+            before = len(self.cache.answers)
             self._ask(requests)
-            if len(self.journal.answers) == asked:
+            if len(self.cache.answers) == before:
                 break
         return self.result()
 
     def result(self) -> Generated:
-        """Return what the answers so far amount to."""
+        """Return the result of the answers so far."""
         answered = self._answered()
         kept, out = screen(
             self._candidates(answered),
@@ -133,7 +132,7 @@ class Ensemble:
             self.examples,
             off=self.rules.off,
             near_duplicate=self.rules.near_duplicate,
-            known=self.known,  # a prompt that a model was shown is none that it wrote
+            known=self.known,  # a model did not write a prompt that it was shown
         )
         missing = {}
         for source, wanted in self.wanted.items():
@@ -152,18 +151,18 @@ class Ensemble:
         return Request(model, strategy, index, conversation, seed, self.config.max_tokens, self.config.temperature)
 
     def _requests(self, source: tuple[str, str]) -> list[Request]:
-        """Return the requests that may be sent at all, answered or not."""
+        """Return all requests that may be sent, answered or not."""
         most = math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.max_request_factor)
         return [self._request(source, i) for i in range(most)]
 
     def _answered(self) -> list[tuple[Request, Answer]]:
-        """Return the answers in the order that prompts are taken in, whatever order they came in."""
+        """Return the answers in the order of their requests, whatever order they arrived in."""
         requests = [request for source in self.wanted for request in self._requests(source)]
-        known = self.journal.answers
+        known = self.cache.answers
         return [(request, known[request.key]) for request in requests if request.key in known]
 
     def _candidates(self, answered: Sequence[tuple[Request, Answer]]) -> list[Prompt]:
-        """Return the prompts of answers, each with where it comes from."""
+        """Return the prompts of answers, each with its source."""
         return [
             replace(prompt, source=f"llm:{request.key}", strategy=request.strategy, model=request.model)
             for request, answer in answered
@@ -171,26 +170,26 @@ class Ensemble:
         ]
 
     def _needed(self) -> list[Request]:
-        """Return the requests of the next round: of each source as many as it lacks prompts for."""
+        """Return the requests of the next round: for each source as many as its missing prompts need."""
         missing = self.result().missing
         requests: list[Request] = []
         for source, (lacking, _) in missing.items():
             if not self._breakers[source[0]].open:
-                open_ = [request for request in self._requests(source) if request.key not in self.journal.answers]
+                open_ = [request for request in self._requests(source) if request.key not in self.cache.answers]
                 requests.extend(open_[: math.ceil(lacking / self.config.per_request)])
         return requests
 
     def _say_what_is_asked(self, requests: Sequence[Request]) -> None:
-        given = sum(len(request.conversation.user) for request in requests) // 4
-        taken = len(requests) * self.config.per_request * 60
+        read = sum(len(request.conversation.user) for request in requests) // 4
+        written = len(requests) * self.config.per_request * 60
         models = len({request.model for request in requests})
         self.console.say(
-            f"asking {models} model(s) for prompts: {len(requests)} requests, about {given:,} tokens to read and "
-            f"{taken:,} to write"
+            f"asking {models} model(s) for prompts: {len(requests)} requests, about {read:,} tokens to read and "
+            f"{written:,} to write"
         )
 
     def _ask(self, requests: Sequence[Request]) -> None:
-        """Send requests, so many at a time as each model takes, and wait for the answers."""
+        """Send requests, as many in parallel as each model takes, and wait for the answers."""
         with (
             pools(*self.clients.values()) as pool,
             self.console.progress("asking for prompts", len(requests)) as tick,

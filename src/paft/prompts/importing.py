@@ -1,4 +1,4 @@
-"""Prompts from elsewhere: JSON lines, CSV, plain text, promptsource's YAML, and pools with stray artefacts."""
+"""Import prompts from JSON lines, CSV, plain text and promptsource's YAML, and clean up their artefacts."""
 
 import csv
 import io
@@ -12,20 +12,20 @@ import yaml
 from paft.errors import UserError
 from paft.prompts.parse import clean
 from paft.prompts.template import SLOT
-from paft.tasks.task import LETTERS, Task
-from paft.types import Prompt
+from paft.tasks.task import Task
+from paft.types import LETTERS, Prompt
 from paft.utils.io import read_jsonl
 from paft.utils.safe_io import PROMPTS, Loader, read_text, yaml_tree
 
 TEXT_KEYS = ("text", "prompt", "template", "instruction")
-"""Names that the column of the template goes by."""
+"""Accepted names of the template column."""
 
 Unread = tuple[str, str]
-"""A place, and why the prompt there could not be taken."""
+"""A place in a file, and why its prompt could not be imported."""
 
 
 def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Unread]]:
-    """Return the prompts of a file, cleaned, and what could not be expressed.
+    """Return the prompts of a file, cleaned, and those that could not be imported.
 
     Raises:
         UserError: the file cannot be read, or is of an unknown kind.
@@ -65,10 +65,10 @@ def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
         for row in reader:
             place, more = f"{path}:{reader.line_num}", None in row
             cells = {str(k).strip().lower(): v for k, v in row.items()}
-            found = (
+            cells_read = (
                 (Unreadable("more cells than the header; put texts in quotes"), "") if more else _columns(cells)
             )
-            yield place, *found
+            yield place, *cells_read
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from None
 
@@ -84,7 +84,7 @@ def _columns(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def _plain(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
-    """Prompts are parted by lines of dashes, else by empty lines, else each line is one."""
+    """Prompts are separated by lines of dashes, else by empty lines; else each line is a prompt."""
     text = read_text(path, PROMPTS).replace("\r\n", "\n")
     mark = next((m for m in (r"^-{3,}[ \t]*$", r"^[ \t]*$") if re.search(m, text.strip(), re.MULTILINE)), r"$")
     line = 1
@@ -100,7 +100,7 @@ class _Loader(Loader):
 
 def _mapping(loader: Any, suffix: str, node: yaml.Node) -> Any:
     if not isinstance(node, yaml.MappingNode):
-        raise yaml.constructor.ConstructorError(None, None, f"tag !{suffix} on something that is no mapping")
+        raise yaml.constructor.ConstructorError(None, None, f"tag !{suffix} on something that is not a mapping")
     return loader.construct_mapping(node, deep=True)
 
 

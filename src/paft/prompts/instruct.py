@@ -1,11 +1,11 @@
-"""What a language model is told when it is asked for prompts, zero-shot and few-shot."""
+"""The requests to language models that write prompts, zero-shot and few-shot."""
 
 import random
 from collections.abc import Sequence
 from typing import Any
 
-from paft.tasks.task import LETTERS, Task
-from paft.types import Conversation, Example, Prompt
+from paft.tasks.task import Task
+from paft.types import LETTERS, Conversation, Example, Prompt
 
 ZERO_SHOT, FEW_SHOT = "zero-shot", "few-shot"
 
@@ -19,13 +19,13 @@ FORMS = (
     "plain words for a child; technical words; a chatty tone; a formal tone",
     "the task as a game, a quiz, an examination, a job at an office",
 )
-"""Ways in which prompts may differ; each request is given two of them, in turn."""
+"""Ways in which prompts may differ; each request names two of them, in turn."""
 
 OTHER_TASK = (
     "(For another task, sorting mails, a template with the slot {mail} might be: "
     "'Which folder is this mail for?\\n\\n{mail}')"
 )
-"""What a slot is, for models that would rather write questions; of a task that paft does not know."""
+"""Explains slots to models that would otherwise write questions; the task is none of paft's."""
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -43,13 +43,13 @@ SCHEMA: dict[str, Any] = {
     "required": ["prompts"],
     "additionalProperties": False,
 }
-"""The form of an answer; an empty system text is none."""
+"""The schema of an answer; an empty system text means none."""
 
 
 def instruction(
     task: Task, example: Example | None, strategy: str, shots: Sequence[Prompt], count: int, index: int
 ) -> Conversation:
-    """Return what is asked in the ``index``-th request of a strategy for ``count`` prompts."""
+    """Return the ``index``-th request of a strategy for ``count`` prompts."""
     parts = [
         f"Write {count} prompt templates that ask a language model to do this task.",
         *requirements(task),
@@ -72,14 +72,15 @@ def instruction(
 
 
 def requirements(task: Task) -> list[str]:
-    """Return what the task is and what a template of it must hold, a paragraph each."""
+    """Return the description of the task and the requirements on a template, one paragraph each."""
     slots = ", ".join(f"{{{name}}}" for name in task.fields)
+    answer = task.answer_format.describe(task.labels, task.letters)
     return [
         f"The task: {task.description or task.name}.".replace("..", "."),
         f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
         "thousands of questions, and the program puts the text of each where the slot is. "
         f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
-        f"The model must answer with {_answer(task)} and nothing else; a template must not ask for another form "
+        f"The model must answer with {answer} and nothing else; a template must not ask for another form "
         "of answer, and must not give an answer away.",
     ]
 
@@ -95,7 +96,7 @@ def json_form(task: Task) -> str:
 
 
 def whole(prompt: Prompt) -> str:
-    """Return a prompt as it is shown to a language model."""
+    """Return a prompt as a language model sees it."""
     return f"(system: {prompt.system})\n{prompt.text}" if prompt.system else prompt.text
 
 
@@ -108,17 +109,6 @@ def _options(task: Task) -> str:
     return (
         f"It must hold either {{choices}}, the list of the options, or every one of {single}, the single options."
     )
-
-
-def _answer(task: Task) -> str:
-    if task.answer == "letter":
-        letters = LETTERS[: task.letters]
-        return (
-            f"the letter of the right option ({', '.join(letters)})"
-            if letters
-            else "the letter of the right option"
-        )
-    return "one of the labels, word for word" if task.labels is not None else "the text of the right option"
 
 
 def _shown(task: Task, example: Example) -> str:

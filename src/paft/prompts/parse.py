@@ -1,4 +1,4 @@
-"""Prompts out of what a language model wrote: JSON where it kept to it, else a list, else paragraphs."""
+"""Read prompts from what a language model wrote: from JSON, else from a list, else from paragraphs."""
 
 import json
 import re
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paft.prompts.template import SLOT
-from paft.scoring.choice import without_thoughts
+from paft.scoring.text import without_thoughts
 from paft.types import Prompt
 
 LONGEST = 6000
-"""Characters of the longest prompt that is taken; longer ones are runaway answers."""
+"""Length limit of a prompt, in characters; longer ones are runaway answers."""
 
 _KEYS = ("text", "prompt", "template", "content", "instruction")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -22,15 +22,15 @@ _PARAGRAPH = re.compile(r"\n[ \t]*(?:-{3,}[ \t]*)?\n")
 
 
 def prompts_in(answer: str, *, most: int) -> list[Prompt]:
-    """Return at most ``most`` prompts of an answer, cleaned; text around them, without any slot, is left out."""
-    found: list[Prompt] = []
+    """Return at most ``most`` prompts of an answer, cleaned; text around them that has no slot is ignored."""
+    prompts: list[Prompt] = []
     for text, system in _written(without_thoughts(answer)):
         prompt = Prompt(clean(text), clean(system) or None)
-        if SLOT.search(prompt.text) and len(prompt.text) <= LONGEST and prompt not in found:
-            found.append(prompt)
-            if len(found) == most:
+        if SLOT.search(prompt.text) and len(prompt.text) <= LONGEST and prompt not in prompts:
+            prompts.append(prompt)
+            if len(prompts) == most:
                 break
-    return found
+    return prompts
 
 
 def texts_in(answer: str, *, most: int) -> list[str]:
@@ -92,7 +92,7 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _strings(answer: str) -> Iterator[tuple[str, str]]:
-    """Read the whole strings of JSON that was cut off."""
+    """Read the complete strings of truncated JSON."""
     if not re.match(r"\s*(?:```\w*\s*)?[\[{]", answer):
         return
     for match in _STRING.finditer(answer):

@@ -1,12 +1,12 @@
-"""The rules that a prompt must keep by itself, each with its name and a reason in words."""
+"""The rules on a single prompt, each with its name and a reason in words."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 
 from paft.errors import UserError, nearest
 from paft.prompts.template import SLOT, literal, slots
-from paft.tasks.task import LETTERS, Task
-from paft.types import Prompt
+from paft.tasks.task import Task
+from paft.types import LETTERS, Prompt
 
 
 def defect(prompt: Prompt, task: Task, off: frozenset[str] = frozenset()) -> tuple[str, str] | None:
@@ -65,7 +65,7 @@ def _single(used: list[str], task: Task) -> set[str]:
 
 
 def _answer_leak(prompt: Prompt, task: Task) -> str | None:
-    """A prompt that names some labels of the task but not all of them points at an answer."""
+    """A prompt that names some of the task's labels but not all of them hints at an answer."""
     if task.labels is None:
         return None
     text = literal(prompt)
@@ -82,58 +82,23 @@ def _word(label: str) -> str:
     return rf"(?<!\w){re.escape(stem)}{end}(?!\w)"
 
 
-_LETTER_STATED = r"\b(?:answer|choice|option)[^\S\n]*(?:is|:|=)[^\S\n]*[\"'(\[]?"
-_LABEL_STATED = r"\b(?:answer|label|class|category)[^\S\n]*(?:is|:)[^\S\n]*[\"'(\[]?"
-
-
 def _states_answer(prompt: Prompt, task: Task) -> str | None:
-    """``Answer: B`` states an answer; ``Answer: A, B or C`` and ``the answer is a letter`` do not."""
-    letters = task.answer == "letter"
-    answers = LETTERS[: task.letters] if letters else task.labels or ()
-    case = re.NOFLAG if letters else re.IGNORECASE
-    one = "|".join(map(re.escape, answers))
-    stated = re.compile(
-        rf"(?i:{_LETTER_STATED if letters else _LABEL_STATED})({one})(?!\w)[\"')\]]?([^\n]*)", case
+    """``Answer: B`` states an answer; ``Answer: A, B or C`` states none."""
+    stated = task.answer_format.stated_answers(literal(prompt), task.labels, task.letters)
+    return (
+        f"states an answer: {' '.join(next(iter(stated.values())).split())[:80]!r}" if len(stated) == 1 else None
     )
-    found: dict[str, str] = {}
-    for match in stated.finditer(literal(prompt)) if answers else ():
-        if letters and re.match(r"\s+[a-z]", match[2]):
-            continue
-        found |= {
-            answer.casefold(): match[0] for answer in re.findall(rf"\b(?:{one})\b", match[1] + match[2], case)
-        }
-    return f"states an answer: {' '.join(next(iter(found.values())).split())[:80]!r}" if len(found) == 1 else None
 
 
-_ASK = r"\b(?:answer|reply|respond|return|give|write|output|state|print|provide)\b"
-_ONLY = (
-    rf"{_ASK}(?: only| just)?(?: with| by| in)?(?: only| just)? (?:the |a |one |its )?(?:single |correct |right )?"
-)
 _NOT = re.compile(
     r"(?:\bnot?|n't|\bwithout|\bnever|\bnor|\bneither|\brather than|\binstead of|\bskip|\bomit)\b", re.IGNORECASE
 )
-_YES_NO = rf"{_ASK}[^.\n]{{0,20}}[\"']?\b(?:yes or no|yes/no|true or false|true/false)\b"
-_NUMBER = rf"{_ONLY}(?:digit|index|integer|score|rating)\b(?!'| letter)"
-_FORMATS = {
-    "JSON or other markup": r"\b(?:in|as|valid) (?:an? )?(?:JSON|XML|YAML|CSV|HTML)\b"
-    r"|\bJSON (?:object|array|list|format)\b",
-    "an explanation": r"\b(?:explain|justify|defend) (?:why|how|your|the|each)\b|\bshow your (?:work|reasoning)\b"
-    rf"|{_ASK}[^.\n]{{0,30}}\b(?:explanation|justification|reasons)\b|\bgive (?:a|your|the) reason",
-}
-_TEXT_FORMATS = {"a letter": rf"{_ONLY}letter\b", "yes or no": _YES_NO, "a number": _NUMBER}
-_LETTER_FORMATS = {
-    "the option's text": rf"{_ASK}[^.\n]{{0,20}}\b(?:full|whole|entire|complete) "
-    r"(?:text|sentence|option|ending|answer)\b",
-    "yes or no": _YES_NO,
-    "a number": _NUMBER,
-}
 
 
 def _other_format(prompt: Prompt, task: Task) -> str | None:
-    """A prompt may forbid a format; it may not ask for one in which the right answer would be counted wrong."""
-    formats = _FORMATS | (_LETTER_FORMATS if task.answer == "letter" else _TEXT_FORMATS)
-    found = _asked(prompt, formats, own=" ".join(task.labels or ()))
-    return f"asks for {found[0]}: {found[1]!r}" if found else None
+    """A prompt must not ask for a format in which the right answer would be counted as wrong."""
+    match = _match(prompt, task.answer_format.forbidden_requests, own=" ".join(task.labels or ()))
+    return f"asks for {match[0]}: {match[1]!r}" if match else None
 
 
 _DO = r"(?:^|[.!?:;\n]\s*|\b(?:please|must|should|will|to|and|then) )"
@@ -153,25 +118,25 @@ _TASKS = {
 
 
 def _other_task(prompt: Prompt, task: Task) -> str | None:
-    """What asks for another task, unless this task is described in that word too."""
+    """A prompt must not ask for another task; a word that describes this task is fine."""
     own = " ".join((task.name, task.description, *task.fields, *(task.labels or ())))
-    found = _asked(prompt, _TASKS, own)
-    return f"asks for {found[0]}: {found[1]!r}" if found else None
+    match = _match(prompt, _TASKS, own)
+    return f"asks for {match[0]}: {match[1]!r}" if match else None
 
 
-def _asked(prompt: Prompt, patterns: Mapping[str, str], own: str) -> tuple[str, str] | None:
-    """Return the first ``(name, phrase)`` that a prompt does not deny and whose key words are not the task's.
+def _match(prompt: Prompt, patterns: Mapping[str, str], own: str) -> tuple[str, str] | None:
+    """Return the first match as ``(name, phrase)``, unless the prompt negates it or it is about the task itself.
 
-    The first and the last word that mean something are its key words; of a word its beginning counts, so that
-    ``summarize`` is the word of a task on summaries.
+    A phrase's key words are the first and the last word that are not common ones. Only the beginnings of words
+    are compared, so ``summarize`` belongs to a task on summaries.
     """
     text, known = literal(prompt), {word[:6] for word in words(own).split()}
     for name, pattern in patterns.items():
         for match in re.finditer(pattern, text, re.IGNORECASE):
             clause = re.split(r"[.!?;\n]", text[max(0, match.start() - 25) : match.end()].rstrip(".!?;\n"))[-1]
             denied = _NOT.search(re.sub(r"yes(?: or |/)no", "", clause, flags=re.IGNORECASE))
-            said = [word[:6] for word in words(match[0]).split() if word not in _COMMON] or [""]
-            if not denied and not {said[0], said[-1]} & known:
+            key_words = [word[:6] for word in words(match[0]).split() if word not in _COMMON] or [""]
+            if not denied and not {key_words[0], key_words[-1]} & known:
                 return name, " ".join(match[0].strip(" .!?:;\n").split())
     return None
 
@@ -182,7 +147,7 @@ _COMMON = frozenset(
         return give write output state print provide only just with by one its single all"""
     ).split()
 )
-"""Words of the patterns above that say nothing of the task that is asked for."""
+"""Words of the patterns above that do not describe a task."""
 
 
 Rule = Callable[[Prompt, Task], str | None]
@@ -197,7 +162,7 @@ RULES: dict[str, Rule] = {
     "other-format": _other_format,
     "other-task": _other_task,
 }
-"""The rules in the order they are asked; :mod:`paft.prompts.screen` has those that look at more than a prompt."""
+"""The rules in the order they are checked; :mod:`paft.prompts.screen` has those that compare prompts."""
 
 NEEDED = {
     "empty": "such a prompt shows nothing",
@@ -207,11 +172,11 @@ NEEDED = {
 """Rules that cannot be turned off, and why."""
 
 WORDING = frozenset({"other-format", "other-task", "near-duplicate", "copied-example"})
-"""Rules on what a prompt says. A file that a user names is taken at its word; these are for what is collected."""
+"""Rules on wording. They apply to generated and imported prompts, not to a prompt file that the user names."""
 
 
 def check_rules(off: Iterable[str]) -> None:
-    """Refuse a rule to be turned off that does not exist or cannot be."""
+    """Refuse to turn off a rule that does not exist or that is always needed."""
     known = [*RULES, "repeat", "near-duplicate", "copied-example"]
     for name in off:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Which prompts cannot be used for a task, each with the rule it breaks and the reason in words."""
+"""Screen prompts for a task; each prompt that is left out has the rule it breaks and the reason in words."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -29,14 +29,15 @@ def screen(
     near_duplicate: float = 0.9,
     known: Iterable[Prompt] = (),
 ) -> tuple[list[Prompt], list[Screened]]:
-    """Split prompts into those that are fit for the task and those that are not, both in their order.
+    """Split prompts into those that fit the task and those that do not, both in their order.
 
     Args:
-        examples: a prompt that holds the right option of one of them word for word leaks an answer; one that holds
-            a field of one of them asks about that one, whatever it is given.
-        off: rules that are not asked; by default those on wording, which a user's own file need not keep.
-        near_duplicate: the similarity (:class:`paft.prompts.similarity.Wordings`) from which on a prompt is one.
-        known: prompts that none may repeat, or come near to.
+        examples: a prompt that holds the right option of an example word for word leaks an answer; one that holds
+            a field of an example always asks about that example.
+        off: rules that are not checked; by default those on wording, which do not apply to a user's own file.
+        near_duplicate: the similarity (:class:`paft.prompts.similarity.Wordings`) from which on a prompt counts as
+            a near-duplicate.
+        known: prompts that none may repeat or nearly repeat.
     """
     off = frozenset(off)
     examples = list(examples)
@@ -80,7 +81,7 @@ def overlap(train: Iterable[Prompt], test: Iterable[Prompt], task: Task) -> list
 
 
 class _Passages:
-    """Texts of examples that are long enough to be no coincidence, found in a prompt by their first words."""
+    """Texts of examples that are too long to be in a prompt by chance, found by their first words."""
 
     WORDS = 6
 
@@ -93,7 +94,7 @@ class _Passages:
                 self.by_start.setdefault(tuple(plain.split()[: self.WORDS]), []).append((plain, example))
 
     def fault(self, prompt: Prompt) -> tuple[str, str] | None:
-        """Return rule and reason where the prompt holds one of them."""
+        """Return rule and reason if the prompt holds one of the texts."""
         held = words(literal(prompt))
         start = held.split()
         for i in range(len(start) - self.WORDS + 1):

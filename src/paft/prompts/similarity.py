@@ -1,4 +1,4 @@
-"""How alike prompts are in wording and in layout, and how diverse a set of them is."""
+"""How similar prompts are in wording, and how diverse a set of prompts is."""
 
 import itertools
 import re
@@ -14,7 +14,7 @@ from paft.types import Prompt
 
 
 class Wordings:
-    """The words of prompts as strings of one character a word, which rapidfuzz compares quickly.
+    """The words of prompts as strings with one character per word, which rapidfuzz compares quickly.
 
     The similarity of two prompts is ``2 m / (n1 + n2)``: of ``n1 + n2`` words in both, ``m`` stand in the same
     order in each (the longest common subsequence). Case, spacing and punctuation do not count; a slot is a word.
@@ -25,20 +25,20 @@ class Wordings:
         self._characters: dict[str, str] = {}
 
     def encode(self, prompt: Prompt) -> str:
-        """Return the prompt's words, a character each."""
+        """Return the prompt's words, one character per word."""
         return "".join(
             self._characters.setdefault(word, chr(0x4E00 + len(self._characters)))
             for word in normalised(prompt, self._aliases).split()
         )
 
 
-def most_similar(one: str, others: Sequence[str], threshold: float) -> tuple[int, float] | None:
-    """Return the place and similarity of the encoded prompt most like ``one``, None below the threshold."""
+def most_similar(encoded: str, known: Sequence[str], threshold: float) -> tuple[int, float] | None:
+    """Return index and similarity of the known encoded prompt most like ``encoded``; None below the threshold."""
     from rapidfuzz import process
     from rapidfuzz.distance import Indel
 
-    found = process.extractOne(one, others, scorer=Indel.normalized_similarity, score_cutoff=threshold)
-    return (found[2], found[1]) if found else None
+    match = process.extractOne(encoded, known, scorer=Indel.normalized_similarity, score_cutoff=threshold)
+    return (match[2], match[1]) if match else None
 
 
 def clusters(array: Any, threshold: float) -> list[list[int]]:
@@ -64,15 +64,15 @@ def similarities(prompts: Sequence[Prompt], aliases: Mapping[str, str]) -> Any:
 
 @dataclass(frozen=True)
 class Diversity:
-    """What a prompt set offers a model to be indifferent to.
+    """How much the prompts of a set differ.
 
     Attributes:
         distance: mean over pairs of 1 - Jaccard overlap of their word triples; 1 where none share any.
         nearest: median over prompts of the distance (1 - similarity) to the prompt most like it.
         slot_orders: distinct orders of the slots, with how many prompts have each.
-        endings: how many prompts end in which way, and ``cues`` with which words (:func:`ending`).
+        endings: the number of prompts for each kind of ending; ``cues`` counts the words of cues (:func:`ending`).
         system: share with a system text.
-        words: how long the templates are: 10th, 50th and 90th percentile.
+        words: length of the templates in words: 10th, 50th and 90th percentile.
     """
 
     distance: float
@@ -106,6 +106,6 @@ def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: 
 
 
 def word_triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
-    """Return the sequences of three words in a prompt, and the whole of it."""
-    found = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
-    return frozenset(zip(found, found[1:], found[2:], strict=False)) | {tuple(found)}
+    """Return all sequences of three words in a prompt, and the sequence of all its words."""
+    words = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
+    return frozenset(zip(words, words[1:], words[2:], strict=False)) | {tuple(words)}

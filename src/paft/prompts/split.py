@@ -1,4 +1,4 @@
-"""Training and test prompts: disjoint, near-duplicates always on one side."""
+"""Split prompts into training and test prompts; near-duplicates stay together."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -18,12 +18,12 @@ def split(
     near_duplicate: float,
     seed: int,
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Return training and test prompts, each in the order given.
+    """Return training and test prompts, each in their order.
 
     Args:
-        share: of the prompts that go to the test, drawn with the seed.
-        held_out: models or strategies; when given, their prompts are the test prompts, and whatever else is
-            like one of them is in neither part.
+        share: the share of the prompts that become test prompts, drawn with the seed.
+        held_out: models or strategies whose prompts become the test prompts instead. Near-duplicates of these
+            prompts are in neither part.
 
     Raises:
         UserError: a part would be empty.

@@ -1,4 +1,4 @@
-"""``paft prompts``: what its commands do, on one page."""
+"""The commands of ``paft prompts``."""
 
 import itertools
 from pathlib import Path
@@ -72,7 +72,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse to replace prompts that no language model was asked for here."""
+    """Refuse to replace prompts that were not generated in this folder."""
     files = [folder / f"{name}.jsonl" for name in ("train", "test", "screened")]
     if (taken := [file for file in files if file.exists()]) and not (folder / ANSWERS).exists():
         raise UserError(f"{taken[0]} is there and would be replaced; name another folder by --output")
@@ -146,14 +146,14 @@ def show_prompts(config: Config, files: list[Path], ids: list[str], count: int) 
 def _sets(config: Config, files: list[Path], task: Task) -> list[tuple[str, list[Prompt]]]:
     if files:
         return [(str(path), _read(path, task)) for path in files]
-    found = []
+    sets = []
     for part in ("train", "test"):
         source = getattr(config.prompts, part)
         if source is not None and not isinstance(source, GenerateSource):
-            found.append((f"prompts.{part}", load_prompts(source, part, config.seed)))
-    if not found:
+            sets.append((f"prompts.{part}", load_prompts(source, part, config.seed)))
+    if not sets:
         raise UserError("the config names no prompts; name a file")
-    return found
+    return sets
 
 
 def _read(path: Path, task: Task) -> list[Prompt]:
@@ -163,7 +163,7 @@ def _read(path: Path, task: Task) -> list[Prompt]:
 
 
 def _own(config: Config) -> list[Prompt]:
-    """Return the prompts of the config that no written one may repeat: test prompts are unseen."""
+    """Return the prompts of the config that no generated prompt may repeat: test prompts must be unseen."""
     test = config.prompts.test
     return user_prompts(config.prompts) + (load_prompts(test, "test", config.seed) if test else [])
 

@@ -1,13 +1,13 @@
 """Templates: their slots, how they end, and how they are filled.
 
-A template is filled by plain substitution; nothing in it is ever executed.
+A template is filled by plain substitution; nothing in it is executed.
 """
 
 import re
 from collections.abc import Mapping
 
-from paft.tasks.task import LETTERS, Task
-from paft.types import Conversation, Example, Prompt
+from paft.tasks.task import Task
+from paft.types import LETTERS, Conversation, Example, Prompt
 
 SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 

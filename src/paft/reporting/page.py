@@ -1,4 +1,4 @@
-"""One self-contained HTML page of one or several runs: no network, readable from a mail attachment."""
+"""One HTML page of one or several runs; it is self-contained and works offline."""
 
 import json
 import math
@@ -18,12 +18,12 @@ from paft.evaluation.metrics import Interval
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import layout, traits
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import HEADER, NAMES, cells, consistency, over_seeds, run_names, sentence
+from paft.reporting.tables import HEADER, cells, consistency, over_seeds, run_names, sentence
 from paft.utils.io import write_text
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600
-"""A training curve is cut into at most so many pieces, each shown by its mean."""
+"""The most points of a training curve; each is the mean of a piece of the log."""
 
 
 def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
@@ -33,7 +33,7 @@ def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[st
         unreadable: a line for each run directory that could not be read, to be named on the page.
 
     Raises:
-        UserError: at ``path`` there is a file that is no such page.
+        UserError: there is another file at ``path``.
     """
     if path.exists() and not _is_page(path):
         raise UserError(f"{path}: a file that is no report of paft is in the way; choose another --output")
@@ -72,7 +72,7 @@ def island(data: Any) -> str:
 
 
 def _head(result: RunResult) -> dict[str, Any]:
-    """Return what the page's first screen says of a run, as text that needs no script."""
+    """Return the content of the page's first screen, which needs no script."""
     summary = result.methods[0].summary if result.methods else None
     unparsed = [
         f"{m.name}: {m.summary.unparsed} of {m.summary.prompts * m.summary.examples} answers could not be read; "
@@ -95,8 +95,8 @@ def _head(result: RunResult) -> dict[str, Any]:
         "rows": [cells(method) for method in result.methods],
         "consistency": consistency(result),
         "differences": [
-            f"{_capital(NAMES.get(d.second, d.second))} {_beside(d.difference)} "
-            f"{NAMES.get(d.first, d.first)} by {abs(d.difference) * 100:.1f} points "
+            f"{_capital(result.title(d.second))} {_beside(d.difference)} "
+            f"{result.title(d.first)} by {abs(d.difference) * 100:.1f} points "
             f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
             f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
             for d in result.differences
@@ -147,7 +147,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
     layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
     kept = [i for i, p in enumerate(prompts) if p in layouts]
     found = traits([layouts[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()})
-    trained_on = {row["prompt_id"] for m in result.methods for row in m.log if "prompt_id" in row}
+    trained_on = {prompt for m in result.methods for row in m.log for prompt in row["prompt_ids"]}
     return {
         "task": result.task,
         "chance": result.chance,
@@ -161,7 +161,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
         "traits": [asdict(trait) for trait in found],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
-            _method(m)
+            _method(m, result.title(m.name))
             | {
                 "accuracy": [None if math.isnan(a) else round(float(a), 6) for a in accuracy[m.name]],
                 "cells": answers.cells[m.name],
@@ -173,7 +173,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
 
 
 def _in_order(prompts: Sequence[str], method: MethodResult) -> np.ndarray:
-    """Return a method's accuracies in the order of ``prompts``, NaN where it was not asked."""
+    """Return a method's accuracies in the order of ``prompts``, NaN where a prompt was not asked."""
     own = dict(zip(method.prompt_ids, method.summary.per_prompt, strict=True))
     return np.array([own.get(prompt, math.nan) for prompt in prompts])
 
@@ -202,12 +202,12 @@ def _example(result: RunResult, example: str, choices: list[str]) -> dict[str, A
     return {"id": example, "fields": fields, "options": options, "choices": choices}
 
 
-def _method(method: MethodResult) -> dict[str, Any]:
+def _method(method: MethodResult, label: str) -> dict[str, Any]:
     summary, seconds = method.summary, method.grid.seconds
     points, changes = _curve(method.log)
     return {
         "name": method.name,
-        "label": NAMES.get(method.name, method.name),
+        "label": label,
         "mean": summary.mean,
         "std": summary.std,
         "worst": summary.worst,
@@ -225,15 +225,15 @@ def _method(method: MethodResult) -> dict[str, Any]:
 
 
 def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[Any]]]:
-    """Return ``[step, mean loss]`` of each piece of the curve, and ``[step, prompt id]`` wherever it changes."""
+    """Return ``[step, mean loss]`` of each piece, and ``[step, prompt ids]`` wherever the prompts change."""
     rows = [row for row in log if math.isfinite(row["loss"])]
     size = math.ceil(len(rows) / CURVE_POINTS) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]
     points = [[p[-1]["step"], round(sum(row["loss"] for row in p) / len(p), 5)] for p in pieces]
     changes: list[list[Any]] = []
     for row in log:
-        if row.get("prompt_id") and (not changes or changes[-1][1] != row["prompt_id"]):
-            changes.append([row["step"], row["prompt_id"]])
+        if row["prompt_ids"] and (not changes or changes[-1][1] != row["prompt_ids"]):
+            changes.append([row["step"], row["prompt_ids"]])
     return points, changes
 
 

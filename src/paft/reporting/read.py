@@ -1,4 +1,4 @@
-"""What a run directory holds, as figures; what is damaged or missing is named and the rest is read."""
+"""Read a run directory. What is damaged or missing is named, and the rest is read."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -18,32 +18,45 @@ from paft.runs.directory import RunDirectory
 from paft.types import Prompt
 from paft.utils.safe_io import parquet_batches
 
-GRID_COLUMNS = ("prompt_id", "example_id", "correct", "generated_tokens")
+GRID_COLUMNS = ("prompt_id", "example_id", "generated_tokens")
+
+FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
+"""Titles of the methods of runs that were made before runs recorded them."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A whole ``predictions.parquet``: ``right`` and ``unparsed`` are boolean arrays ``(prompts, examples)``."""
+    """A complete ``predictions.parquet``.
+
+    Attributes:
+        scores: ``(prompts, examples)``, from 0 to 1.
+        unparsed: ``(prompts, examples)``, True where no answer could be read.
+    """
 
     path: Path
     prompt_ids: tuple[str, ...]
     example_ids: tuple[str, ...]
-    right: np.ndarray
+    scores: np.ndarray
     unparsed: np.ndarray
     seconds: float
     generated_tokens: int
 
+    @property
+    def right(self) -> np.ndarray:
+        """``(prompts, examples)``, True where the score is 1."""
+        return self.scores >= 1
+
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method reached."""
+    """The results of one method."""
 
     name: str
     summary: Summary
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
-    """What a baseline's choice of its prompt cost, as ``choice.json`` has it."""
+    """What the choice of a prompt cost, as in ``choice.json``; empty for a method that chooses none."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -74,13 +87,13 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run: its config, the methods that are finished, and what keeps the others from being shown.
+    """A run: its config, its finished methods, and the state of the others.
 
     Attributes:
-        unfinished: methods of the config without whole predictions, each with how far it is.
-        damaged: file and what is wrong with it; a method whose predictions are damaged is unfinished too.
+        unfinished: methods of the config without complete predictions, each with its progress.
+        damaged: by file, what is wrong with it; a method whose predictions are damaged is unfinished too.
         prompts, train_prompts: by id.
-        examples: rows of ``examples.jsonl`` by id; empty for a run that has none.
+        examples: rows of ``examples.jsonl`` by id; empty for a run without that file.
     """
 
     path: Path
@@ -96,23 +109,23 @@ class RunResult:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """Every two methods that were asked the same, compared; methods with another grid are left out."""
+        """The comparison of every two methods; methods with another grid than the first are left out."""
         same: dict[str, np.ndarray] = {}
         for method in self.methods:
             grid, first = method.grid, self.methods[0].grid
             if (grid.prompt_ids, grid.example_ids) == (first.prompt_ids, first.example_ids):
-                same[method.name] = grid.right.astype(float)
+                same[method.name] = grid.scores
         return differences(same)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the run noted down beside its config."""
+        """What the run recorded beside its config."""
         facts = self.config.get("run")
         return facts if isinstance(facts, dict) else {}
 
     @property
     def command(self) -> str:
-        """What makes the run again, in the run's folder."""
+        """The command that makes the run again, in the run's folder."""
         processes = self.facts.get("processes")
         several = isinstance(processes, int) and processes > 1
         return (
@@ -138,8 +151,17 @@ class RunResult:
 
     @property
     def trains(self) -> bool:
-        """Whether there is a method to train: else no prompt can be called unseen."""
-        return self.config.get("methods") != ["base"]
+        """Whether a method of the run trains; otherwise no prompt can be called unseen."""
+        trained = self.facts.get("trained")
+        if isinstance(trained, list):
+            return bool(trained)
+        return self.config.get("methods") != ["base"]  # a run of the first version
+
+    def title(self, method: str) -> str:
+        """Return what a method is called in a sentence."""
+        titles = self.facts.get("method_titles", FIRST_TITLES)
+        title = titles.get(method) if isinstance(titles, dict) else None
+        return title if isinstance(title, str) else method
 
     @property
     def test_prompts(self) -> str:
@@ -149,11 +171,13 @@ class RunResult:
     @property
     def mode(self) -> str:
         """``likelihood`` or ``generate``."""
-        return str((self.config.get("evaluation") or {}).get("mode", "generate"))
+        evaluation = self.config.get("evaluation")
+        evaluation = evaluation if isinstance(evaluation, dict) else {}
+        return str(evaluation.get("mode", evaluation.get("answers", "generate")))  # the key's name in older runs
 
     @property
     def problems(self) -> list[str]:
-        """One line for each thing that is not there or not whole."""
+        """One line for each file that is damaged and each method that is not finished."""
         lines = [f"{name}: {why}" for name, why in self.damaged.items()]
         return lines + [f"{name} is not finished: {state}" for name, state in self.unfinished.items()]
 
@@ -162,7 +186,7 @@ def read_run(path: Path) -> RunResult:
     """Read a run directory.
 
     Raises:
-        UserError: the folder is no run directory.
+        UserError: the folder is not a run directory.
     """
     directory = RunDirectory(path)
     config = _checked(directory)
@@ -170,7 +194,7 @@ def read_run(path: Path) -> RunResult:
     top, chance = _number(facts, "top", 0.85), _number(facts, "chance", 0.0)
     damaged: dict[str, str] = {}
     methods, unfinished = [], {}
-    for name in map(str, config["methods"]):
+    for name in _names(config):
         folder = directory.method(name)
         log = _log(folder / "train.jsonl", path, damaged)
         try:
@@ -179,11 +203,11 @@ def read_run(path: Path) -> RunResult:
             unfinished[name] = _progress(folder, log)
         except (OSError, pa.ArrowException, ValueError) as error:
             damaged[f"methods/{name}/predictions.parquet"] = (
-                f"damaged ({one_line(error, 160)}); remove the file, and the same `paft run` makes it again"
+                f"damaged ({one_line(error, 160)}); remove the file, and run the same command again to make it"
             )
             unfinished[name] = "its predictions are damaged"
         else:
-            summary = summarise(grid.right.astype(np.int8), int(grid.unparsed.sum()), top)
+            summary = summarise(grid.scores, int(grid.unparsed.sum()), top)
             choosing = _choosing(folder / "choice.json", path, damaged)
             methods.append(MethodResult(name, summary, grid, log, choosing))
     prompts = _prompts(directory.prompts("test"), path, damaged)
@@ -197,41 +221,56 @@ def read_run(path: Path) -> RunResult:
 
 
 def read_grid(path: Path) -> Grid:
-    """Read a predictions file.
+    """Read a predictions file, of this version or of the first, which had no column ``score``.
 
     Raises:
         OSError: it cannot be read; FileNotFoundError where there is none.
-        ValueError: it is no whole grid (``pyarrow.ArrowInvalid`` is one).
+        ValueError: it is not a complete grid (``pyarrow.ArrowInvalid`` is a ValueError).
     """
     if not path.is_file():
         raise FileNotFoundError(path)
     file = parquet.ParquetFile(path)
-    if missing := [name for name in GRID_COLUMNS if name not in file.schema_arrow.names]:
+    names = file.schema_arrow.names
+    needed = (*GRID_COLUMNS, *(("score", "prediction") if "score" in names else ("correct",)))
+    if missing := [name for name in needed if name not in names]:
         raise ValueError(f"no column {missing[0]}")
-    table = pa.Table.from_batches(
-        parquet_batches(path, GRID_COLUMNS), pa.schema(map(file.schema_arrow.field, GRID_COLUMNS))
-    )
+    columns = [name for name in names if name in needed]  # in the order of the file, as batches have them
+    table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
     prompts = table["prompt_id"].to_pylist()
     examples = table["example_id"].to_pylist()
-    names = list(dict.fromkeys(prompts))
-    size = len(prompts) // len(names) if names else 0
-    expected = [(prompt, example) for prompt in names for example in examples[:size]]
-    if not names or list(zip(prompts, examples, strict=True)) != expected:
-        raise ValueError(f"its {len(prompts)} rows are no whole grid of prompts and examples")
-    right = compute.fill_null(table["correct"], False).to_numpy(zero_copy_only=False)
-    unparsed = table["correct"].is_null().to_numpy(zero_copy_only=False)
+    prompt_ids = list(dict.fromkeys(prompts))
+    size = len(prompts) // len(prompt_ids) if prompt_ids else 0
+    expected = [(prompt, example) for prompt in prompt_ids for example in examples[:size]]
+    if not prompt_ids or list(zip(prompts, examples, strict=True)) != expected:
+        raise ValueError(f"its {len(prompts)} rows are not a complete grid of prompts and examples")
+    scores, unparsed = _scores(table)
     seconds = float((file.schema_arrow.metadata or {}).get(b"paft.seconds", b"nan"))
     generated = compute.sum(table["generated_tokens"]).as_py() or 0
-    shape = len(names), size
+    shape = len(prompt_ids), size
     return Grid(
         path,
-        tuple(names),
+        tuple(prompt_ids),
         tuple(examples[:size]),
-        right.reshape(shape),
+        scores.reshape(shape),
         unparsed.reshape(shape),
         seconds,
         generated,
     )
+
+
+def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return the score of each row, and True for each row whose answer could not be read."""
+    column = "score" if "score" in table.column_names else "correct"
+    scores = compute.fill_null(table[column].cast(pa.float64()), 0.0).to_numpy()
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("a score is not from 0 to 1")
+    unread = table["prediction" if column == "score" else "correct"].is_null()
+    return scores, unread.to_numpy(zero_copy_only=False)
+
+
+def _names(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the run's methods; an entry is a name, or the mapping of a named variant."""
+    return [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in config["methods"]]
 
 
 def _checked(directory: RunDirectory) -> dict[str, Any]:
@@ -240,7 +279,7 @@ def _checked(directory: RunDirectory) -> dict[str, Any]:
         if not isinstance(config.get(section), dict) or key not in config[section]:
             raise UserError(f"{directory.config_file}: not the config of a run: no {section}.{key}")
     if not isinstance(config.get("methods"), list):
-        raise UserError(f"{directory.config_file}: not the config of a run: methods is no list")
+        raise UserError(f"{directory.config_file}: not the config of a run: methods is not a list")
     return config
 
 
@@ -261,7 +300,7 @@ def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float
 
 
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
-    """Return how far a method without predictions is."""
+    """Return the progress of a method without predictions."""
     if parts := len(list((folder / "predictions").glob("*.parquet"))):
         return f"{parts} test prompts answered so far"
     if (folder / "adapter").is_dir():
@@ -285,7 +324,9 @@ def _rows(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]
             if row is not None and not isinstance(row, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError):
-            if number < len(lines) or path.name != "train.jsonl":  # a torn last row of a log is work owed
+            if (
+                number < len(lines) or path.name != "train.jsonl"
+            ):  # a log may have a truncated last row after a kill
                 damaged[str(path.relative_to(run))] = f"damaged at line {number}; the lines before it are shown"
             break
         if row is not None:
@@ -299,9 +340,11 @@ def _log(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]
         row.setdefault("tokens", 0)
         if not all(isinstance(row.get(key), int | float) for key in ("step", "loss", "seconds", "examples")):
             damaged[str(path.relative_to(run))] = (
-                f"line {number} is no row of a log; the lines before it are shown"
+                f"line {number} is not a row of a log; the lines before it are shown"
             )
             break
+        ids = row.get("prompt_ids", [row.get("prompt_id")])  # one id in runs of the first version
+        row["prompt_ids"] = [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else []
         rows.append(row)
     return rows
 
@@ -318,7 +361,7 @@ def _prompts(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Prompt
 
 
 def _lacking(path: Path, run: Path, known: Collection[str], asked: Sequence[str], damaged: dict[str, str]) -> None:
-    """Name a file that does not hold everything that the predictions are about."""
+    """Name a file that lacks some of the prompts or examples of the predictions."""
     wanted = set(asked)
     if lacking := len(wanted - set(known)):
         reason = f"{lacking} of the {len(wanted)} that were asked are not in it; they are shown by their ids"

@@ -1,4 +1,4 @@
-"""``report.json``, ``report.md``, the page and the figure of one run, and a table over several."""
+"""``report.json``, ``report.md``, the page and the figure of one run, and a table of several runs."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from paft.reporting.read import MethodResult, RunResult, read_run
 from paft.reporting.tables import HEADER, bracket, cells, consistency, over_seeds, run_names, sentence
 from paft.utils.io import write_text
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def write_report(path: Path) -> RunResult:
-    """Write the report of a run into its directory; what is not finished or damaged is named in it."""
+    """Write the report of a run into its directory; it names what is unfinished or damaged."""
     result = read_run(path)
     write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
     write_text(path / "report.md", as_markdown(result))
@@ -31,10 +31,10 @@ def report_all(paths: Sequence[Path], page: Path | None = None) -> tuple[list[Ru
     """Write the report of each run, and one page of them all where there are several or ``page`` is given.
 
     Returns:
-        The runs, a line for each directory that holds none, and the place of the page.
+        The runs, one line for each directory that is not a run, and the path of the page.
 
     Raises:
-        UserError: no directory holds a run, or a foreign file is in the page's place.
+        UserError: no directory is a run, or another file is in the page's place.
     """
     results, refused = [], []
     for path in paths:
@@ -52,7 +52,7 @@ def report_all(paths: Sequence[Path], page: Path | None = None) -> tuple[list[Ru
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
-    """Return the content of ``report.json``; ``docs/design.md`` says what each key means."""
+    """Return the content of ``report.json``; ``docs/design.md`` explains each key."""
     return {
         "schema": SCHEMA,
         "task": result.task,
@@ -77,7 +77,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
 
 def method_json(method: MethodResult) -> dict[str, Any]:
-    """Return a method's figures under the keys of ``report.json``."""
+    """Return a method's metrics under the keys of ``report.json``."""
     s = method.summary
     return {
         "mean": s.mean,
@@ -113,7 +113,7 @@ def as_markdown(result: RunResult) -> str:
     answers = "likelihood of the options" if result.mode == "likelihood" else "generation"
     lines = [f"# {result.task}: how much the wording of the prompt matters", "", sentence(result), ""]
     if result.unfinished:
-        lines += [f"Not finished: {', '.join(result.unfinished)}. The same `paft run` goes on from here.", ""]
+        lines += [f"Not finished: {', '.join(result.unfinished)}. Run the same command again to resume.", ""]
     if result.damaged:
         lines += [*(f"- {name}: {why}" for name, why in result.damaged.items()), ""]
     if result.methods:
@@ -167,7 +167,7 @@ def compare(results: Sequence[RunResult]) -> str:
 
 
 def _differences(result: RunResult) -> list[str]:
-    """Say which methods differ."""
+    """Return the lines on which methods differ."""
     if not result.differences:
         return []
     rows = [
@@ -184,14 +184,15 @@ def _differences(result: RunResult) -> list[str]:
         "",
         *markdown_table(("Methods", "Points", "p", "Beyond chance"), rows),
         "",
-        "The same prompts and examples under both: 95 % bootstrap interval over prompts and examples; p of "
-        "Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: both say so at 5 %.",
+        "Both methods answer the same prompts and examples. In brackets: 95 % bootstrap interval over prompts and "
+        "examples. p: Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: the interval and "
+        "the test both find a difference at 5 %.",
         "",
     ]
 
 
 def _extremes(result: RunResult) -> list[str]:
-    """Show the prompt that is worst for each method."""
+    """Return the lines on the worst prompt of each method."""
     lines = ["## Worst prompts", ""]
     for method in result.methods:
         place = min(range(len(method.prompt_ids)), key=method.summary.per_prompt.__getitem__)

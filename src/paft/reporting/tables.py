@@ -1,4 +1,4 @@
-"""What a run says in words and cells: the sentence, the methods, their differences, several seeds."""
+"""A run in words and table cells: the sentence, the methods, several seeds."""
 
 import json
 import statistics
@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from paft.evaluation.metrics import Interval
 from paft.reporting.read import MethodResult, RunResult
 
-NAMES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
-"""What a method is called in a sentence; any other by its name."""
-
 
 def sentence(result: RunResult) -> str:
     """Return the run's answer in one sentence: mean, std over prompts and worst prompt of each method."""
     if not result.methods:
         return "No method is finished yet."
-    names = NAMES | ({} if result.trains else {"base": result.model_in_words})
+    alone = not result.trains and len(result.methods) == 1  # a model that is measured as it is
     parts = [
-        f"{names.get(m.name, m.name)}: {m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
+        f"{result.model_in_words if alone else result.title(m.name)}: "
+        f"{m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
         f"worst {m.summary.worst * 100:.0f}"
         for m in reversed(result.methods)
     ]

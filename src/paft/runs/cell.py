@@ -134,6 +134,7 @@ class Cell:
             self.data.task,
             mode=self.evaluation.mode,
             max_new_tokens=self.evaluation.max_new_tokens,
+            scorer=self.data.scorer,
             log=self.folder / "evaluations.jsonl",
         )
 
@@ -170,6 +171,7 @@ class Cell:
             evaluate(
                 model,
                 data.task,
+                data.scorer,
                 prompts,
                 data.test_examples,
                 self.folder,

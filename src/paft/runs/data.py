@@ -7,6 +7,8 @@ from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.prompts.prepare import PromptSets
+from paft.scoring import Scorer
+from paft.scoring.registry import make_scorer
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task
 from paft.types import Example
@@ -18,11 +20,13 @@ class RunData:
     """The data of a run.
 
     Attributes:
+        scorer: judges what a model writes.
         train, test_examples: all training examples; the test examples that are asked.
         known: every example, for screening: a prompt that holds an answer to one of them is left out.
     """
 
     task: Task
+    scorer: Scorer
     train: list[Example]
     test_examples: list[Example]
     known: list[Example]
@@ -39,6 +43,7 @@ class RunData:
         task, train, test = load_task(config.task)
         data = cls(
             task,
+            make_scorer(config.task.scorer, task),
             train,
             subset(test, config.evaluation.examples, config.seed),
             train + test,

@@ -98,7 +98,7 @@ def _task(config: Config, data: RunData) -> dict[str, Any]:
     task = data.task
     keys: dict[str, Any] = {
         "task.fields": list(task.fields),
-        "task.answer": config.task.answer or "default",
+        "task.answer": task.answer_format.name,
         "task.choices": None if task.labels is None else list(task.labels),
     }
     return {key: value for key, value in keys.items() if value is not None}
@@ -113,7 +113,7 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
     }
     if evaluation.mode == "generate":
         keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
-    return keys | _part("task.scorer", getattr(config.task, "scorer", None))
+    return keys | _part("task.scorer", config.task.scorer)
 
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:

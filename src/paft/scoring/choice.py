@@ -1,15 +1,20 @@
-"""Read the answer out of generated text. What cannot be read is unparsed, never right by accident.
+"""The scorer ``choice``: read which option a generated text picks.
 
-An answer counts where a person would take it for one: alone, at the head of the text, or in a statement such as
-"the answer is". Whatever else the text holds, two different answers, a doubt, or a list of options make it
-unparsed.
+An answer counts where a person would take it for one: alone, at the beginning of the text, or in a statement such
+as "the answer is". Two different answers, a doubt, or a list of options make the text unparsed: it is counted
+apart from wrong answers, and never right by accident.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from paft.tasks.task import LETTERS
+from paft.scoring.text import without_thoughts
+from paft.types import LETTERS, Example, Score
+
+if TYPE_CHECKING:
+    from paft.tasks.task import Task
 
 _STATEMENT = re.compile(
     r"\b(?:answer|choice|option|label|category|class|type|department|ending|solution|letter)"
@@ -20,9 +25,7 @@ _STATEMENT = re.compile(
 _DOUBT = re.compile(r"\b(?:wrong|incorrect|false|if|not|isn't|unless|whether|no)\b", re.IGNORECASE)
 _DENIED = re.compile(r"[^\n.]*?\b(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
 _REASON = r"because|since|as|for|which|so|but|due|based"
-"""Words that go on after an answer; none of them follows the English words A and I."""
-_THOUGHTS_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_THOUGHTS = re.compile(r"<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
+"""Words that may follow an answer; none of them follows the English words A and I."""
 _BULLET = re.compile(r"^(?:\d+[.)]|[-*\u2022])\s+")
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([^{}]*?)\s*\}*\}")
 _LETTER = (
@@ -30,12 +33,22 @@ _LETTER = (
 )
 
 
-def without_thoughts(text: str) -> str:
-    """Return what a reasoning model says after its thoughts.
+class ChoiceScorer:
+    """Reads which option an output picks; the value is 1 where it is the right option, else 0."""
 
-    Thoughts may begin in the prompt, so all up to their end goes; thoughts that were cut off leave nothing.
-    """
-    return _THOUGHTS.sub("", _THOUGHTS_END.split(text)[-1])
+    name = "choice"
+    is_binary = True
+
+    def __init__(self, task: "Task"):
+        self.task = task
+
+    def score(self, output: str, example: Example) -> Score:
+        """Return the score of an output; its answer is None where no option could be read."""
+        index = self.task.answer_format.read(output, example.options)
+        if index is None:
+            return Score(0.0, None)
+        answer = self.task.candidates(example)[index]
+        return Score(float(answer == self.task.target(example)), answer)  # two options may have the same text
 
 
 def read_letter(text: str, options: tuple[str, ...]) -> int | None:
@@ -133,13 +146,13 @@ def _leading_letter(text: str, letters: str, options: tuple[str, ...]) -> str | 
 
 
 def _denied(tail: str, own: str = "") -> bool:
-    """Say whether what follows an answer takes it back; neither the option's own text nor a reason does."""
+    """Return True if what follows an answer takes it back; neither the option's own text nor a reason does."""
     tail = re.sub(rf"^[\s).:\]\"'-]*{re.escape(own)}", "", tail, flags=re.IGNORECASE) if own else tail
     return _DENIED.match(re.split(r"\b(?:because|since)\b", tail, maxsplit=1, flags=re.IGNORECASE)[0]) is not None
 
 
 def _goes_on(tail: str, letters: str, marked: bool) -> bool:
-    """Say whether a list of letters goes on: ``or B``, ``/ B``, ``, B``; behind a mark, ``B) ...`` further on."""
+    """Return True if a list of letters continues: ``or B``, ``/ B``, ``, B``, or ``B) ...`` after a mark."""
     following = re.match(r"\s*[)\].:;,\"']*\s*(?:or\b|and\b|nor\b|as well as\b|/|&)\s*[(\[\"']?([A-Z])?", tail)
     if following and (following[1] is None or following[1] in letters):
         return not (marked and following[1] is None)
@@ -148,7 +161,7 @@ def _goes_on(tail: str, letters: str, marked: bool) -> bool:
 
 
 def _lists_letters(text: str, letters: str, chosen: str = "") -> bool:
-    """Say whether the text lays out options again: another letter as a mark, ``B. ...`` or ``(B) ...``."""
+    """Return True if the text lists options again: another letter as a mark, ``B. ...`` or ``(B) ...``."""
     marks = re.findall(r"(?:^|[\s(\[])([A-Z])[)\].:](?=\s|$)", text)
     return any(mark in letters and mark != chosen for mark in marks)
 
@@ -175,7 +188,7 @@ def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
 
 
 def _names_another(tail: str, options: tuple[str, ...], chosen: set[int]) -> bool:
-    """Say whether the text goes on as a list of options: ``location, human``, ``location or a human``."""
+    """Return True if the text continues as a list of options: ``location, human``, ``location or a human``."""
     following = re.match(
         r"\s*(?:[,/&]|or\b|and\b|as well as\b)\s*(?:or\b|and\b)?\s*(?:an?\s+|the\s+)?(?P<next>.*)", tail, re.I
     )

@@ -1,1 +1,1 @@
-"""What is asked: built-in tasks, tasks from files or the hub, answer parsing."""
+"""What is asked: built-in tasks, and tasks from files or the hub."""

@@ -5,20 +5,21 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from paft.config.schema import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest, one_line
+from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.tasks.builtin import ALIASES, BUILTIN
-from paft.tasks.task import LETTERS, Task
-from paft.types import Example
+from paft.tasks.task import Task
+from paft.types import LETTERS, Example
 from paft.utils.io import read_jsonl
 from paft.utils.safe_io import DATA, parquet_batches, too_large
 
 T = TypeVar("T")
 
 ROWS_A_CHOICE = 10
-"""With so many rows for each choice one that never occurs is no chance."""
+"""If a choice never occurs in this many rows for each choice, that is hardly chance."""
 
 PlacedRow = tuple[str, dict[str, Any]]
 """The place to name in an error, and the row."""
@@ -26,7 +27,7 @@ PlacedRow = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Spec:
-    """A task's config with nothing left out."""
+    """A task's config with every key filled in."""
 
     name: str
     description: str
@@ -34,7 +35,7 @@ class Spec:
     choices: Choices
     target: str
     target_format: TargetFormat
-    answer: Literal["label", "letter"]
+    answer_format: AnswerFormat
     top_threshold: float
 
     @property
@@ -47,7 +48,7 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
     """Return the task with all its training and all its test examples.
 
     Raises:
-        UserError: a key is missing, a file is broken, or a row does not fit the task.
+        UserError: a key is missing, a file is damaged, or a row does not fit the task.
     """
     spec = complete(config)
     train = _rows(config.train, "train") if config.train else []
@@ -58,7 +59,7 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
 
 
 def task_of_rows(rows: Iterable[dict[str, Any]], config: TaskConfig) -> tuple[Task, list[Example]]:
-    """Return the task and the examples of rows that are at hand, such as those of a ``datasets.Dataset``."""
+    """Return the task and the examples of rows in memory, such as those of a ``datasets.Dataset``."""
     spec = complete(config)
     examples = _examples(spec, [(f"row {number}", row) for number, row in enumerate(rows, start=1)])
     return _task(spec, examples), examples
@@ -69,8 +70,8 @@ def complete(config: TaskConfig) -> Spec:
     builtin = BUILTIN.get(config.name, config)
 
     def pick(key: str, default: Any = None) -> Any:
-        given = [value for value in (getattr(config, key), getattr(builtin, key)) if value not in (None, "")]
-        return given[0] if given else default
+        values = [value for value in (getattr(config, key), getattr(builtin, key)) if value not in (None, "")]
+        return values[0] if values else default
 
     for key in ("fields", "choices", "target"):
         if not pick(key):
@@ -80,15 +81,17 @@ def complete(config: TaskConfig) -> Spec:
         if name in ("choices", *LETTERS) or not name.isidentifier():
             raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
         if name == pick("target"):
-            raise UserError(f"config key task.fields: {name!r} is the target; the model would be told the answer")
+            raise UserError(f"config key task.fields: {name!r} is the target; the prompt would show the answer")
     if config.train is not None and config.train == config.test:
         raise UserError(
             "config key task.test: the test examples are the training examples; name another file or split"
         )
     choices = pick("choices")
-    if isinstance(choices, list) and len(choices) > len(LETTERS) and pick("answer") == "letter":
+    how = get_answer_format(pick("answer", "label"))
+    if isinstance(choices, list) and how.max_options is not None and len(choices) > how.max_options:
         raise UserError(
-            f"config key task.answer: {len(choices)} labels, but only {len(LETTERS)} letters; use label"
+            f"config key task.answer: {how.name} takes at most {how.max_options} options, found {len(choices)} "
+            "labels; use label"
         )
     if isinstance(choices, list) and len(set(choices)) < max(len(choices), 2):
         raise UserError("config key task.choices: at least two labels are needed, and none twice")
@@ -99,7 +102,7 @@ def complete(config: TaskConfig) -> Spec:
         choices=choices,
         target=pick("target"),
         target_format=pick("target_format", "auto"),
-        answer=pick("answer", "label"),
+        answer_format=how,
         top_threshold=pick("top_threshold", 0.85),
     )
 
@@ -119,7 +122,14 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
     return Task(
-        spec.name, spec.fields, spec.labels, spec.answer, spec.top_threshold, letters, aliases, spec.description
+        spec.name,
+        spec.fields,
+        spec.labels,
+        spec.answer_format,
+        spec.top_threshold,
+        letters,
+        aliases,
+        spec.description,
     )
 
 
@@ -147,17 +157,17 @@ def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
 def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
     """Return the index of each row's right option; all rows, of both splits, are read in one way."""
     order = ("text", "letter", "zero-based") if spec.target_format == "auto" else (spec.target_format,)
-    found = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
-    whole = [name for name in order if None not in found[name]]
+    indices = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
+    whole = [name for name in order if None not in indices[name]]
     if not whole:
-        best = max(order, key=lambda name: sum(index is not None for index in found[name]))
-        row = found[best].index(None)
+        best = max(order, key=lambda name: sum(index is not None for index in indices[name]))
+        row = indices[best].index(None)
         shown = ", ".join(options[row]) if sum(map(len, options[row])) < 200 else f"{len(options[row])} options"
         raise UserError(
             f"{places[row]}: {spec.target} is {values[row]!r}, which is none of the choices ({shown}) "
             f"read as {' or '.join(order)}; see task.target_format, which takes one-based too"
         )
-    if spec.labels is None and any(found[name] != found[whole[0]] for name in whole):
+    if spec.labels is None and any(indices[name] != indices[whole[0]] for name in whole):
         raise UserError(
             f"{places[0]}: {spec.target} can be read as {' and as '.join(whole)}, "
             "with different answers; set task.target_format"
@@ -168,7 +178,7 @@ def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], plac
             f"{places[0]}: {spec.target} is never 0 in {len(values)} rows, so it may count from one; "
             "set task.target_format to zero-based or one-based"
         )
-    return [index for index in found[whole[0]] if index is not None]
+    return [index for index in indices[whole[0]] if index is not None]
 
 
 def _index(value: Any, options: tuple[str, ...], reading: str) -> int | None:

@@ -1,13 +1,10 @@
 """A task: which fields are asked about, between which options, and how the answer is written."""
 
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from paft.types import Example
-
-LETTERS = string.ascii_uppercase
+from paft.scoring.answer_format import AnswerFormat, get_answer_format
+from paft.types import LETTERS, Example
 
 
 @dataclass(frozen=True)
@@ -16,7 +13,7 @@ class Task:
 
     Attributes:
         labels: the options where all examples share them, None where each example brings its own.
-        answer: whether the model must produce the option's text or its letter.
+        answer_format: how the model must write its answer; ``Task`` takes its name too.
         top_threshold: the accuracy at which a prompt counts for the Top figure, a fraction of 1.
         letters: how many single-option slots ``{A}``, ``{B}``, ... a prompt may use; 0 where the number
             of options differs between examples.
@@ -27,11 +24,15 @@ class Task:
     name: str
     fields: tuple[str, ...]
     labels: tuple[str, ...] | None
-    answer: Literal["label", "letter"]
+    answer_format: AnswerFormat
     top_threshold: float
     letters: int
     aliases: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.answer_format, str):
+            object.__setattr__(self, "answer_format", get_answer_format(self.answer_format))
 
     @property
     def slots(self) -> frozenset[str]:
@@ -46,16 +47,12 @@ class Task:
         return values
 
     def format_options(self, options: tuple[str, ...]) -> str:
-        """Lay the options out: lettered lines, or one line of labels where the text is the answer."""
-        if self.answer == "letter":
-            return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
-        if self.labels is not None:
-            return ", ".join(options)
-        return "\n".join(f"- {text}" for text in options)
+        """Return the text of the slot ``{choices}``."""
+        return self.answer_format.format_options(options, are_shared=self.labels is not None)
 
     def candidates(self, example: Example) -> tuple[str, ...]:
         """Return the answer that stands for each option."""
-        return tuple(LETTERS[: len(example.options)]) if self.answer == "letter" else example.options
+        return self.answer_format.candidates(example.options)
 
     def target(self, example: Example) -> str:
         """Return the right answer."""

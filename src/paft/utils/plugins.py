@@ -89,7 +89,7 @@ def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> An
     Raises:
         UserError: the part takes no such setting, or refuses its value.
     """
-    taken = _keywords(part)
+    taken = keywords(part)
     if taken is not None:
         for name in settings:
             if name in given or name not in taken:
@@ -168,8 +168,8 @@ def _searched() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _keywords(part: Any) -> set[str] | None:
-    """Return the names of the arguments that a part takes; None where it takes any."""
+def keywords(part: Any) -> set[str] | None:
+    """Return the names of the arguments that a part takes by keyword; None where it takes any."""
     try:
         parameters: Iterable[inspect.Parameter] = inspect.signature(part).parameters.values()
     except (TypeError, ValueError):

@@ -191,7 +191,7 @@ function drawTraining() {
   if (!trained.length) return show("training", h("p", {}, "Nothing was trained in this run."));
   const readout = h("output", { "aria-live": "polite" });
   show("training", legend(trained), h("div", {}), readout,
-    h("p", { class: "note" }, "Loss by step; the thick line is the mean of the steps around. Ticks below mark the steps at which the training prompt changed. Point, or focus the chart and use the arrow keys, to read them."));
+    h("p", { class: "note" }, "Loss by step; the thick line is the mean of the steps around. Ticks below mark the steps at which the training prompts changed. Point, or focus the chart and use the arrow keys, to read them."));
   const holder = place("training").children[1];
   holder.append(curves(holder.clientWidth, trained, readout));
 }
@@ -222,8 +222,9 @@ function curves(width, trained, readout) {
     cursor.setAttribute("visibility", "visible");
     readout.replaceChildren(h("strong", {}, `Step ${step}`), ...trained.map((m) => {
       const at = m.curve.find(([a]) => a >= step) ?? m.curve.at(-1);
-      const prompt = m.changes.findLast(([a]) => a <= step)?.[1] ?? m.changes[0]?.[1];
-      return h("div", { class: "key", color: colour(m) }, `${m.name}: loss ${at[1].toFixed(3)}, prompt: ${oneLine(run().trainPrompts[prompt] ?? prompt ?? "unknown", 160)}`);
+      const ids = m.changes.findLast(([a]) => a <= step)?.[1] ?? m.changes[0]?.[1] ?? ["unknown"];
+      const prompts = ids.map((id) => oneLine(run().trainPrompts[id] ?? id, Math.ceil(160 / ids.length)));
+      return h("div", { class: "key", color: colour(m) }, `${m.name}: loss ${at[1].toFixed(3)}, ${ids.length > 1 ? `${ids.length} prompts` : "prompt"}: ${prompts.join(" | ")}`);
     }));
   };
   chart.addEventListener("mousemove", (event) =>

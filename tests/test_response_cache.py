@@ -5,7 +5,7 @@ import json
 import pytest
 
 from paft.errors import UserError
-from paft.models.endpoint import Completion, ModelError
+from paft.models.client import Completion, ModelError
 from paft.models.response_cache import CircuitBreaker, ResponseCache, read_answers
 from paft.types import Conversation
 

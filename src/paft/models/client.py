@@ -1,0 +1,104 @@
+"""A language model that is asked for text: the protocol, and a model in this process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from paft.errors import UserError
+from paft.types import Conversation, Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote, and what it cost in tokens; zero where an endpoint does not report it.
+
+    Attributes:
+        finish: why the model stopped; None where the endpoint does not say.
+        first: log-probabilities of the likeliest first tokens by their text; None if they were not requested,
+            empty if the endpoint did not return them.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    first: Mapping[str, float] | None = None
+    finish: Finish | None = None
+
+
+class ModelError(Exception):
+    """A request without a result.
+
+    Attributes:
+        final: no other request to this model will succeed (a wrong key, an unknown model, no server).
+        refused: the endpoint rejects the request as it is.
+    """
+
+    def __init__(self, reason: str, *, final: bool, refused: bool = False):
+        super().__init__(reason)
+        self.final, self.refused = final, refused
+
+
+class Client(Protocol):
+    """A language model that answers one conversation at a time; ``complete`` may be called from many threads.
+
+    Attributes:
+        name: of the model, for tables and provenance.
+        parallel: how many requests it takes at a time.
+    """
+
+    name: str
+    parallel: int
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return the answer, as JSON of a schema where the model supports one.
+
+        Raises:
+            ModelError: there is no answer, after retries.
+        """
+        ...
+
+
+FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refused"}
+"""What ``finish_reason`` of a chat completion means."""
+
+
+class LocalClient:
+    """A model in this process.
+
+    Args:
+        name: for tables and provenance.
+        load: returns its :class:`paft.engine.engine.Engine`; called when the model is first asked.
+    """
+
+    parallel = 1
+
+    def __init__(self, name: str, load: Callable[[], Any]):
+        self.name = name
+        self._engine = cache(load)
+
+    def complete(
+        self,
+        conversation: Conversation,
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        schema: Mapping[str, Any],
+    ) -> Completion:
+        """Return a sampled answer; the schema is not enforced."""
+        engine = self._engine()
+        try:
+            [[answer]] = engine.generate([conversation], max_tokens, temperature=temperature, seed=seed)
+        except UserError as error:
+            raise ModelError(f"{self.name}: {error}", final=True) from None
+        [prompt] = engine.format.prompts([conversation])
+        return Completion(answer.text, len(prompt), answer.tokens, finish=answer.finish)
