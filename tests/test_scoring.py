@@ -10,7 +10,7 @@ from pyarrow import parquet
 from paft.config.load import load_config
 from paft.config.schema import TaskConfig
 from paft.errors import UserError, WorkError
-from paft.runs.run import evaluate
+from working import evaluate
 from paft.scoring.answer_format import ANSWER_FORMATS, get_answer_format
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task

@@ -149,7 +149,7 @@ def test_stopped_anywhere_no_finished_answer_is_asked_for_again(project, serve, 
     _, said = second.communicate(timeout=60)
     assert second.returncode == 0, said
     assert len(server.requests) - before == 12 - kept
-    assert f"{kept} answers are here already" in said
+    assert f"{kept} answers are cached" in said
     assert "m: 12 answers; 132 tokens read, 24 written" in said
     counts = Counter(asked_for(body) for body, _, _ in server.requests[1:])
     twice = sum(count - 1 for count in counts.values())
