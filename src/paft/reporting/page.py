@@ -147,7 +147,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
     layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
     kept = [i for i, p in enumerate(prompts) if p in layouts]
     found = traits([layouts[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()})
-    trained_on = {row["prompt_id"] for m in result.methods for row in m.log if "prompt_id" in row}
+    trained_on = {p for m in result.methods for row in m.log for p in row.get("prompt_ids", ())}
     return {
         "task": result.task,
         "chance": result.chance,
@@ -232,8 +232,9 @@ def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[
     points = [[p[-1]["step"], round(sum(row["loss"] for row in p) / len(p), 5)] for p in pieces]
     changes: list[list[Any]] = []
     for row in log:
-        if row.get("prompt_id") and (not changes or changes[-1][1] != row["prompt_id"]):
-            changes.append([row["step"], row["prompt_id"]])
+        for prompt in row.get("prompt_ids", ()):
+            if not changes or changes[-1][1] != prompt:
+                changes.append([row["step"], prompt])
     return points, changes
 
 

@@ -6,7 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paft.config.schema import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
+from paft.config.schema import (
+    Config,
+    GenerateSource,
+    ModelConfig,
+    PromptsConfig,
+    ServedModel,
+    trainer_arguments,
+)
 from paft.errors import UserError, WorkError
 from paft.methods.choosing import BASELINES, check_baselines, chosen, has_chosen
 from paft.models.locate import locate
@@ -181,15 +188,17 @@ class _Work:
 
     def train(self, prompts: list[Prompt], folder: Path) -> None:
         """Fine-tune on the prompts of one method."""
-        from paft.training.finetune import train
+        from paft.training.finetune import finetune
 
         engine, training = self.model(), self.config.training
-        train(
+        finetune(
             engine,
             self.task,
             self._filter_by_length(prompts),
             prompts,
             folder,
+            sampler=training.sampler,
+            objective=training.objective,
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),
@@ -248,10 +257,15 @@ class _Work:
         if not prompts:
             return self.train_examples
         from paft.training.data import filter_by_length
-        from paft.training.finetune import check_targets, trainer_settings
+        from paft.training.finetune import trainer_settings
+        from paft.training.lora import check_lora
+        from paft.training.objectives import make_objective
+        from paft.training.samplers import make_sampler
 
         training, engine = self.config.training, self._model
-        check_targets(engine.model, training.lora.target_modules)
+        check_lora(engine.model, training.lora)
+        make_sampler(training.sampler, prompts, K=training.K, steps_per_epoch=1, seed=self.config.seed)
+        make_objective(training.objective)
         arguments = trainer_arguments(training)
         trainer_settings("cpu", Path("unused"), training.batch_size, self.config.seed, arguments)
         drop = training.on_overlength == "drop"
@@ -368,12 +382,6 @@ def _generated(config: Config, folder: Path, console: Console) -> PromptsConfig:
 
 def _written(path: Path) -> list[Prompt]:
     return read_prompts(path) if path.stat().st_size else []
-
-
-def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
-    """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
-    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "lora"}
-    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 
 def _use_adapter(model: Any, adapter: Path | None) -> AbstractContextManager[None]:
