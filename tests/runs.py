@@ -51,7 +51,7 @@ def make_run(path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(
         parquet.write_table(table.replace_schema_metadata({SECONDS: "12.5"}), folder / "predictions.parquet")
         if name in trained:
             write_rows(folder / "train.jsonl", [
-                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_id": f"t{s // 4 % 5}"} for s in range(1, 31)
+                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_ids": [f"t{s // 4 % 5}"]} for s in range(1, 31)
             ])  # fmt: skip
     return path
 

@@ -86,8 +86,8 @@ def predictions(folder, method):
 
 def same_run(one, two, rel=1e-4):
     for method in ("user", "paft"):
-        assert [(r["step"], r["prompt_id"], r["examples"]) for r in log(two, method)] == [
-            (r["step"], r["prompt_id"], r["examples"]) for r in log(one, method)
+        assert [(r["step"], r["prompt_ids"], r["examples"]) for r in log(two, method)] == [
+            (r["step"], r["prompt_ids"], r["examples"]) for r in log(one, method)
         ]
         assert [r["loss"] for r in log(two, method)] == pytest.approx(
             [r["loss"] for r in log(one, method)], rel=rel
@@ -169,5 +169,5 @@ def test_a_mistake_is_said_once_and_ends_every_process(project):
 
 def test_the_shares_of_the_processes_are_each_item_once():
     for size in (1, 2, 3, 7):
-        shares = [Processes(rank, size).share(range(5)) for rank in range(size)]
+        shares = [Processes(rank, size).shard(range(5)) for rank in range(size)]
         assert sorted(item for share in shares for item in share) == list(range(5))
