@@ -44,10 +44,10 @@ def test_one_command_leaves_the_run_directory_of_the_contract(project):
     assert not (folder / "methods/base/adapter").exists()
     log = [json.loads(line) for line in (folder / "methods/paft/train.jsonl").read_text().splitlines()]
     assert len(log) == 10
-    assert {"step", "epoch", "prompt_id", "loss", "learning_rate", "tokens", "seconds"} <= log[0].keys()
-    assert len({row["prompt_id"] for row in log}) > 1
+    assert {"step", "epoch", "prompt_ids", "loss", "learning_rate", "tokens", "seconds"} <= log[0].keys()
+    assert len({p for row in log for p in row["prompt_ids"]}) > 1
     user = [json.loads(line) for line in (folder / "methods/user/train.jsonl").read_text().splitlines()]
-    assert len({row["prompt_id"] for row in user}) == 1
+    assert len({p for row in user for p in row["prompt_ids"]}) == 1
 
 
 def test_report_json_holds_every_figure_of_the_contract(project):

@@ -11,12 +11,14 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from paft.config.trainer_keys import check_training_arguments
+from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
+from paft.utils.plugins import part_setting
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -236,13 +238,36 @@ class PromptsConfig(Section):
     user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
 
 
-class LoraSection(Section):
-    """LoRA as in the paper: rank 8 on the query and value projections."""
+class LoraSection(BaseModel):
+    """LoRA as in the paper: rank 8 on the query and value projections.
+
+    Keys not listed here are those of PEFT's ``LoraConfig`` by their names there.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     r: Positive = 8
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+    target_modules: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    """Names of linear layers, or ``all-linear`` for all of them except the output layer."""
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _targets_are_names(cls, value: Any) -> Any:
+        is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+        if not is_list and value != "all-linear":
+            raise UserError(
+                "config key training.lora.target_modules takes a list of names of linear layers, or all-linear; "
+                f"found {value!r}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _extras_are_of_peft(self) -> "LoraSection":
+        if self.model_extra:
+            check_lora_arguments(self.model_extra, LoraSection.model_fields)
+        return self
 
 
 class TrainingConfig(BaseModel):
@@ -251,7 +276,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     examples: Positive = 20_000
-    """At most so many training examples, drawn with the seed."""
+    """The most training examples; they are drawn with the seed."""
     epochs: Positive = 3
     K: Positive = 4
     """Optimiser steps that one drawn prompt is kept for."""
@@ -260,21 +285,38 @@ class TrainingConfig(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     max_length: Annotated[int, Field(ge=8)] = 1024
     on_overlength: Literal["error", "drop"] = "error"
-    """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
+    """What to do with an example longer than ``max_length``: refuse it, or leave it out with a message."""
+    sampler: str | dict[str, Any] = "uniform"
+    """Which prompt serves which example: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
+    objective: str | dict[str, Any] = "cross-entropy"
+    """What is minimised: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: str = "cosine"
     warmup_steps: Annotated[float, Field(ge=0)] = 0.1
-    """Steps, or a share of all steps when below 1."""
+    """Steps, or a share of all steps if below 1."""
     logging_steps: Positive = 1
     save_steps: Positive = 100
     report_to: str | list[str] = "none"
+
+    @field_validator("sampler", "objective", mode="before")
+    @classmethod
+    def _part_has_a_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            part_setting(value, f"training.{info.field_name}")
+        return value
 
     @model_validator(mode="after")
     def _extras_are_training_arguments(self) -> "TrainingConfig":
         if self.model_extra:
             check_training_arguments(self.model_extra, TrainingConfig.model_fields)
         return self
+
+
+def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
+    """Return the part of the section that goes to ``transformers.TrainingArguments``, by the names there."""
+    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "sampler", "objective", "lora"}
+    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 
 class NamedVariant(BaseModel):

@@ -124,7 +124,26 @@ def with_adapter(engine: Any, adapter: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        engine.model = engine.model.unload()
+        engine.model = unload_adapter(engine.model)
+
+
+def unload_adapter(model: Any) -> Any:
+    """Return the base model without its adapter, with its own weights.
+
+    PEFT's ``unload`` leaves the trained copies of ``modules_to_save`` in the base model.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    base = model.get_base_model()
+    originals = {
+        name: module.original_module
+        for name, module in base.named_modules()
+        if isinstance(module, ModulesToSaveWrapper)
+    }
+    base = model.unload()
+    for name, original in originals.items():
+        base.set_submodule(name, original)
+    return base
 
 
 def model_folder(path: str, say: Say = print) -> str:
