@@ -87,22 +87,22 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from paft.models.load import compute_dtype, device
+    from paft.utils.device import accelerator, available_devices, compute_dtype, cpu_cores, describe, pick_device
 
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        yield Finding("ok", f"gpu {index}", f"{card.name}, {card.total_memory / GIGABYTE:.0f} GB")
-    threads = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cpu = f"{cores} cores for this process, {threads} threads" + ("" if torch.cuda.is_available() else "; no GPU")
+    for name in available_devices()[1:]:
+        yield Finding("ok", name, describe(name))
+    threads, cores = torch.get_num_threads(), cpu_cores()
+    cpu = f"{cores} cores for this process, {threads} threads" + ("" if accelerator() else "; no GPU")
     if threads > cores:
         yield Finding("warning", "cpu", cpu, f"more threads than cores are slow: set OMP_NUM_THREADS={cores}")
     else:
         yield Finding("ok", "cpu", cpu)
-    chosen = compute_dtype()
-    has = "multiplies matrices in it" if chosen == torch.bfloat16 else "has no bfloat16 units"
-    where = "the GPU" if device().type == "cuda" else "this CPU"
-    yield Finding("ok", "dtype", f"model.dtype=auto is {str(chosen).removeprefix('torch.')}: {where} {has}")
+    device = pick_device()
+    dtype = compute_dtype(device)
+    has = "multiplies matrices in it" if dtype == torch.bfloat16 else "has no bfloat16 units that paft uses"
+    yield Finding("ok", "device", f"model.device=auto is {device.type}")
+    name = {"cpu": "this CPU", "cuda": "the GPU"}.get(device.type, device.type)
+    yield Finding("ok", "dtype", f"model.dtype=auto is {str(dtype).removeprefix('torch.')}: {name} {has}")
 
 
 def _memory() -> Iterator[Finding]:
@@ -118,14 +118,14 @@ def _memory() -> Iterator[Finding]:
 
 def _folders() -> Iterator[Finding]:
     for what, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder().absolute())):
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free = shutil.disk_usage(there).free
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
         found = f"{folder}, {free / GIGABYTE:.1f} GB free"
-        mend = "--output names another place" if what == "runs" else "XDG_CACHE_HOME names another place"
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            yield Finding("problem", what, f"{found}, but {there} cannot be written to", mend)
+        fix = "choose another folder with " + ("--output" if what == "runs" else "XDG_CACHE_HOME")
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            yield Finding("problem", what, f"{found}, but {existing} cannot be written to", fix)
         elif free < NEEDED:
-            yield Finding("warning", what, found, f"make some room, or {mend}")
+            yield Finding("warning", what, found, f"free some space, or {fix}")
         else:
             yield Finding("ok", what, found)
 
@@ -235,22 +235,32 @@ def _model(model: AnyModel) -> Iterator[Finding]:
     if model.adapter is not None:
         yield _file("model.adapter", Path(model.adapter) / "adapter_config.json")
     try:
-        where = locate(model.path)
+        place = locate(model.path, revision=model.revision)
     except UserError as error:
         yield Finding("problem", "model.path", one_line(error).removeprefix("config key model.path: "))
         return
-    yield Finding("ok", "model.path", where) if Path(where).exists() else _hub("model.path", where)
+    yield Finding("ok", "model.path", place) if Path(place).exists() else _hub("model.path", place, model.revision)
+    yield from _model_device(model.device)
 
 
-def _hub(key: str, name: str) -> Finding:
-    """Say whether what is named by a hub id can be had: from a folder, from the cache, or from the hub."""
+def _model_device(setting: str) -> Iterator[Finding]:
+    from paft.utils.device import pick_device
+
+    try:
+        pick_device(setting)
+    except UserError as error:
+        yield Finding("problem", "model.device", one_line(error).removeprefix("config key model.device: "))
+
+
+def _hub(key: str, name: str, revision: str | None = None) -> Finding:
+    """Return whether a hub id can be loaded, from a folder or from the hub."""
     if Path(name).is_dir():
         return Finding("ok", key, name)
     from huggingface_hub import HfApi
 
     try:
         api = HfApi()
-        (api.model_info if key == "model.path" else api.dataset_info)(name, timeout=5)
+        (api.model_info if key == "model.path" else api.dataset_info)(name, revision=revision, timeout=5)
     except Exception as error:  # the hub client's errors have no common base
         mend = "a copy in the hub's cache still loads; else name a folder or a file"
         return Finding("warning", key, f"{name} cannot be seen on the hub ({type(error).__name__})", mend)

@@ -123,7 +123,7 @@ def _zopo(given: MethodContext) -> SearchResult:
     if settings.embeddings == "model":
         points = last_hidden_states(development.model, conversations)
     else:
-        points = SentenceEncoder(settings.embeddings)(
+        points = SentenceEncoder(settings.embeddings, _device(development.model))(
             ["\n".join(filter(None, (c.system, c.user))) for c in conversations]
         )
     embedding = {"seconds": round(time.perf_counter() - started, 3)}
@@ -148,7 +148,7 @@ def _batprompt(given: MethodContext) -> SearchResult:
     assert settings.llm is not None
     [client] = language_models([settings.llm], "baselines.batprompt.llm", given.console).values()
     asker = CachedClient(client, given.folder / "answers.jsonl", max_tokens=settings.max_tokens, seed=seed)
-    alike = SentenceEncoder(settings.encoder).alike
+    alike = SentenceEncoder(settings.encoder, _device(given.development.model)).alike
     search = BATprompt(given.development, asker, alike, given.fits, settings, seed=seed, console=given.console)
     found = search.search(given.prompts[0], list(given.examples))
     if not search.rewrites:
@@ -165,6 +165,11 @@ BASELINES: dict[str, Callable[[MethodContext], SearchResult]] = {
     "zopo": _zopo,
 }
 """The methods that choose a prompt before they train on it."""
+
+
+def _device(engine: Any) -> Any:
+    """Return the device of the model that is fine-tuned; it is always in this process."""
+    return engine.model.device
 
 
 def _spent(choice: Choice) -> dict[str, float]:

@@ -1,17 +1,17 @@
 """The run directory: which config it belongs to, who works on it, where its files are."""
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from paft import __version__
 from paft.config.schema import Config, HubSource, ModelConfig
@@ -21,9 +21,9 @@ from paft.utils.io import make_folder, write_text
 from paft.utils.safe_io import CONFIG, DATA, read_text, yaml_tree
 
 PACE = re.compile(
-    r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.max_request_factor"
+    r"(model|.+\.llm|.+\.models\.\d+)\.(key|parallel|retries|timeout)|.+\.generate\.max_request_factor|model\.device"
 )
-"""Keys on how, and how often, a served model is asked; a run may go on under others, its answers are the same."""
+"""Keys on how often a served model is asked and where a model runs; a run can be resumed with other values."""
 
 SAMPLES = 1_024
 """Of a file larger than any data file, so many pieces of 64 KiB are compared."""
@@ -114,26 +114,34 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for this process; the lock goes with the process, however it ends."""
+        """Hold the directory for this process; the system releases the lock when the process ends, even if killed.
+
+        ``.lock`` holds the process's id. The lock itself is on another file, which some systems then let nobody
+        read, and some releases of filelock empty.
+        """
         made = not self.path.exists()
         make_folder(self.path)
         self.check_links()
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError(f"{self.path}: process {file.read().strip()} is working on this run") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            try:
-                yield
-            finally:
-                if not self.config_file.exists():  # refused before anything was written
-                    (self.path / ".lock").unlink(missing_ok=True)
-                    if made:
-                        self.path.rmdir()
+        owner, file = self.path / ".lock", self.path / ".lock.held"
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            process = read_text(owner, CONFIG).strip() if owner.is_file() else "another"
+            raise UserError(f"{self.path}: process {process} is working on this run") from None
+        try:
+            owner.write_text(str(os.getpid()), encoding="utf-8")
+            yield
+        finally:
+            unused = not self.config_file.exists()  # refused before anything was written
+            if unused:
+                owner.unlink(missing_ok=True)
+                with suppress(PermissionError):  # Windows removes no open file
+                    file.unlink(missing_ok=True)
+            lock.release()
+            if unused and made:
+                with suppress(OSError):
+                    self.path.rmdir()
 
 
 def digest(tree: dict[str, Any]) -> str:
@@ -146,8 +154,10 @@ def _resolved(config: Config) -> dict[str, Any]:
 
 
 def _of_no_run(path: Path) -> bool:
-    """Say whether a file may lie in a folder without a run: what a run leaves that was stopped at once."""
-    return path.name in (".lock", "error.txt") or re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
+    """Return True if a file may be in a folder without a run: a run that was stopped at once leaves it."""
+    return (
+        path.name in (".lock", ".lock.held", "error.txt") or re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
+    )
 
 
 def _inputs(config: Config) -> dict[str, str]:
@@ -164,7 +174,7 @@ def _inputs(config: Config) -> dict[str, str]:
             path = Path(source if isinstance(source, str) else source.hub)
             files[key] = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
     if isinstance(config.model, ModelConfig):
-        model = Path(locate(config.model.path))
+        model = Path(locate(config.model.path, revision=config.model.revision))
         inside = sorted(p for p in model.glob("*") if p.suffix in MODEL_FILES)
         files["model.path"] = inside or [model]
         files["model.chat_template"] = [Path(config.model.chat_template)]

@@ -9,7 +9,7 @@ from typing import Any
 from paft.config.schema import Config, GenerateSource, ModelConfig, PromptsConfig, ServedModel, TrainingConfig
 from paft.errors import UserError, WorkError
 from paft.methods.choosing import BASELINES, check_baselines, chosen, has_chosen
-from paft.models.locate import locate
+from paft.models.locate import check_model
 from paft.models.open import load_engine, served_model
 from paft.prompts.files import read_prompts, write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
@@ -30,7 +30,7 @@ def run(config: Config, output: Path, console: Console) -> None:
     The same call on the same directory goes on where it stopped. Where a launcher has started several processes,
     each makes this call.
     """
-    processes = Processes.joined()
+    processes = Processes.joined(config.model.device if isinstance(config.model, ModelConfig) else "auto")
     console = console if processes.is_main else Console(quiet=True)
     check_config(config, processes, console)
     task, train_examples, test_examples = load_task(config.task)
@@ -316,7 +316,7 @@ def check_config(config: Config, processes: Processes, console: Console) -> None
     if isinstance(config.model, ServedModel) and processes.size > 1:
         raise UserError("a model behind an endpoint is asked from one process, model.parallel requests at a time")
     if isinstance(config.model, ModelConfig):
-        locate(config.model.path)
+        check_model(config.model.path, revision=config.model.revision)
     check_baselines(config.methods, config.baselines, console)
 
 
