@@ -33,7 +33,7 @@ def locate(path: str, key: str = "model.path", revision: str | None = None) -> s
     file = str(embedded_file(path, key)) if path.startswith("embedded/") else path
     if file.endswith(".gguf") and not Path(file).is_file():
         raise UserError(f"config key {key}: no such file: {file}")
-    if file.endswith(".gguf") or Path(file).is_dir():
+    if file.endswith(".gguf") or (file and Path(file).is_dir()):
         if revision is not None:
             name = _revision_key(key)
             raise UserError(f"config key {name}: {path} is a local model without revisions; leave the key out")
