@@ -82,19 +82,24 @@ class EndpointSection(Section):
 
 
 class ModelConfig(Section):
-    """The model that is measured and fine-tuned, in this process."""
+    """The model that is evaluated and fine-tuned, in this process."""
 
     path: str = "embedded/smollm2-135m-instruct"
+    """An embedded model, a folder, a .gguf file, or a hub id such as ``gpt2`` or ``org/name``."""
+    revision: str | None = None
+    """A branch, tag or commit of a model on the hub; its main branch if left out."""
     adapter: str | None = None
     """A PEFT adapter that is merged into the model before anything else."""
     chat_template: str = "auto"
     """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto`` is bfloat16 where the machine computes in it, else float32."""
+    """``auto`` is bfloat16 if the device multiplies matrices in it, else float32."""
+    device: str = "auto"
+    """``auto`` is the accelerator if there is one, else the CPU; or ``cpu``, ``cuda:1``, ``xpu``, ``mps``."""
 
 
 class ServedModel(EndpointSection):
-    """A model that is measured where it is served; it cannot be fine-tuned."""
+    """A model that is evaluated at its endpoint; it cannot be fine-tuned."""
 
     path: str
     """Its name at the endpoint."""
@@ -102,17 +107,17 @@ class ServedModel(EndpointSection):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_of_a_model_in_process(cls, tree: Any) -> Any:
-        for key in ("adapter", "chat_template", "dtype"):
+    def _no_keys_of_a_local_model(cls, tree: Any) -> Any:
+        for key in ModelConfig.model_fields.keys() - {"path"}:
             if isinstance(tree, dict) and key in tree:
                 raise UserError(
-                    f"config key model.{key}: a model behind an endpoint is asked as it is; leave the key out"
+                    f"config key model.{key}: a model behind an endpoint is used as it is; leave the key out"
                 )
         return tree
 
 
 def _where_the_model_is(tree: Any) -> str:
-    """Say which form of the section is meant: any key of an endpoint makes it a served model."""
+    """Return which form of the section is meant: any key of an endpoint makes it a served model."""
     if isinstance(tree, dict):
         return "served" if EndpointSection.model_fields.keys() & tree.keys() else "local"
     return "served" if isinstance(tree, ServedModel) else "local"
