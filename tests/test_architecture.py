@@ -105,10 +105,6 @@ def test_no_clock_is_read_that_may_jump(path):
 
 PRIVATE_MODULES = ("transformers.integrations", "transformers.masking_utils", "transformers.pytorch_utils")
 PRIVATE_OWNER = "utils/hf_internals.py"
-NOT_SWITCHED = {
-    "training/trainer.py": {"args._n_gpu"},
-    "training/finetune.py": {"transformers.integrations", "transformers.pytorch_utils"},
-}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
@@ -125,7 +121,7 @@ def test_private_interfaces_of_other_packages_are_used_in_one_module_only(path):
             if owner not in ("self", "cls"):
                 found.add(ast.unparse(node))
     if name != PRIVATE_OWNER:
-        assert found <= NOT_SWITCHED.get(name, set()), f"move these to {PRIVATE_OWNER}"
+        assert not found, f"move these to {PRIVATE_OWNER}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

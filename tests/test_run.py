@@ -76,7 +76,9 @@ def test_the_same_command_does_nothing_twice(project):
 
 def written(folder):
     """Return when each file of the methods was written, locks apart."""
-    files = (path for path in (folder / "methods").rglob("*") if path.is_file() and path.name != ".lock")
+    files = (
+        path for path in (folder / "methods").rglob("*") if path.is_file() and not path.name.startswith(".lock")
+    )
     return {path: path.stat().st_mtime_ns for path in files}
 
 
@@ -482,12 +484,11 @@ def test_the_lock_goes_with_its_process_even_if_that_is_killed(project):
         assert (project / "run/.lock").read_text() == str(os.getpid())
 
 
-def test_another_device_resumes_a_run(tmp_path):
-    tree = {"task": {"name": "piqa"}, "model": {"path": str(tmp_path)}}
-    directory = RunDirectory(tmp_path / "run")
-    assert not directory.claim(Config.model_validate(tree), {})
-    tree["model"]["device"] = "cpu"
-    assert directory.claim(Config.model_validate(tree), {})
+def test_another_device_resumes_a_run(project):
+    folder = start(project, "methods=[base]")
+    before = written(folder)
+    start(project, "methods=[base]", "model.device=cpu")
+    assert written(folder) == before
 
 
 def test_a_bank_and_trainer_arguments_by_their_usual_names_work(project):

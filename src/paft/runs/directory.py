@@ -78,12 +78,12 @@ class RunDirectory:
         made = not self.path.exists()
         make_folder(self.path)
         self.check_links()
-        try:
-            with _held(self.path / ".lock", f"{self.path}: process {{}} is working on this run", wait=wait):
+        with _held(self.path / ".lock", f"{self.path}: process {{}} is working on this run", wait=wait):
+            try:
                 yield
-        finally:
-            if not self.config_file.exists():  # refused before anything was written
-                self._remove_locks(folder=made)
+            finally:
+                if not self.config_file.exists():  # refused before anything was written
+                    self._remove_locks(folder=made)
 
     def _remove_locks(self, *, folder: bool) -> None:
         """Remove what holding the directory has left, and the folder too where holding it has made it."""

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from accelerate.utils import reduce
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
-from transformers.integrations import get_reporting_integration_callbacks
 
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
@@ -24,6 +23,7 @@ from paft.training.lora import add_adapter
 from paft.training.trainer import DynamicPrompts
 from paft.types import Example, Prompt
 from paft.utils.console import Console, Tick
+from paft.utils.hf_internals import get_reporting_integration_callbacks
 from paft.utils.io import read_log, write_jsonl
 from paft.utils.plugins import Part
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
-from transformers.pytorch_utils import Conv1D
 
 from paft.config.schema import LoraSection
 from paft.errors import UserError, one_line
 from paft.models.load import tied_head, unload_adapter
+from paft.utils.hf_internals import Conv1D
 
 
 def add_adapter(base: Any, lora: LoraSection) -> Any:

@@ -21,6 +21,7 @@ from paft.training.data import BatchBuilder, EpochDataset, EpochSampler, PromptD
 from paft.training.objectives import loss_of, make_objective
 from paft.training.samplers import PromptSampler, make_sampler
 from paft.types import Prompt
+from paft.utils.hf_internals import prepare_own_loss, train_on_device
 from paft.utils.plugins import Part, user_code
 
 ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
@@ -59,8 +60,7 @@ class DynamicPrompts:
                 raise UserError(f"{setting.name}: the loss is taken on the answers alone; leave it out")
         if not data.engine.keeps_logits:
             raise UserError("the model's forward takes no logits_to_keep; it can be measured but not trained")
-        if args.n_gpu > 1:
-            args._n_gpu = 1  # DataParallel would split a pack
+        train_on_device(args, data.engine.model.device)
         args.remove_unused_columns = False  # the examples are no columns
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises before the training by default
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}
@@ -87,8 +87,7 @@ class DynamicPrompts:
             gradients=data.engine.model.device.type != "cpu",
         )  # with LoRA in place
         self.train_dataset: Any = self.epoch_data
-        self.model_accepts_loss_kwargs = True  # so that the trainer counts a step's answer tokens,
-        self._loss_shifts_labels = False  # all of them: labels are at the positions that predict them
+        prepare_own_loss(self)  # labels are at the positions that predict them
         self.add_callback(SamplerState(self.prompt_sampler, self.step_losses))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:

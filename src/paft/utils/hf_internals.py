@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations import get_reporting_integration_callbacks
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
@@ -18,6 +19,7 @@ __all__ = [
     "attention_implementation",
     "cpu_has_avx512_bfloat16",
     "dequantized_gguf",
+    "get_reporting_integration_callbacks",
     "prepare_own_loss",
     "register_attention",
     "sdpa_attention_forward",
