@@ -289,7 +289,7 @@ def test_a_checkpoint_runs_nothing_when_training_goes_on_from_it(project, monkey
     for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
         whole = (newest / name).read_bytes()
         poison(newest / name, mark)
-        with pytest.raises(UserError, match=r"holds a file that is no checkpoint's"):
+        with pytest.raises(UserError, match=r"holds a file that is not part of a checkpoint"):
             run(config, folder, QUIET)
         (newest / name).write_bytes(whole)
     assert not mark.exists()

@@ -1,9 +1,9 @@
-"""Rows of tokens as one packed tree, so that what rows share is computed once; and the padded way beside it.
+"""Rows of tokens packed as one tree, so that what rows share is computed once; and right-padded batches.
 
-All rows of a PAFT step share a prompt, all options of a question share the question. A tree holds each shared
-beginning once. Laid out in one sequence, with position ids that count along the branches and every token seeing
-its ancestors only, the tree gives each row what it would see alone, so losses, gradients and scores are those of
-the padded way within rounding.
+Rows with the same prompt share its beginning, and all options of a question share the question. A tree holds each
+shared beginning once. It is packed into one sequence: position ids count along the branches, and every token
+attends to its ancestors only. So each row sees what it would see alone, and losses, gradients and scores equal
+those of right-padded batches within rounding.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A sequence of which the last ``answer`` tokens are predicted."""
+    """A sequence whose last ``answer`` tokens are predicted."""
 
     ids: Sequence[int]
     answer: int
@@ -49,20 +49,21 @@ class TokenTree:
         return self._paths[tuple(row)]
 
 
-def common_prefix_length(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
     """Return how many tokens two sequences share at their beginning."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    differing = (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    return next(differing, min(len(left), len(right)))
 
 
 Inputs = dict[str, torch.Tensor]
-"""What a model is called with, and ``labels`` of the same shape as the positions that are kept."""
+"""The arguments of a model, and ``labels`` of the same shape as the positions that are kept."""
 
 
 def packed(rows: Sequence[Row], cached: int = 0) -> Inputs:
-    """Lay rows out as one tree.
+    """Pack rows as one tree.
 
     Args:
-        cached: so many tokens begin every row, and the model's cache holds them already.
+        cached: how many tokens at the beginning of every row the model's cache holds already.
 
     Returns:
         input_ids and position_ids ``(1, nodes)``; attention_mask ``(1, 1, 1, cached + nodes)``, the end of each
@@ -88,7 +89,7 @@ def packed(rows: Sequence[Row], cached: int = 0) -> Inputs:
 
 
 def padded(rows: Sequence[Row], pad: int) -> Inputs:
-    """Lay rows out one below the other, filled up on the right; the reference for :func:`packed`.
+    """Return a right-padded batch with one line per row; the reference for :func:`packed`.
 
     Returns:
         input_ids and attention_mask ``(rows, longest)``; logits_to_keep ``(positions,)``, those that any row
@@ -112,7 +113,7 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor 
 
     Args:
         logits: ``(..., vocabulary)`` at the kept positions.
-        labels: of the leading shape of ``logits``; -100 is left out.
+        labels: of the leading shape of ``logits``; -100 is ignored.
         count: answer tokens of the whole optimiser step, over accumulation and processes.
     """
     total = torch.nn.functional.cross_entropy(
