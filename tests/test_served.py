@@ -320,7 +320,7 @@ def test_the_same_question_is_asked_once(project, serve):
         ({"path": "m", "base_url": "http://host/v1?key=secret"}, "base_url of a language model takes a plain URL"),
         ({"path": "m", "base_url": "http://host:99999/v1"}, "base_url of a language model is no URL"),
         ({"path": "m", "base_url": "http://h/v1", "key": "sk-secret"}, "'key' of a language model takes the name of the environment"),
-        ({"path": "m", "base_url": "http://h/v1", "adapter": "a"}, "model.adapter: a model behind an endpoint is asked"),
+        ({"path": "m", "base_url": "http://h/v1", "adapter": "a"}, "model.adapter: a model behind an endpoint is used"),
         ({"path": "m", "base_url": "http://h/v1", "paralel": 3}, "model.paralel is unknown; did you mean 'parallel'?"),
         ({"path": "m", "base_url": "http://h/v1", "parallel": 0}, "model.parallel: Input should be"),
         ({"path": "m", "parallel": 3}, "model.base_url is missing"),
