@@ -22,8 +22,8 @@ from trl import SFTConfig, SFTTrainer
 
 from paft.engine.engine import Engine
 from paft.engine.pack import packed
-from paft.training.data import PromptData, rows
-from paft.training.samplers import Schedule, epoch_order
+from paft.training.data import PromptData, epoch_order, rows
+from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts
 
 
@@ -132,10 +132,10 @@ def adapted(job: Job) -> Any:
 def batches(data: PromptData, batch: int) -> list[list[Any]]:
     """Return the rows of each step, as paft lays them out."""
     steps = -(-len(data.examples) // batch)
-    schedule = Schedule(data.prompts, data.K, steps, data.seed)
+    sampler = UniformSampler(data.prompts, K=data.K, steps_per_epoch=steps, seed=data.seed)
     order = epoch_order(len(data.examples), data.seed, 0)
     picked = [[data.examples[i] for i in order[s * batch : (s + 1) * batch]] for s in range(steps)]
-    return [rows(data.engine, data.task, schedule(step), examples) for step, examples in enumerate(picked)]
+    return [rows(data.engine, data.task, sampler.draw(s, batch), batch) for s, batch in enumerate(picked)]
 
 
 def rows_in_order(data: PromptData, batch: int) -> Dataset:
@@ -150,7 +150,7 @@ def rows_in_order(data: PromptData, batch: int) -> Dataset:
 
 
 def _length(job: Job, example: Any) -> int:
-    return len(rows(job.engine, job.task, job.prompts.user, [example])[0].ids)
+    return len(rows(job.engine, job.task, [job.prompts.user], [example])[0].ids)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -99,3 +101,61 @@ def test_files_are_short_enough_to_read():
 def test_no_clock_is_read_that_may_jump(path):
     """Durations come from clocks that only go forward; nothing depends on the time of day."""
     assert not re.search(r"\btime\.time\(|datetime\.(?:now|today|utcnow)\(", path.read_text(encoding="utf-8"))
+
+
+PRIVATE_MODULES = ("transformers.integrations", "transformers.masking_utils", "transformers.pytorch_utils")
+PRIVATE_OWNER = "utils/hf_internals.py"
+NOT_SWITCHED = {
+    "training/trainer.py": {"args._n_gpu"},
+    "training/finetune.py": {"transformers.integrations", "transformers.pytorch_utils"},
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_private_interfaces_of_other_packages_are_used_in_one_module_only(path):
+    name = str(path.relative_to(SOURCE))
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {m for m in PRIVATE_MODULES if (node.module or "").startswith(m)}
+            foreign = node.level == 0 and not (node.module or "").startswith(("paft", "__future__"))
+            found |= {f"{node.module}.{a.name}" for a in node.names if foreign and a.name.startswith("_")}
+        elif isinstance(node, ast.Attribute) and re.match(r"_[^_]", node.attr):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            if owner not in ("self", "cls"):
+                found.add(ast.unparse(node))
+    if name != PRIVATE_OWNER:
+        assert found <= NOT_SWITCHED.get(name, set()), f"move these to {PRIVATE_OWNER}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_accelerators_are_asked_for_in_one_module_only(path):
+    text = path.read_text(encoding="utf-8")
+    if str(path.relative_to(SOURCE)) != "utils/device.py":
+        assert not re.search(r"torch\.(cuda|mps|xpu)\b|torch\.accelerator\.is_available", text)
+
+
+def test_every_module_can_be_imported_on_a_system_without_the_modules_and_functions_of_unix():
+    """Windows has no fcntl and resource, macOS no os.sched_getaffinity."""
+    modules = [
+        ".".join(("paft", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+        for path in FILES
+        if path.name != "__main__.py"
+    ]
+    code = f"""
+import builtins, importlib, os
+real = builtins.__import__
+def without_unix(name, globals=None, *rest, **named):
+    # torch and its kind choose by sys.platform, which is Linux here: they keep what they import
+    if name in ("fcntl", "resource", "pwd", "grp", "termios") and (globals or {{}}).get("__name__", "").startswith("paft"):
+        raise ModuleNotFoundError(name)
+    return real(name, globals, *rest, **named)
+builtins.__import__ = without_unix
+del os.sched_getaffinity
+for name in {modules!r}:
+    importlib.import_module(name)
+from paft.utils.device import cpu_cores
+assert cpu_cores() == os.cpu_count()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr

@@ -357,7 +357,7 @@ def test_a_run_trains_each_baseline_on_the_one_prompt_it_chose(project):
         assert choice["evaluations"] >= 2
         assert choice["seconds"] > 0
         log = [json.loads(line) for line in (folder / "methods" / method / "train.jsonl").read_text().splitlines()]
-        assert {row["prompt_id"] for row in log} == {choice["prompt"]["id"]}
+        assert {p for row in log for p in row["prompt_ids"]} == {choice["prompt"]["id"]}
         assert method in report["methods"]
 
 

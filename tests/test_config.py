@@ -4,9 +4,8 @@ import pytest
 
 from conftest import ROOT
 from paft.config.load import load_config
-from paft.config.schema import Config, TaskConfig
+from paft.config.schema import Config, TaskConfig, trainer_arguments
 from paft.errors import UserError
-from paft.runs.cell import trainer_arguments
 
 EXAMPLES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/paft/tasks/demo/config.yaml"]
 

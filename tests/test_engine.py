@@ -97,23 +97,23 @@ def uncompiled(monkeypatch):
     monkeypatch.setattr(flex, "_validate_device", lambda *tensors: None)
 
 
-def implementation(layout: str) -> str:
-    return {"tree": attention.NAME, "block-sparse": block_sparse.NAME}.get(layout, "sdpa")
+def implementation(batch_format: str) -> str:
+    return {"tree": attention.NAME, "block-sparse": block_sparse.NAME}.get(batch_format, "sdpa")
 
 
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
-    ("layout", "worth"), [("tree", 0), ("tree", 2000), ("dense", None), ("block-sparse", None)]
+    ("batch_format", "worth"), [("tree", 0), ("tree", 2000), ("dense", None), ("block-sparse", None)]
 )
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gemma", "gpt2"])
-def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, layout, worth, monkeypatch):
+def test_packed_and_padded_rows_give_the_same_loss_and_lora_gradients(kind, batch_format, worth, monkeypatch):
     if worth is not None:
         monkeypatch.setattr(attention, "_WORTH", worth)
     targets = ["c_attn"] if kind == "gpt2" else ["q_proj", "v_proj"]
     config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
     one = Engine(get_peft_model(make_model(kind), config).eval(), ChatFormat(make_tokenizer()))
     gradients, losses = [], []
-    for one.batch_format in (layout, "padded"):
+    for one.batch_format in (batch_format, "padded"):
         one.model.set_attn_implementation(implementation(one.batch_format))
         one.model.zero_grad()
         value = loss(one.model, one.inputs(ROWS))
@@ -190,13 +190,14 @@ def test_an_option_that_begins_another_is_scored_with_the_end_of_the_answer():
         ("bloom", {}, "position_ids"),
     ],
 )
-def test_models_that_cannot_be_packed_are_found_and_scored_the_padded_way(kind, changes, reason):
+def test_models_that_cannot_be_packed_are_found_and_scored_in_right_padded_batches(kind, changes, reason):
     said: list[str] = []
     one = engine(kind, **changes)
     one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
     one.choose_batch_format(rows)
     assert one.batch_format == "padded"
+    assert said[0].startswith("this model runs with right-padded batches, which is slower: ")
     assert reason in said[0]
     [prompt] = one.format.prompts(QUESTIONS[:1])
     answer = one.format.answer("no")
@@ -285,7 +286,9 @@ def test_an_attention_that_has_no_way_back_is_found_before_the_training_and_a_de
     monkeypatch.setattr(attention._TreeAttention, "backward", fail)
     one.choose_batch_format(rows, gradients=True)
     assert one.batch_format == "dense"
-    assert said == ["this model is trained with a dense mask, which is slower: no kernel for this head size"]
+    assert said == [
+        "this model is trained with a dense attention mask, which is slower: no kernel for this head size"
+    ]
     loss(one.model, one.inputs(rows)).backward()
 
 
@@ -438,3 +441,25 @@ def test_the_loss_is_over_the_answer_alone(rows, seed):
     ]
     found = answer_loss(table[:, inputs["logits_to_keep"]], inputs["labels"], None)
     assert found.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
+
+
+def test_an_accelerator_without_an_attention_of_its_own_takes_the_dense_mask(monkeypatch):
+    """As MPS and XPU do; here the CPU's own attention is taken away."""
+    one = engine()
+    reference = [s for batch in one.score(QUESTIONS, OPTIONS) for s in batch]
+    other = engine()
+    monkeypatch.setattr("paft.engine.engine.TREE_ATTENTION", {})
+    scores = [s for batch in other.score(QUESTIONS, OPTIONS) for s in batch]
+    assert other.batch_format == "dense"
+    for row, expected in zip(scores, reference, strict=True):
+        assert row == pytest.approx(expected, abs=1e-4)
+
+
+def test_sampling_in_padded_batches_leaves_the_random_state_alone():
+    one = engine("bloom")
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    list(one.generate(QUESTIONS, 4, temperature=1.0, seed=1))
+    assert one.batch_format == "padded"
+    assert torch.rand(1) == expected

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import textwrap
 
 import pytest
@@ -25,8 +26,11 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture
-def own(project):
-    """The project, with the files of the page beside its config."""
+def own(project, monkeypatch):
+    """The project, with the files of the page beside its config; each test imports its own."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name in (*BLOCKS, "mine", "broken", "rewards"):
+        sys.modules.pop(name, None)
     for name, text in BLOCKS.items():
         (project / f"{name}.py").write_text(text)
     return project
@@ -124,7 +128,7 @@ def test_a_mistake_names_what_is_wrong_before_anything_runs(own, overrides, code
          "class Broken:\n    name, is_binary = 'b', True\n    def score(self, output, example):\n        return 1 / 0", 4),
         (["training.sampler=broken:Broken"],
          "from paft.training.samplers import PromptSampler\nclass Broken(PromptSampler):\n    def draw(self, step, examples):\n        raise KeyError('no')", 4),
-        (["training.objective=broken:Broken"], "class Broken:\n    def __call__(self, rows):\n        return rows.nothing", 3),
+        (["training.objective=broken:Broken"], "from paft.training.objectives import Objective\nclass Broken(Objective):\n    def loss(self, rows):\n        return rows.nothing", 4),
         (["methods=[broken:Broken]"],
          "from paft.methods.method import Method\nclass Broken(Method):\n    def plan(self, context):\n        return [][1]", 4),
     ],

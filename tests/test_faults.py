@@ -1,10 +1,11 @@
 """The nine faults of the released code, each with the test that keeps us from it."""
 
+from paft.engine.pack import Row
 from paft.prompts.template import render
 from paft.scoring.choice import read_letter
 from paft.tasks.task import Task
-from paft.training.data import Collator, EpochDataset, Item
-from paft.training.samplers import Schedule
+from paft.training.data import BatchBuilder, EpochDataset, Item
+from paft.training.samplers import UniformSampler
 from paft.types import Example, Prompt
 
 RACE = Task("race-middle", ("article", "question"), None, "letter", 0.85, 4)
@@ -18,9 +19,9 @@ EPOCHS = 12
 def meetings() -> list[tuple[int, str, str]]:
     """Return ``(step, example, prompt)`` of a whole training."""
     positions = EpochDataset(EXAMPLES, step_size=4, seed=0)
-    schedule = Schedule(PROMPTS, 2, positions.steps_per_epoch, seed=0)
+    sampler = UniformSampler(PROMPTS, K=2, steps_per_epoch=positions.steps_per_epoch, seed=0)
     items = [positions[i] for i in range(EPOCHS * len(EXAMPLES))]
-    return [(item.step, item.example.id, schedule(item.step).id) for item in items]
+    return [(item.step, item.example.id, sampler.prompt_of(item.step).id) for item in items]
 
 
 def test_1_an_example_meets_another_prompt_in_each_epoch():
@@ -38,8 +39,8 @@ def test_2_k_counts_steps_not_examples_and_the_order_is_shuffled():
 
 
 def test_3_the_whole_pool_is_drawn_from():
-    schedule = Schedule(PROMPTS, 1, 100, seed=0)
-    assert {schedule(step).id for step in range(1000)} == {p.id for p in PROMPTS}
+    sampler = UniformSampler(PROMPTS, K=1, steps_per_epoch=100, seed=0)
+    assert {sampler.prompt_of(step).id for step in range(1000)} == {p.id for p in PROMPTS}
 
 
 def test_4_the_drawn_prompt_is_the_one_the_model_is_trained_on():
@@ -54,18 +55,22 @@ def test_4_the_drawn_prompt_is_the_one_the_model_is_trained_on():
 
         @staticmethod
         def row(ids, answer):
-            return ids
+            return Row(ids, 1)
 
         @staticmethod
         def inputs(rows):
             import torch
 
-            return {"input_ids": torch.zeros(1, len(rows))}
+            return {"input_ids": torch.zeros(1, len(rows)), "labels": torch.zeros(1, len(rows))}
 
-    schedule = Schedule(PROMPTS, 2, 6, seed=0)
+    sampler = UniformSampler(PROMPTS, K=2, steps_per_epoch=6, seed=0)
+    builder = BatchBuilder(Recorder, RACE, PROMPTS, sampler, EpochDataset(EXAMPLES, 4, seed=0))  # type: ignore[arg-type]
     for step in (0, 5, 17):
-        Collator(Recorder, RACE, schedule)([Item(step, EXAMPLES[0]), Item(step, EXAMPLES[1])])  # type: ignore[arg-type]
-        assert Recorder.seen == [render(schedule(step), RACE, example).user for example in EXAMPLES[:2]]
+        [inputs] = builder([[Item(step, 0, EXAMPLES[0]), Item(step, 1, EXAMPLES[1])]])
+        prompt = sampler.prompt_of(step)
+        assert Recorder.seen == [render(prompt, RACE, example).user for example in EXAMPLES[:2]]
+        assert inputs["rows"].prompts == [prompt, prompt]
+        assert builder.stats[step].prompt_ids == (prompt.id,)
 
 
 def test_5_the_seed_decides_every_draw():

@@ -49,7 +49,7 @@ def left_behind(folder):
         if method != "base":
             log = [json.loads(line) for line in (where / "train.jsonl").read_text().splitlines()]
             assert [row["step"] for row in log] == list(range(1, len(log) + 1))
-            found[f"{method} steps"] = [(row["step"], row["prompt_id"], row["examples"]) for row in log]
+            found[f"{method} steps"] = [(row["step"], row["prompt_ids"], row["examples"]) for row in log]
             found[f"{method} losses"] = [row["loss"] for row in log]
         if method == "zopo":
             found["choice"] = json.loads((where / "choice.json").read_text())["prompt"]

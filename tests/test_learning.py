@@ -54,11 +54,11 @@ def scores(embedded):
     def scores_of(dtype, layout):
         model, tokenizer = load_model(ModelConfig(dtype=dtype))
         engine = Engine(model, ChatFormat(tokenizer))
-        engine.layout = layout or engine.layout
+        engine.batch_format = layout or engine.batch_format
         asked = test[:24]
         batches = engine.score([render(prompt, task, e) for e in asked], [task.candidates(e) for e in asked])
         found = [question for batch in batches for question in batch]
-        assert layout or engine.layout == "tree"
+        assert layout or engine.batch_format == "tree"
         return found
 
     return scores_of

@@ -7,7 +7,7 @@ from transformers import Trainer, TrainingArguments
 
 from conftest import COLOURS, make_model, make_tokenizer, things
 from paft.errors import UserError
-from paft.training.samplers import Schedule
+from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts, prompt_data
 
 PROMPTS = [f"form {i}: {{thing}} {{choices}} {'?' * i}" for i in range(5)]
@@ -65,16 +65,16 @@ def sft(folder, **settings):
 def test_a_trainer_with_the_mixin_follows_the_schedule_and_learns(tmp_path, make, monkeypatch):
     trainer = make(tmp_path)
     asked = []
-    call = type(trainer.collator).__call__
+    call = type(trainer.batches).__call__
     monkeypatch.setattr(
-        type(trainer.collator),
+        type(trainer.batches),
         "__call__",
-        lambda self, items: asked.append({i.step for i in items}) or call(self, items),
+        lambda self, batches: asked.append([{i.step for i in items} for items in batches]) or call(self, batches),
     )
     trainer.train()
-    assert asked == [{0}, {0}, {1}, {1}, {2}, {3}, {3}, {4}, {4}, {5}]
-    assert isinstance(trainer.collator.schedule, Schedule)
-    assert trainer.positions.steps_per_epoch == 3
+    assert asked == [[{0}, {0}], [{1}, {1}], [{2}], [{3}, {3}], [{4}, {4}], [{5}]]
+    assert isinstance(trainer.prompt_sampler, UniformSampler)
+    assert trainer.epoch_data.steps_per_epoch == 3
     assert len(losses(trainer)) == 6
     assert losses(trainer)[-1] < losses(trainer)[0]
     moved = [p.abs().max() > 0 for name, p in trainer.model.named_parameters() if "lora_B" in name]
@@ -121,7 +121,7 @@ def test_one_process_trains_on_one_gpu(tmp_path):
     args._n_gpu = 2  # as on a machine with two
     trainer = Plain(args, data(make_model()))
     assert args.n_gpu == 1
-    assert trainer.positions.step_size == 4
+    assert trainer.epoch_data.step_size == 4
 
 
 def test_accumulation_in_trl_is_a_larger_batch(tmp_path):

@@ -86,8 +86,8 @@ def predictions(folder, method):
 
 def same_run(one, two, rel=1e-4):
     for method in ("user", "paft"):
-        assert [(r["step"], r["prompt_id"], r["examples"]) for r in log(two, method)] == [
-            (r["step"], r["prompt_id"], r["examples"]) for r in log(one, method)
+        assert [(r["step"], r["prompt_ids"], r["examples"]) for r in log(two, method)] == [
+            (r["step"], r["prompt_ids"], r["examples"]) for r in log(one, method)
         ]
         assert [r["loss"] for r in log(two, method)] == pytest.approx(
             [r["loss"] for r in log(one, method)], rel=rel
@@ -117,6 +117,67 @@ def test_two_processes_are_one_with_the_doubled_batch_step_for_step(project, lau
     assert sum(row["examples"] for row in log(project / "two")) == 2 * 17
     with pytest.raises(UserError, match=r"processes \(was 2, now 1\)"):
         alone(project, "two", "training.batch_size=2", accumulation)
+
+
+OBSERVER = """
+import json, os, random
+from paft.training.samplers import PromptSampler
+
+class Worst(PromptSampler):
+    observes = True
+
+    def __init__(self, prompts, *, log, **given):
+        super().__init__(prompts, **given)
+        self.log, self.mean = log, {p.id: 3.0 for p in prompts}
+
+    def draw(self, step, examples):
+        weights = [round(self.mean[p.id], 2) for p in self.prompts]
+        return random.Random(f"{self.seed}:{step}").choices(self.prompts, weights, k=len(examples))
+
+    def observe(self, step, prompts, losses):
+        for prompt, loss in zip(prompts, losses):
+            self.mean[prompt.id] += 0.5 * (loss - self.mean[prompt.id])
+        with open(f"{self.log}-{os.environ.get('RANK', 0)}.jsonl", "a") as file:
+            file.write(json.dumps([step, [p.id for p in prompts], losses]) + chr(10))
+
+    def state_dict(self):
+        return {"mean": self.mean}
+
+    def load_state_dict(self, state):
+        self.mean = dict(state["mean"])
+"""
+
+
+def test_two_processes_observe_the_same_losses_as_one_with_the_doubled_batch(project, monkeypatch):
+    (project / "observer.py").write_text(OBSERVER)
+    monkeypatch.syspath_prepend(project)
+    write_rows(project / "train.jsonl", things(17))
+    usual = ("methods=[paft]", "training.gradient_accumulation_steps=2", "training.epochs=1")
+
+    def observed(name):
+        return [json.loads(line) for line in (project / f"{name}.jsonl").read_text().splitlines()]
+
+    alone(
+        project,
+        "one",
+        "training.batch_size=4",
+        *usual,
+        f"training.sampler={{name: 'observer:Worst', log: {project}/one}}",
+    )
+    run(
+        project,
+        "torchrun",
+        "two",
+        "training.batch_size=2",
+        *usual,
+        "training.sampler={name: 'observer:Worst', log: two}",
+    )
+    first, second, single = observed("two-0"), observed("two-1"), observed("one-0")
+    assert first == second
+    assert [len(losses) for _, _, losses in single] == [8, 8, 1]
+    assert [row[:2] for row in first] == [row[:2] for row in single]
+    for left, right in zip(first, single, strict=True):
+        assert left[2] == pytest.approx(right[2], abs=1e-4)
 
 
 @pytest.mark.slow
@@ -169,5 +230,5 @@ def test_a_mistake_is_said_once_and_ends_every_process(project):
 
 def test_the_shares_of_the_processes_are_each_item_once():
     for size in (1, 2, 3, 7):
-        shares = [Processes(rank, size).share(range(5)) for rank in range(size)]
+        shares = [Processes(rank, size).shard(range(5)) for rank in range(size)]
         assert sorted(item for share in shares for item in share) == list(range(5))

@@ -1,7 +1,10 @@
 """``paft run`` as its user meets it: one command, a run directory, and a second command that goes on."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,10 +47,10 @@ def test_one_command_leaves_the_run_directory_of_the_contract(project):
     assert not (folder / "methods/base/adapter").exists()
     log = [json.loads(line) for line in (folder / "methods/paft/train.jsonl").read_text().splitlines()]
     assert len(log) == 10
-    assert {"step", "epoch", "prompt_id", "loss", "learning_rate", "tokens", "seconds"} <= log[0].keys()
-    assert len({row["prompt_id"] for row in log}) > 1
+    assert {"step", "epoch", "prompt_ids", "loss", "learning_rate", "tokens", "seconds"} <= log[0].keys()
+    assert len({p for row in log for p in row["prompt_ids"]}) > 1
     user = [json.loads(line) for line in (folder / "methods/user/train.jsonl").read_text().splitlines()]
-    assert len({row["prompt_id"] for row in user}) == 1
+    assert len({p for row in user for p in row["prompt_ids"]}) == 1
 
 
 def test_report_json_holds_every_figure_of_the_contract(project):
@@ -454,6 +457,37 @@ def test_two_processes_on_one_run_are_told_apart(project):
     directory = RunDirectory(project / "run")
     with directory.locked(), pytest.raises(UserError, match=r"process \d+ is working on this run"):
         start(project)
+
+
+def test_the_lock_goes_with_its_process_even_if_that_is_killed(project):
+    code = (
+        "import sys, time; from pathlib import Path; from paft.runs.directory import RunDirectory\n"
+        f"with RunDirectory(Path({str(project / 'run')!r})).locked():\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    directory = RunDirectory(project / "run")
+    try:
+        assert holder.stdout.readline() == "held\n"
+        for _ in range(2):  # the attempt leaves the process's id in place
+            with (
+                pytest.raises(UserError, match=rf"process {holder.pid} is working on this run"),
+                directory.locked(),
+            ):
+                pass
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with directory.locked():
+        assert (project / "run/.lock").read_text() == str(os.getpid())
+
+
+def test_another_device_resumes_a_run(tmp_path):
+    tree = {"task": {"name": "piqa"}, "model": {"path": str(tmp_path)}}
+    directory = RunDirectory(tmp_path / "run")
+    assert not directory.claim(Config.model_validate(tree), {})
+    tree["model"]["device"] = "cpu"
+    assert directory.claim(Config.model_validate(tree), {})
 
 
 def test_a_bank_and_trainer_arguments_by_their_usual_names_work(project):

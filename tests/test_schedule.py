@@ -1,14 +1,15 @@
-"""The schedule is the paper's: K, T, uniform draws, and a pure function of seed and step."""
+"""The uniform sampler is the paper's schedule: K, T, uniform draws, a pure function of seed and step."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paft.training.samplers import Schedule, epoch_order
+from paft.training.data import epoch_order
+from paft.training.samplers import UniformSampler
 
 SCHEDULES = st.builds(
-    Schedule,
+    UniformSampler,
     prompts=st.integers(1, 30).map(lambda n: tuple(range(n))),
     K=st.integers(1, 9),
     steps_per_epoch=st.integers(1, 40),
@@ -16,27 +17,37 @@ SCHEDULES = st.builds(
 )
 
 
+def uniform(prompts, K, steps_per_epoch, seed):
+    return UniformSampler(prompts, K=K, steps_per_epoch=steps_per_epoch, seed=seed)
+
+
 @given(SCHEDULES, st.integers(0, 400))
 def test_a_prompt_is_kept_for_k_steps_and_the_count_starts_anew_with_each_epoch(schedule, step):
     epoch, place = divmod(step, schedule.steps_per_epoch)
     first_of_block = epoch * schedule.steps_per_epoch + place // schedule.K * schedule.K
-    assert schedule(step) == schedule(first_of_block)
+    assert schedule.prompt_of(step) == schedule.prompt_of(first_of_block)
 
 
 @given(SCHEDULES, st.lists(st.integers(0, 400), max_size=20))
 def test_a_step_has_its_prompt_whatever_was_asked_before(schedule, earlier):
-    fresh = Schedule(schedule.prompts, schedule.K, schedule.steps_per_epoch, schedule.seed)
+    fresh = uniform(schedule.prompts, schedule.K, schedule.steps_per_epoch, schedule.seed)
     for step in earlier:
-        schedule(step)
-    assert [schedule(step) for step in range(50)] == [fresh(step) for step in range(50)]
+        schedule.draw(step, [])
+    assert [schedule.prompt_of(step) for step in range(50)] == [fresh.prompt_of(step) for step in range(50)]
+
+
+def test_the_draws_are_those_of_earlier_versions():
+    sampler = uniform(range(48), 4, 25, seed=7)
+    assert [sampler.prompt_of(step) for step in (0, 3, 4, 24, 25, 99)] == [31, 31, 9, 13, 9, 26]
+    assert sampler.draw(4, "abc") == [9, 9, 9]
 
 
 def test_one_prompt_is_the_fixed_schedule():
-    assert {Schedule(["only"], 3, 10, seed=5)(step) for step in range(40)} == {"only"}
+    assert {uniform(["only"], 3, 10, seed=5).prompt_of(step) for step in range(40)} == {"only"}
 
 
 def test_prompts_are_drawn_uniformly():
-    counts = Counter(Schedule(range(8), 1, 100, seed=1)(step) for step in range(16_000))
+    counts = Counter(uniform(range(8), 1, 100, seed=1).prompt_of(step) for step in range(16_000))
     expected = 2000
     chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
     assert len(counts) == 8
@@ -45,7 +56,7 @@ def test_prompts_are_drawn_uniformly():
 
 def test_each_epoch_draws_anew_and_each_seed_differently():
     def epoch(number, seed):
-        return [Schedule(range(50), 1, 40, seed)(number * 40 + place) for place in range(40)]
+        return [uniform(range(50), 1, 40, seed).prompt_of(number * 40 + place) for place in range(40)]
 
     assert epoch(0, seed=3) != epoch(1, seed=3)
     assert epoch(0, seed=3) != epoch(0, seed=4)

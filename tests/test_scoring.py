@@ -10,13 +10,13 @@ from pyarrow import parquet
 from paft.config.load import load_config
 from paft.config.schema import TaskConfig
 from paft.errors import UserError, WorkError
-from working import evaluate
 from paft.scoring.answer_format import ANSWER_FORMATS, get_answer_format
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example, Score
 from paft.utils.console import Console
 from paft.utils.plugins import search_modules_in
+from working import evaluate
 
 OPTIONS = ("red", "green", "blue")
 TASK = Task("colours", ("thing",), OPTIONS, "label", 0.85, 3)

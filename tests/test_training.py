@@ -1,4 +1,4 @@
-"""Training by invariants: one prompt is plain fine-tuning, accumulation a larger batch, a resume no break."""
+"""Training by invariants: one prompt is plain fine-tuning, accumulation is a larger batch, resumed = uninterrupted."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Trainer
 
 from conftest import COLOURS, make_model, make_tokenizer
 from paft.config.schema import LoraSection
@@ -14,9 +15,10 @@ from paft.errors import UserError
 from paft.models.chat import ChatFormat
 from paft.prompts.template import render
 from paft.tasks.task import Task
-from paft.training.data import EpochDataset, filter_by_length, rows
-from paft.training.finetune import PromptTrainer, check_targets, train
-from paft.training.samplers import Schedule, epoch_order
+from paft.training.data import EpochDataset, epoch_order, filter_by_length, rows
+from paft.training.finetune import PromptTrainer, finetune
+from paft.training.lora import check_targets
+from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts
 from paft.types import Example, Prompt
 from paft.utils.console import Console
@@ -37,18 +39,19 @@ def fit(
     prompts=PROMPTS,
     examples=EXAMPLES,
     *,
-    one=None,
+    model=None,
     seed=0,
     K=2,
     batch_size=4,
     lora=None,
+    sampler="uniform",
+    objective="cross-entropy",
     **arguments,
 ):
     arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
-    one = one or engine()
-    train(
-        one, TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
-        lora=lora or LoraSection(), seed=seed, console=QUIET,
+    finetune(
+        model or engine(), TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
+        lora=lora or LoraSection(), seed=seed, console=QUIET, sampler=sampler, objective=objective,
     )  # fmt: skip
     return read_log(folder / "train.jsonl")
 
@@ -74,16 +77,16 @@ def test_training_is_plain_fine_tuning_by_hand(tmp_path):
     model = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]))
     form = ChatFormat(make_tokenizer())
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0)
-    schedule = Schedule(PROMPTS, 2, 3, 0)
+    sampler = UniformSampler(PROMPTS, K=2, steps_per_epoch=3, seed=0)
     step = 0
     for epoch in range(3):
         order = epoch_order(len(EXAMPLES), 0, epoch)
         for start in range(0, len(EXAMPLES), 4):
-            assert log[step]["prompt_id"] == schedule(step).id
+            assert log[step]["prompt_ids"] == [sampler.prompt_of(step).id]
             total, count = torch.zeros(()), 0
             for index in order[start : start + 4]:
                 example = EXAMPLES[index]
-                [ids] = form.prompts([render(schedule(step), TASK, example)])
+                [ids] = form.prompts([render(sampler.prompt_of(step), TASK, example)])
                 answer = form.answer(TASK.target(example)) + form.end
                 logits = model(torch.tensor([ids + answer])).logits[0].log_softmax(-1)
                 total = total - sum(logits[len(ids) + i - 1, token] for i, token in enumerate(answer))
@@ -101,13 +104,13 @@ def test_a_pool_of_one_prompt_gives_the_fixed_prompts_losses_step_for_step(tmp_p
     pool = fit(tmp_path / "a", prompts=PROMPTS[:1], K=1)
     fixed = fit(tmp_path / "b", prompts=PROMPTS[:1], K=1000)
     assert losses(pool) == losses(fixed)
-    assert {row["prompt_id"] for row in pool} == {PROMPTS[0].id}
+    assert all(row["prompt_ids"] == [PROMPTS[0].id] for row in pool)
 
 
 def test_accumulation_is_a_larger_batch(tmp_path):
     whole = fit(tmp_path / "a", batch_size=4)
     parts = fit(tmp_path / "b", batch_size=2, gradient_accumulation_steps=2)
-    assert [row["prompt_id"] for row in parts] == [row["prompt_id"] for row in whole]
+    assert [row["prompt_ids"] for row in parts] == [row["prompt_ids"] for row in whole]
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
     for name, tensor in adapter(tmp_path / "a").items():
         torch.testing.assert_close(tensor, adapter(tmp_path / "b")[name], atol=1e-5, rtol=1e-4)
@@ -140,7 +143,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
     resumed = fit(tmp_path / "parts", **often)
     assert [row["step"] for row in resumed] == (list(range(1, 10)) if logging_steps == 1 else [2, 4, 5, 6, 8, 9])
     assert sum(row["examples"] for row in resumed) == 3 * len(EXAMPLES)
-    keys = ("step", "prompt_id", "loss", "learning_rate", "examples", "tokens")
+    keys = ("step", "prompt_ids", "loss", "learning_rate", "examples", "tokens")
     assert [[r[k] for k in keys] for r in resumed] == [[r[k] for k in keys] for r in whole]
     for name, tensor in adapter(tmp_path / "whole").items():
         assert torch.equal(tensor, adapter(tmp_path / "parts")[name])
@@ -150,40 +153,40 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
 def test_packed_training_is_padded_training(tmp_path):
     padded = engine()
     padded.batch_format = "padded"
-    one, other = fit(tmp_path / "a"), fit(tmp_path / "b", one=padded)
-    assert losses(one) == pytest.approx(losses(other), abs=1e-4)
-    assert sum(r["tokens"] for r in one) < sum(r["tokens"] for r in other)
+    left, right = fit(tmp_path / "a"), fit(tmp_path / "b", model=padded)
+    assert losses(left) == pytest.approx(losses(right), abs=1e-4)
+    assert sum(r["tokens"] for r in left) < sum(r["tokens"] for r in right)
 
 
 @pytest.mark.parametrize("kind", ["mamba", "bloom"])
-def test_a_model_that_cannot_be_packed_is_trained_the_padded_way(tmp_path, kind):
+def test_a_model_that_cannot_be_packed_is_trained_on_right_padded_batches(tmp_path, kind):
     targets = {"mamba": ["in_proj"], "bloom": ["query_key_value"]}[kind]
-    log = fit(tmp_path, one=engine(kind), lora=LoraSection(target_modules=targets), num_train_epochs=8)
+    log = fit(tmp_path, model=engine(kind), lora=LoraSection(target_modules=targets), num_train_epochs=8)
     assert losses(log)[-1] < losses(log)[0]
 
 
 def test_every_example_meets_k_steps_of_one_prompt_and_all_epochs_are_run(tmp_path):
     log = fit(tmp_path, K=2, batch_size=2, num_train_epochs=2)
     assert [row["examples"] for row in log] == [2, 2, 2, 2, 2, 1] * 2
-    ids = [row["prompt_id"] for row in log]
+    ids = [row["prompt_ids"] for row in log]
     assert all(ids[i] == ids[i + 1] for i in (0, 2, 4, 6, 8, 10))
     assert log[-1]["epoch"] == 2
 
 
-def test_the_model_is_left_as_it_was_found_and_every_lora_weight_moves(tmp_path):
-    one = engine()
-    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
-    fit(tmp_path, one=one)
-    assert one.model.state_dict().keys() == before.keys()
-    assert all(torch.equal(tensor, before[name]) for name, tensor in one.model.state_dict().items())
+def test_the_model_is_left_unchanged_and_every_lora_weight_moves(tmp_path):
+    own = engine()
+    before = {name: tensor.clone() for name, tensor in own.model.state_dict().items()}
+    fit(tmp_path, model=own)
+    assert own.model.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in own.model.state_dict().items())
     weights = adapter(tmp_path)
     assert len(weights) == 8
     assert all(tensor.abs().max() > 0 for name, tensor in weights.items() if "lora_B" in name)
 
 
 def test_the_seed_decides_and_another_seed_differs(tmp_path):
-    one, same, other = (fit(tmp_path / str(i), seed=seed) for i, seed in enumerate((1, 1, 2)))
-    assert losses(one) == losses(same) != losses(other)
+    first, again, another = (fit(tmp_path / str(i), seed=seed) for i, seed in enumerate((1, 1, 2)))
+    assert losses(first) == losses(again) != losses(another)
 
 
 def test_positions_of_an_epoch_hold_each_example_once_and_count_steps_over_epochs():
@@ -192,6 +195,10 @@ def test_positions_of_an_epoch_hold_each_example_once_and_count_steps_over_epoch
         items = [positions[epoch * len(EXAMPLES) + place] for place in range(len(EXAMPLES))]
         assert sorted(int(item.example.id) for item in items) == list(range(len(EXAMPLES)))
         assert [item.step for item in items] == [epoch * 3 + place // 4 for place in range(len(EXAMPLES))]
+        for step in range(epoch * 3, epoch * 3 + 3):
+            of_step = [item for item in items if item.step == step]
+            assert [item.example for item in of_step] == positions.step_examples(step)
+            assert [item.place for item in of_step] == list(range(len(of_step)))
 
 
 def test_examples_too_long_are_counted_and_never_cut():
@@ -215,7 +222,7 @@ def test_no_example_goes_beyond_the_length_under_any_prompt():
     prompts = [Prompt("{thing} {thing}"), Prompt(f"{'word ' * 12}{{thing}}"), Prompt("{thing}")]
     examples = [Example(str(n), {"thing": "x" * n}, tuple(COLOURS), 0) for n in (2, 30, 60, 90)]
     kept = filter_by_length(one, TASK, prompts, examples, max_length=160, drop=True, say=said.append)
-    longest = max(len(row.ids) for prompt in prompts for row in rows(one, TASK, prompt, kept))
+    longest = max(len(row.ids) for p in prompts for row in rows(one, TASK, [p] * len(kept), kept))
     assert longest <= 160
     assert [example.id for example in kept] == ["2", "30", "60"]
     assert prompts[0].id in said[0]
@@ -242,7 +249,7 @@ def test_the_adapter_loads_with_plain_peft_and_changes_the_model(tmp_path):
     assert json.loads((tmp_path / "adapter/adapter_config.json").read_text())["r"] == 8
 
 
-def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+def test_a_half_written_checkpoint_is_skipped(tmp_path):
     from paft.training.finetune import newest_checkpoint
 
     assert newest_checkpoint(tmp_path) is None
@@ -256,13 +263,14 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-5")
 
 
-def test_the_trainer_is_overridden_in_the_order_of_the_examples_and_the_loss_only():
+def test_the_trainer_is_overridden_in_the_data_and_the_loss_only():
     own = {name for cls in (PromptTrainer, DynamicPrompts) for name in vars(cls) if callable(getattr(cls, name))}
-    assert {name for name in own if not name.startswith("__")} == {"_get_train_sampler", "compute_loss"}
+    overridden = {name for name in own if not name.startswith("__") and hasattr(Trainer, name)}
+    assert overridden == {"_get_train_sampler", "get_batch_samples", "compute_loss"}
 
 
 def test_tied_weights_take_no_adapter():
     """Merging it would change the embeddings too."""
     check_targets(make_model(), ["lm_head"])
-    with pytest.raises(UserError, match="'lm_head' shares its weights with the embeddings"):
+    with pytest.raises(UserError, match="'lm_head' shares its weights between the embeddings"):
         check_targets(make_model(tie_word_embeddings=True), ["q_proj", "lm_head"])

@@ -82,22 +82,22 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from paft.models.load import compute_dtype, device
+    from paft.utils.device import accelerator, available_devices, compute_dtype, cpu_cores, describe, pick_device
 
-    for index in range(torch.cuda.device_count()):
-        card = torch.cuda.get_device_properties(index)
-        yield Finding("ok", f"gpu {index}", f"{card.name}, {card.total_memory / GIGABYTE:.0f} GB")
-    threads = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cpu = f"{cores} cores for this process, {threads} threads" + ("" if torch.cuda.is_available() else "; no GPU")
+    for name in available_devices()[1:]:
+        yield Finding("ok", name, describe(name))
+    threads, cores = torch.get_num_threads(), cpu_cores()
+    cpu = f"{cores} cores for this process, {threads} threads" + ("" if accelerator() else "; no GPU")
     if threads > cores:
         yield Finding("warning", "cpu", cpu, f"more threads than cores are slow: set OMP_NUM_THREADS={cores}")
     else:
         yield Finding("ok", "cpu", cpu)
-    chosen = compute_dtype()
-    has = "multiplies matrices in it" if chosen == torch.bfloat16 else "has no bfloat16 units"
-    where = "the GPU" if device().type == "cuda" else "this CPU"
-    yield Finding("ok", "dtype", f"model.dtype=auto is {str(chosen).removeprefix('torch.')}: {where} {has}")
+    device = pick_device()
+    dtype = compute_dtype(device)
+    has = "multiplies matrices in it" if dtype == torch.bfloat16 else "has no bfloat16 units that paft uses"
+    yield Finding("ok", "device", f"model.device=auto is {device.type}")
+    name = {"cpu": "this CPU", "cuda": "the GPU"}.get(device.type, device.type)
+    yield Finding("ok", "dtype", f"model.dtype=auto is {str(dtype).removeprefix('torch.')}: {name} {has}")
 
 
 def _memory() -> Iterator[Finding]:
@@ -113,14 +113,14 @@ def _memory() -> Iterator[Finding]:
 
 def _folders() -> Iterator[Finding]:
     for what, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder().absolute())):
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free = shutil.disk_usage(there).free
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
         found = f"{folder}, {free / GIGABYTE:.1f} GB free"
-        fix = "--output names another place" if what == "runs" else "XDG_CACHE_HOME names another place"
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            yield Finding("problem", what, f"{found}, but {there} cannot be written to", fix)
+        fix = "choose another folder with " + ("--output" if what == "runs" else "XDG_CACHE_HOME")
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            yield Finding("problem", what, f"{found}, but {existing} cannot be written to", fix)
         elif free < NEEDED:
-            yield Finding("warning", what, found, f"make some room, or {fix}")
+            yield Finding("warning", what, found, f"free some space, or {fix}")
         else:
             yield Finding("ok", what, found)
 

@@ -11,12 +11,14 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from paft.config.trainer_keys import check_training_arguments
+from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
+from paft.utils.plugins import part_setting
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -80,19 +82,24 @@ class EndpointSection(Section):
 
 
 class ModelConfig(Section):
-    """The model that is measured and fine-tuned, in this process."""
+    """The model that is evaluated and fine-tuned, in this process."""
 
     path: str = "embedded/smollm2-135m-instruct"
+    """An embedded model, a folder, a .gguf file, or a hub id such as ``gpt2`` or ``org/name``."""
+    revision: str | None = None
+    """A branch, tag or commit of a model on the hub; its main branch if left out."""
     adapter: str | None = None
     """A PEFT adapter that is merged into the model before anything else."""
     chat_template: str = "auto"
     """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto`` is bfloat16 where the machine computes in it, else float32."""
+    """``auto`` is bfloat16 if the device multiplies matrices in it, else float32."""
+    device: str = "auto"
+    """``auto`` is the accelerator if there is one, else the CPU; or ``cpu``, ``cuda:1``, ``xpu``, ``mps``."""
 
 
 class ServedModel(EndpointSection):
-    """A model that is measured where it is served; it cannot be fine-tuned."""
+    """A model that is evaluated at its endpoint; it cannot be fine-tuned."""
 
     path: str
     """Its name at the endpoint."""
@@ -100,17 +107,17 @@ class ServedModel(EndpointSection):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_of_a_model_in_process(cls, tree: Any) -> Any:
-        for key in ("adapter", "chat_template", "dtype"):
+    def _no_keys_of_a_local_model(cls, tree: Any) -> Any:
+        for key in ModelConfig.model_fields.keys() - {"path"}:
             if isinstance(tree, dict) and key in tree:
                 raise UserError(
-                    f"config key model.{key}: a model behind an endpoint is asked as it is; leave the key out"
+                    f"config key model.{key}: a model behind an endpoint is used as it is; leave the key out"
                 )
         return tree
 
 
 def _where_the_model_is(tree: Any) -> str:
-    """Say which form of the section is meant: any key of an endpoint makes it a served model."""
+    """Return which form of the section is meant: any key of an endpoint makes it a served model."""
     if isinstance(tree, dict):
         return "served" if EndpointSection.model_fields.keys() & tree.keys() else "local"
     return "served" if isinstance(tree, ServedModel) else "local"
@@ -236,13 +243,36 @@ class PromptsConfig(Section):
     user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
 
 
-class LoraSection(Section):
-    """LoRA as in the paper: rank 8 on the query and value projections."""
+class LoraSection(BaseModel):
+    """LoRA as in the paper: rank 8 on the query and value projections.
+
+    Keys not listed here are those of PEFT's ``LoraConfig`` by their names there.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     r: Positive = 8
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: list[str] = Field(default=["q_proj", "v_proj"], min_length=1)
+    target_modules: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
+    """Names of linear layers, or ``all-linear`` for all of them except the output layer."""
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _targets_are_names(cls, value: Any) -> Any:
+        is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+        if not is_list and value != "all-linear":
+            raise UserError(
+                "config key training.lora.target_modules takes a list of names of linear layers, or all-linear; "
+                f"found {value!r}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _extras_are_of_peft(self) -> "LoraSection":
+        if self.model_extra:
+            check_lora_arguments(self.model_extra, LoraSection.model_fields)
+        return self
 
 
 class TrainingConfig(BaseModel):
@@ -251,7 +281,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     examples: Positive = 20_000
-    """At most so many training examples, drawn with the seed."""
+    """The most training examples; they are drawn with the seed."""
     epochs: Positive = 3
     K: Positive = 4
     """Optimiser steps that one drawn prompt is kept for."""
@@ -260,21 +290,38 @@ class TrainingConfig(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     max_length: Annotated[int, Field(ge=8)] = 1024
     on_overlength: Literal["error", "drop"] = "error"
-    """What to do with an example longer than ``max_length``: refuse, or leave it out and say so."""
+    """What to do with an example longer than ``max_length``: refuse it, or leave it out with a message."""
+    sampler: str | dict[str, Any] = "uniform"
+    """Which prompt serves which example: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
+    objective: str | dict[str, Any] = "cross-entropy"
+    """What is minimised: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: str = "cosine"
     warmup_steps: Annotated[float, Field(ge=0)] = 0.1
-    """Steps, or a share of all steps when below 1."""
+    """Steps, or a share of all steps if below 1."""
     logging_steps: Positive = 1
     save_steps: Positive = 100
     report_to: str | list[str] = "none"
+
+    @field_validator("sampler", "objective", mode="before")
+    @classmethod
+    def _part_has_a_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            part_setting(value, f"training.{info.field_name}")
+        return value
 
     @model_validator(mode="after")
     def _extras_are_training_arguments(self) -> "TrainingConfig":
         if self.model_extra:
             check_training_arguments(self.model_extra, TrainingConfig.model_fields)
         return self
+
+
+def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
+    """Return the part of the section that goes to ``transformers.TrainingArguments``, by the names there."""
+    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "sampler", "objective", "lora"}
+    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 
 class NamedVariant(BaseModel):

@@ -1,4 +1,7 @@
-"""Keys of ``transformers.TrainingArguments`` in a config: which are open to the user, and which paft sets."""
+"""Keys of ``transformers.TrainingArguments`` and PEFT's ``LoraConfig`` in a config.
+
+Any of them may be set by its usual name, except those that paft sets itself or cannot honour.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
@@ -16,10 +19,10 @@ OWNED_ARGUMENTS = {
     "bf16": "use model.dtype",
     "fp16": "use model.dtype",
     "max_steps": "use training.epochs and training.examples",
-    "train_sampling_strategy": "the schedule orders the examples; use seed",
+    "train_sampling_strategy": "the seed orders the examples; use seed",
     "resume_from_checkpoint": "the same command with the same --output resumes",
     "remove_unused_columns": "the batches are made by paft",
-    "label_smoothing_factor": "the loss is ordinary fine-tuning on the answer",
+    "label_smoothing_factor": "use training.objective",
     "dataloader_drop_last": "each epoch visits every example",
     "dataloader_num_workers": "batches are made in the training process",
     "dataloader_persistent_workers": "batches are made in the training process",
@@ -29,18 +32,90 @@ OWNED_ARGUMENTS = {
     "auto_find_batch_size": "use training.batch_size",
     "ignore_data_skip": "a resumed run is the uninterrupted run",
     "save_only_model": "a resumed run is the uninterrupted run",
-    "use_cpu": "the GPU is used where there is one",
+    "use_cpu": "the GPU is used if there is one",
     "disable_tqdm": "use --quiet",
     "logging_strategy": "use training.logging_steps",
     "logging_first_step": "use training.logging_steps",
     "do_eval": "use the evaluation section",
     "eval_on_start": "use the evaluation section",
     "load_best_model_at_end": "training never sees the test prompts",
-    "push_to_hub": "upload RUN/methods/METHOD/adapter when it is made",
+    "push_to_hub": "upload RUN/methods/METHOD/adapter when it is finished",
     "use_liger_kernel": "the engine's layers are those of transformers",
     "save_strategy": "use training.save_steps",
     "eval_strategy": "training never sees the test prompts; use the evaluation section",
 }
+
+
+OWNED_LORA = {
+    "lora_alpha": "use training.lora.alpha",
+    "lora_dropout": "use training.lora.dropout",
+    "peft_type": "paft trains LoRA adapters",
+    "task_type": "paft trains causal language models",
+    "inference_mode": "paft trains the adapter, then measures it",
+    "base_model_name_or_path": "use model.path",
+    "revision": "the adapter belongs to the model of model.path",
+    "auto_mapping": "PEFT writes it",
+    "peft_version": "PEFT writes it",
+    "runtime_config": "PEFT does not save it",
+    "bias": "the model's own biases would stay changed when the adapter is taken off",
+    "lora_bias": "the adapter could not be merged into layers without a bias",
+    "layer_replication": "the model would have other layers when the adapter is taken off",
+    "alora_invocation_tokens": "such an adapter cannot be merged",
+    "kasa_config": "it changes the base model's weights",
+    "loftq_config": "it changes the base model's weights",
+    "eva_config": "it needs data before the training",
+    "corda_config": "it needs data before the training",
+    "lora_ga_config": "it needs data before the training",
+    "arrow_config": "it combines adapters that are trained already",
+    "use_bdlora": "such an adapter is made for sharded inference",
+    "megatron_config": "paft does not train with Megatron",
+    "megatron_core": "paft does not train with Megatron",
+    "use_qalora": "it needs a GPTQ model",
+    "qalora_group_size": "it needs a GPTQ model",
+}
+"""Keys of PEFT's ``LoraConfig`` that a config cannot set, with the reason."""
+
+OPEN_INITIALISATIONS = (True, False, "gaussian", "orthogonal")
+"""Values of ``init_lora_weights`` that leave the base model's weights unchanged and need no data."""
+
+
+def check_lora_arguments(extra: Mapping[str, Any], own: Iterable[str]) -> None:
+    """Refuse a key of ``training.lora`` that is neither ours nor an open one of ``peft.LoraConfig``, or a value.
+
+    Args:
+        own: the keys that the config knows itself.
+
+    Raises:
+        UserError: with the key, and the nearest known key or the reason.
+    """
+    for key in extra:
+        if key in OWNED_LORA:
+            raise UserError(f"config key training.lora.{key} cannot be set: {OWNED_LORA[key]}")
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = {f.name for f in fields(LoraConfig) if f.init} - OWNED_LORA.keys()
+    kinds = get_type_hints(LoraConfig)
+    for key, value in extra.items():
+        if key not in known:
+            raise UserError(f"config key training.lora.{key} is unknown{nearest(key, known | set(own))}")
+        _check_kind(f"training.lora.{key}", value, kinds[key])
+    first = extra.get("init_lora_weights", True)
+    if not any(first is value or first == value for value in OPEN_INITIALISATIONS):
+        raise UserError(
+            f"config key training.lora.init_lora_weights: {first!r} changes the base model's weights or needs "
+            "data; use true, false, gaussian or orthogonal"
+        )
+
+
+def _check_kind(key: str, value: Any, kind: Any) -> None:
+    """Refuse a value of another type."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise UserError(f"config key {key}: {problem}, found {value!r}") from None
 
 
 def check_training_arguments(extra: Mapping[str, Any], own: Iterable[str]) -> None:
@@ -62,8 +137,4 @@ def check_training_arguments(extra: Mapping[str, Any], own: Iterable[str]) -> No
         if key not in known:
             raise UserError(f"config key training.{key} is unknown{nearest(key, known | set(own))}")
         if kinds[key] in (bool, int, float):
-            try:
-                TypeAdapter(kinds[key]).validate_python(value, strict=True)
-            except ValidationError as error:
-                problem = error.errors()[0]["msg"]
-                raise UserError(f"config key training.{key}: {problem}, found {value!r}") from None
+            _check_kind(f"training.{key}", value, kinds[key])

@@ -1,9 +1,9 @@
-"""Attention over a packed tree: each branch against what lies above it and itself.
+"""Attention over a packed tree on a CPU: each branch attends to its ancestors and itself.
 
-A packed tree stands in depth-first order, so what a token may see is told by one number a key: token ``i`` sees
-key ``j`` where ``j <= i < end[j]``, with ``end[j]`` the place after the last descendant of ``j``. These numbers
-travel as a 4-D ``attention_mask`` of shape ``(1, 1, 1, keys)`` and type int64, which the models of transformers
-hand through to their attention function as it is.
+A packed tree is in depth-first order, so one number per key defines the mask: token ``i`` sees key ``j`` if
+``j <= i < end[j]``, where ``end[j]`` is the index after the last descendant of ``j``. These numbers are passed as
+a 4-D ``attention_mask`` of shape ``(1, 1, 1, keys)`` and type int64, which the models of transformers pass on to
+their attention function unchanged.
 """
 
 import math
@@ -12,30 +12,29 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+
+from paft.utils.hf_internals import register_attention, sdpa_attention_forward, softmax_backward
 
 NAME = "paft_tree"
-"""The name that ``model.set_attn_implementation`` knows this attention by."""
+"""This attention's name for ``model.set_attn_implementation``."""
 
 _WORTH = 7_000
-"""Pairs of tokens whose scores take about as long as the calls for one branch more; measured at nine heads."""
+"""Token pairs whose scores take about as long as the calls for one more branch; measured with nine heads."""
 
 _ROWS = 128
-"""Tokens of a branch that are computed at a time: the keys after them are hidden from them and left out."""
+"""Tokens of a branch that are computed together; the keys after them are hidden from them and left out."""
 
 Span = tuple[int, int]
 
 
 class Branch(NamedTuple):
-    """Neighbouring tokens that see the same keys above them, and of their own what ``bias`` leaves.
+    """Consecutive tokens that see the same keys above them, and those of their own keys that ``bias`` allows.
 
     Attributes:
-        start, end: of the tokens, counted in keys.
-        seen: the spans of keys that they see, the last of which ends with themselves.
-        bias: ``(end - start, length of the last span)``, 0 where the row's token may see the column's key, else
-            minus infinity; added to the scores, which takes a fortieth of the time of ``masked_fill_``.
+        start, end: range of the tokens, as key indices.
+        seen: spans of the keys that they see; the last span ends with the tokens themselves.
+        bias: ``(end - start, length of the last span)``, 0 where the row's token sees the column's key, else
+            minus infinity. It is added to the scores, which takes a fortieth of the time of ``masked_fill_``.
     """
 
     start: int
@@ -45,30 +44,30 @@ class Branch(NamedTuple):
 
 
 def visible(ends: torch.Tensor, queries: int) -> torch.Tensor:
-    """Return the ``(queries, keys)`` mask, True where the last ``queries`` tokens may see a key."""
+    """Return the ``(queries, keys)`` mask of the last ``queries`` tokens, True where a token sees a key."""
     keys = torch.arange(len(ends), device=ends.device)
     rows = keys[len(ends) - queries :, None]
     return (keys <= rows) & (rows < ends)
 
 
 def dense_mask(ends: torch.Tensor, queries: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return a tree's mask for other attention functions."""
+    """Return the ``(1, 1, queries, keys)`` mask of a tree for other attention functions."""
     return additive(visible(ends.flatten(), queries), dtype)
 
 
 def additive(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return the ``(1, 1, queries, keys)`` mask to add to scores, of a mask that is True where a key is seen."""
+    """Return the ``(1, 1, queries, keys)`` mask to add to scores; ``sees`` is True where a key is seen."""
     mask = torch.zeros(sees.shape, dtype=dtype, device=sees.device)
     return mask.masked_fill_(~sees, torch.finfo(dtype).min)[None, None]
 
 
 def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
-    """Cut the last ``queries`` tokens of a tree into branches, with few pairs computed only to be hidden."""
-    places: list[int] = ends.flatten().tolist()
-    cached = len(places) - queries
+    """Cut the last ``queries`` tokens of a tree into branches so that few hidden pairs are computed."""
+    key_ends: list[int] = ends.flatten().tolist()
+    cached = len(key_ends) - queries
 
     def branch(start: int, end: int, above: tuple[Span, ...]) -> Iterator[Branch]:
-        own = torch.tensor(places[start:end]) - start
+        own = torch.tensor(key_ends[start:end]) - start
         rows = math.ceil((end - start) / max(round((end - start) / _ROWS), 1))
         for first in range(start, end, rows):
             last = min(first + rows, end)
@@ -77,7 +76,7 @@ def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
             yield Branch(first, last, (*above, (start, last)), bias)
 
     def split(start: int, end: int, above: tuple[Span, ...]) -> Iterator[Branch]:
-        fork = next((i for i in range(start, end) if places[i] != end), end)
+        fork = next((i for i in range(start, end) if key_ends[i] != end), end)
         trunk, parts = fork - start, list(siblings(fork, end))
         needed = trunk**2 + sum((b - a) * (trunk + b - a) for a, b in parts)
         if (end - start) ** 2 - needed <= _WORTH * (len(parts) - (trunk == 0)):
@@ -87,13 +86,13 @@ def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
             yield from branch(start, fork, above)
             above = (*above, (start, fork))
         for a, b in parts:
-            yield from (split if places[a] == b else branch)(a, b, above)
+            yield from (split if key_ends[a] == b else branch)(a, b, above)
 
     def siblings(start: int, end: int) -> Iterator[Span]:
-        """Yield the children from ``start`` on, small neighbours together: the pairs between them are hidden."""
+        """Yield the spans of the children from ``start`` on; small neighbours form one span."""
         first, last = start, start
         while last < end:
-            child = places[last] - last
+            child = key_ends[last] - last
             if last > first and 2 * (last - first) * child > _WORTH:
                 yield first, last
                 first = last
@@ -101,10 +100,10 @@ def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
         if first < end:
             yield first, end
 
-    return list(split(cached, len(places), ((0, cached),) if cached else ()))
+    return list(split(cached, len(key_ends), ((0, cached),) if cached else ()))
 
 
-_plans: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward are given the same mask
+_plans: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward receive the same mask
 
 
 def tree_attention(
@@ -117,7 +116,7 @@ def tree_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as transformers' attention functions do; any mask but a tree's goes to its SDPA.
+    """Compute attention like transformers' attention functions; only a tree's mask is not passed to its SDPA.
 
     Args:
         query: ``(1, heads, queries, size)``.
@@ -129,7 +128,7 @@ def tree_attention(
     if attention_mask is None or attention_mask.dtype != torch.int64:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     queries = query.shape[2]
-    if dropout:  # drops pairs of tokens, as SDPA does it
+    if dropout:  # SDPA drops pairs of tokens
         mask = dense_mask(attention_mask, queries, query.dtype)
         return sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **kwargs)
     if attention_mask not in _plans:
@@ -139,16 +138,16 @@ def tree_attention(
 
 
 class _TreeAttention(torch.autograd.Function):
-    """Softmax attention branch by branch, all query heads of a key-value head in one product.
+    """Softmax attention branch by branch, with all query heads of a key-value head in one product.
 
-    Scores and softmax are float32, the other products are of the model's type, as in flash attention.
+    Scores and softmax are float32; the other products have the model's type, as in flash attention.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: list[Branch], scale: float
     ) -> torch.Tensor:
-        """Keep each branch's weights for the way back."""
+        """Save each branch's weights for the backward pass."""
         q, k, v = query[0].unflatten(0, (key.shape[1], -1)), key[0], value[0]
         scaled, k32 = q.float() * scale, k.float()
         cached = k.shape[1] - q.shape[2]
@@ -174,12 +173,12 @@ class _TreeAttention(torch.autograd.Function):
         cached = k.shape[1] - q.shape[2]
         grad = grads[0][0].transpose(0, 1).unflatten(0, q.shape[:2])
         dq = torch.empty_like(q)
-        dk, dv = (torch.zeros(x.shape, dtype=torch.float32) for x in (k, v))  # parts of many branches are added
+        dk, dv = (torch.zeros(x.shape, dtype=torch.float32) for x in (k, v))  # sums over branches
         for branch, weights in zip(ctx.tree, kept, strict=True):
             here = slice(branch.start - cached, branch.end - cached)
             g = grad[:, :, here].flatten(1, 2)
             d_weights = (g @ _seen(v, branch).transpose(1, 2)).float()
-            d_scores = torch._softmax_backward_data(d_weights, weights.float(), -1, torch.float32).to(q.dtype)
+            d_scores = softmax_backward(d_weights, weights.float()).to(q.dtype)
             dq[:, :, here] = (d_scores @ _seen(k, branch)).unflatten(1, (-1, branch.end - branch.start))
             _add(dk, branch, d_scores.transpose(1, 2) @ q[:, :, here].flatten(1, 2))
             _add(dv, branch, weights.transpose(1, 2) @ g)
@@ -194,12 +193,11 @@ def _seen(x: torch.Tensor, branch: Branch) -> torch.Tensor:
 
 
 def _add(total: torch.Tensor, branch: Branch, part: torch.Tensor) -> None:
-    """Add a branch's gradient of what it saw to the gradient of all keys or values."""
+    """Add the gradient of a branch's keys or values to the gradient of all keys or values."""
     done = 0
     for a, b in branch.seen:
         total[:, a:b] += part[:, done : done + b - a]
         done += b - a
 
 
-AttentionInterface.register(NAME, tree_attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)  # the masks of generation and of padded rows
+register_attention(NAME, tree_attention)

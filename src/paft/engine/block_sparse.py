@@ -1,6 +1,6 @@
-"""Attention over a packed tree on a GPU: FlexAttention, which skips the blocks of pairs that see nothing.
+"""Attention over a packed tree on a GPU: FlexAttention, which skips blocks in which no query sees a key.
 
-What a token may see is told as in :mod:`paft.engine.attention`, by the end of each key's subtree.
+The mask is defined as in :mod:`paft.engine.attention`, by the end of each key's subtree.
 """
 
 from functools import cache
@@ -10,27 +10,25 @@ import torch
 from torch.nn.attention import flex_attention as flex
 from torch.nn.functional import pad
 from torch.utils.weak import WeakIdKeyDictionary
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from paft.engine.attention import dense_mask
+from paft.utils.hf_internals import register_attention, sdpa_attention_forward
 
 NAME = "paft_block_sparse"
-"""The name that ``model.set_attn_implementation`` knows this attention by."""
+"""This attention's name for ``model.set_attn_implementation``."""
 
 BLOCK = 128
-"""Queries and keys of a block, as FlexAttention's kernels have them."""
+"""Queries, and keys, of one block of FlexAttention's kernels."""
 
 
 def block_mask(ends: torch.Tensor, queries: int) -> flex.BlockMask:
-    """Return which blocks the last ``queries`` tokens of a tree see, without a mask over all pairs.
+    """Return which blocks the last ``queries`` tokens of a tree see, without building a mask over all pairs.
 
-    The queries that see a key stand together, from the key itself to its last descendant, so the blocks of those
-    that see any key of a block do too.
+    The queries that see a key are consecutive, from the key itself to its last descendant. So the query blocks
+    that see any key of a block are consecutive too.
 
     Args:
-        ends: ``(keys,)``, the place after each key's last descendant.
+        ends: ``(keys,)``, the index after each key's last descendant.
 
     Returns:
         Blocks of :data:`BLOCK` queries by as many keys, for one batch and all heads.
@@ -60,11 +58,11 @@ def block_mask(ends: torch.Tensor, queries: int) -> flex.BlockMask:
 
 @cache
 def _kernel() -> Any:
-    """Return FlexAttention compiled; from the second length on, for every length."""
+    """Return the compiled FlexAttention; after its second length it is compiled for every length."""
     return torch.compile(flex.flex_attention)
 
 
-_masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward are given the same mask
+_masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward receive the same mask
 
 
 def block_sparse_attention(
@@ -77,10 +75,10 @@ def block_sparse_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as transformers' attention functions do; any mask but a tree's goes to its SDPA.
+    """Compute attention like transformers' attention functions; only a tree's mask is not passed to its SDPA.
 
-    So does a tree with dropout, which FlexAttention does not have, and a block of new tokens over a cache, as
-    each step of a generation is: there is nothing to skip.
+    SDPA also computes a tree with dropout, which FlexAttention does not support, and a few new tokens over a
+    cache, such as a generation step, where there is nothing to skip.
 
     Args:
         query: ``(1, heads, queries, size)``.
@@ -105,5 +103,4 @@ def block_sparse_attention(
     return out.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(NAME, block_sparse_attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)  # the masks of generation and of padded rows
+register_attention(NAME, block_sparse_attention)

@@ -1,4 +1,4 @@
-"""The engine: score answers and generate them with a model that is at hand, the shared work done once."""
+"""The engine: score and generate answers with a local model, and compute shared beginnings once."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +14,17 @@ from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, pac
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
 from paft.types import Conversation, Generation
+from paft.utils.device import default_batch_tokens, forked_rng
+from paft.utils.hf_internals import attention_implementation
 
-Layout = Literal["tree", "dense", "padded"]
-"""One packed tree with attention made for it, or with any attention and a dense mask; or a row below the other."""
+BatchFormat = Literal["tree", "dense", "padded"]
+"""A packed tree with attention made for it, a packed tree with a dense mask, or right-padded rows."""
 
+TREE_ATTENTION = {"cpu": attention, "cuda": block_sparse}
+"""The module with the attention for a packed tree on each kind of device; any other takes a dense mask."""
 
 MOST_ROWS = 64
-"""Rows that are generated side by side at most."""
+"""Rows that are generated together, at most."""
 
 
 class Engine:
@@ -29,8 +33,8 @@ class Engine:
     Args:
         model: a causal language model of transformers, or one wrapped by PEFT.
         format: how conversations become tokens.
-        batch_tokens: tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU.
-        say: takes a line on how the model is run.
+        batch_tokens: tokens of one forward; by default 1,024 on a CPU and 16,384 on an accelerator.
+        say: called with a message if the model cannot run in the fastest batch format.
     """
 
     def __init__(
@@ -39,42 +43,42 @@ class Engine:
         self.model = model
         self.format = format
         self.say = say
-        self.batch_tokens = batch_tokens or (16_384 if model.device.type == "cuda" else 1_024)
-        self.batch_format: Layout | None = None
-        """How rows are laid out; None until :meth:`choose_batch_format` has seen a real batch."""
+        self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
+        self.batch_format: BatchFormat | None = None
+        """How rows become one batch; None until :meth:`choose_batch_format` has seen a real one."""
 
     def row(self, prompt: list[int], answer: str) -> Row:
-        """Return a prompt with an answer and its end, as it is trained on."""
+        """Return a prompt with an answer and its end, the form used in training."""
         ids = self.format.answer(answer) + self.format.end
         return Row(prompt + ids, len(ids))
 
     def inputs(self, rows: Sequence[Row]) -> Inputs:
-        """Lay rows out the way the model takes them, on the CPU."""
+        """Return rows as a batch in the model's format, on the CPU."""
         if self.batch_format != "padded":
             return self.packed(rows)
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
 
     def packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
-        """Lay rows out as one tree; ``cached`` tokens that begin every row are in the model's cache already."""
+        """Return rows as one tree; the first ``cached`` tokens of every row are already in the model's cache."""
         return self.masked(packed(rows, cached))
 
     def masked(self, inputs: Inputs) -> Inputs:
-        """Give a tree the mask that the model takes."""
+        """Return a tree's inputs with the mask that the batch format requires."""
         if self.batch_format == "dense":
             queries = inputs["input_ids"].shape[1]
             inputs["attention_mask"] = dense_mask(inputs["attention_mask"], queries, self.model.dtype)
         return inputs
 
     def choose_batch_format(self, rows: Sequence[Row], gradients: bool = False) -> None:
-        """Decide once how rows are laid out, by computing these in each way that the model may take.
+        """Choose the batch format once: the fastest one that gives these rows the same result as right-padding.
 
         Args:
-            gradients: compute them too: on a GPU their kernels are compiled, and may fail, by themselves.
+            gradients: compute gradients too. On a GPU their kernels are compiled separately and may fail.
         """
         if self.batch_format is None:
             training = self.model.training
-            self.model.eval()  # dropout would tell the ways apart
+            self.model.eval()  # with dropout, no two results are equal
             try:
                 self._choose_batch_format(rows)
             finally:
@@ -89,7 +93,7 @@ class Engine:
             except RuntimeError as error:
                 self.batch_format = "dense"
                 self._base.set_attn_implementation("sdpa")
-                self.say(f"this model is trained with a dense mask, which is slower: {one_line(error)}")
+                self.say(f"this model is trained with a dense attention mask, which is slower: {one_line(error)}")
             self.model.zero_grad()
 
     def _choose_batch_format(self, rows: Sequence[Row]) -> None:
@@ -97,18 +101,18 @@ class Engine:
         if reason is None:
             self.batch_format = "padded"
             reference = torch.cat(self.log_probs(rows))
-            own = attention.NAME if self.model.device.type == "cpu" else block_sparse.NAME
-            given = self._base.config._attn_implementation
-            given = "sdpa" if given in (attention.NAME, block_sparse.NAME) else given  # another engine was here
+            module = TREE_ATTENTION.get(self.model.device.type)
+            own = attention_implementation(self._base)
+            own = "sdpa" if own in (attention.NAME, block_sparse.NAME) else own  # set by another engine
             for self.batch_format in ("tree", "dense"):
-                if self.batch_format == "tree" and given != "sdpa":
+                if self.batch_format == "tree" and (own != "sdpa" or module is None):
                     continue
-                self._base.set_attn_implementation(own if self.batch_format == "tree" else given)
+                self._base.set_attn_implementation(module.NAME if self.batch_format == "tree" and module else own)
                 reason = self._differs(rows, reference)
                 if reason is None:
                     return
         self.batch_format = "padded"
-        self.say(f"this model is run the padded way, which is slower: {reason}")
+        self.say(f"this model runs with right-padded batches, which is slower: {reason}")
 
     def _differs(self, rows: Sequence[Row], reference: torch.Tensor) -> str | None:
         try:
@@ -116,8 +120,8 @@ class Engine:
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:
-            return f"its forward refuses packed rows ({one_line(error, 120)})"
-        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # rounding apart, they are equal
+            return f"its forward fails on packed rows ({one_line(error, 120)})"
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.2  # equal except for rounding
         if difference < tolerance:
             return None
         return f"packed and padded log-probabilities differ by {difference:.3g} on average"
@@ -127,7 +131,7 @@ class Engine:
         needed = ("position_ids", "logits_to_keep", "attention_mask")
         missing = [name for name in needed if name not in self._accepted]
         if missing:
-            return f"its forward takes no {' and no '.join(missing)}"
+            return f"its forward has no argument {' and no argument '.join(missing)}"
         layers = set(getattr(config, "layer_types", None) or ["full_attention"])
         if layers != {"full_attention"}:
             return f"it has {', '.join(sorted(layers - {'full_attention'}))} layers"
@@ -142,7 +146,7 @@ class Engine:
         """Return, for each row, the log-probability of each of its answer tokens, float32 ``(answer,)``.
 
         Args:
-            cache: keys and values of tokens that begin every row; left as it was found.
+            cache: keys and values of tokens that begin every row; unchanged afterwards.
         """
         cached = cache.get_seq_length() if cache is not None else 0
         inputs, cache = (self.packed(rows, cached), cache) if cached else (self.inputs(rows), None)
@@ -166,22 +170,22 @@ class Engine:
 
     @property
     def keeps_logits(self) -> bool:
-        """Whether the model's forward takes the positions whose logits are wanted; training asks that of it."""
+        """Whether the model's forward can compute logits at chosen positions only, which training requires."""
         return "logits_to_keep" in self._accepted
 
     @property
     def _accepted(self) -> Mapping[str, inspect.Parameter]:
-        """The arguments that the model's forward takes; PEFT's wrapper passes on what it is given."""
+        """The arguments of the model's forward; PEFT's wrapper passes all of its arguments on."""
         return inspect.signature(self._base.forward).parameters
 
     @property
     def _base(self) -> Any:
-        """The model of transformers, also where PEFT has wrapped it."""
+        """The model of transformers, inside PEFT's wrapper if there is one."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
     @torch.no_grad()
     def cache(self, ids: Sequence[int]) -> DynamicCache | None:
-        """Return keys and values of tokens that many rows begin with; None where rows are padded."""
+        """Return keys and values of tokens that begin many rows; None if rows are padded."""
         if self.batch_format == "padded":
             return None
         cache = DynamicCache(config=self.model.config)
@@ -196,8 +200,8 @@ class Engine:
     ) -> Iterator[list[list[float]]]:
         """Yield the log-likelihoods of each conversation's options, in batches, in order.
 
-        The score of an option is the sum over its tokens; where one option's tokens begin another's, the end of
-        the answer counts as a token of each, or the shorter one would always win.
+        The score of an option is the sum over its tokens. If one option's tokens begin another's, the end of the
+        answer counts as a token of each; otherwise the shorter option would always win.
         """
         encoded = {text: self.format.answer(text) for opts in options for text in opts}
         prompts = self.encode(conversations, longest=max(map(len, encoded.values())) + len(self.format.end))
@@ -213,7 +217,7 @@ class Engine:
             yield [[next(sums) for _ in question] for question in batch]
 
     def _answers(self, options: list[list[int]]) -> list[list[int]]:
-        prefix = any(one != other and other[: len(one)] == one for one in options for other in options)
+        prefix = any(long != short and long[: len(short)] == short for short in options for long in options)
         return [ids + self.format.end for ids in options] if prefix else options
 
     def _batches(self, questions: list[list[Row]], cached: int) -> Iterator[list[list[Row]]]:
@@ -238,10 +242,10 @@ class Engine:
     def generate(
         self, conversations: Sequence[Conversation], max_new_tokens: int, temperature: float = 0.0, seed: int = 0
     ) -> Iterator[list[Generation]]:
-        """Yield answers, in batches, in order; a row ends at the end of its answer.
+        """Yield answers, in batches, in order; each row stops at the end of its answer.
 
         Args:
-            temperature: 0 for the likeliest token each time; else tokens are drawn with the seed.
+            temperature: 0 for the most likely token at each step; otherwise tokens are sampled with the seed.
         """
         prompts = self.encode(conversations, longest=max_new_tokens)
         self.choose_batch_format([Row(prompt, 1) for prompt in prompts[:4]])
@@ -264,12 +268,12 @@ class Engine:
         return Generation(self.format.decode(ids), len(ids), "length")
 
     def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[tuple[int, list[list[int]]]]:
-        """Cut prompts into batches, each with the number of its first prompt.
+        """Cut prompts into batches, each with the index of its first prompt.
 
-        Four times the tokens of a scoring batch: every step of an answer is one forward, however many rows it has.
+        A batch has four times the tokens of a scoring batch: each step is one forward, however many rows it has.
         """
         start, room = 0, 4 * self.batch_tokens
-        most = 1 if self.model.config.model_type == "rwkv" else MOST_ROWS  # its rows disturb one another
+        most = 1 if self.model.config.model_type == "rwkv" else MOST_ROWS  # its rows affect each other
         for index, prompt in enumerate(prompts):
             size = len(prompt) - cached
             if index > start and (size > room or index - start == most):
@@ -286,7 +290,7 @@ class Engine:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0]
         ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        with torch.random.fork_rng(enabled=temperature > 0):
+        with forked_rng(self.model.device, enabled=temperature > 0):
             if temperature > 0:
                 torch.manual_seed(seed)
             output = self.model.generate(
@@ -306,10 +310,13 @@ class Engine:
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
     def encode(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
-        """Return the prompts' ids; refuse those that the model's positions cannot hold.
+        """Return the token ids of the prompts.
 
         Args:
             longest: tokens of the longest answer.
+
+        Raises:
+            UserError: a prompt and its answer need more positions than the model has.
         """
         prompts = self.format.prompts(conversations)
         if (most := max(map(len, prompts))) + longest > self.positions:
@@ -321,11 +328,11 @@ class Engine:
 
     @property
     def positions(self) -> int:
-        """How many tokens the model can take."""
+        """The longest sequence that the model takes, in tokens."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
 
 
 def _shared(prompts: list[list[int]]) -> list[int]:
-    """Return the tokens that all prompts begin with, at least one less than the shortest has."""
-    first, last = min(prompts), max(prompts)  # what these two share, all share
+    """Return the tokens that all prompts begin with, at most all but one of the shortest prompt."""
+    first, last = min(prompts), max(prompts)  # all prompts share what these two share
     return first[: min(common_prefix_length(first, last), len(min(prompts, key=len)) - 1)]

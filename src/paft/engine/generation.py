@@ -1,4 +1,4 @@
-"""Generate over a packed tree: what rows share is computed once, and each row that goes on adds one node."""
+"""Generate over a packed tree: shared beginnings are computed once, each unfinished row adds one node per step."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -35,11 +35,11 @@ def generate_packed(
     stops: Collection[int],
     pick: Pick,
 ) -> list[list[int]]:
-    """Return the tokens that follow each prompt, the stop included.
+    """Return the tokens that follow each prompt, including the stop token.
 
     Args:
-        engine: :class:`paft.engine.engine.Engine`, its layout chosen and not ``padded``.
-        cache: keys and values of tokens that begin every prompt; left as it was found.
+        engine: :class:`paft.engine.engine.Engine` whose batch format is chosen and not ``padded``.
+        cache: keys and values of tokens that begin every prompt; unchanged afterwards.
     """
     device = engine.model.device
     cached = cache.get_seq_length()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from paft.evaluation.grid import Answerer, answer
 from paft.scoring import Scorer
@@ -54,7 +54,8 @@ class PromptEvaluator:
         scorer: Scorer | None = None,
     ):
         self.scorer = scorer or make_scorer(None, task)
-        self.model, self.task, self.mode, self.max_new_tokens = model, task, mode, max_new_tokens
+        self.model: Any = model
+        self.task, self.mode, self.max_new_tokens = task, mode, max_new_tokens
         self.log = log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)

@@ -17,6 +17,8 @@ Diagnosis = tuple[Literal["ok", "warning", "problem"], str, str, str]
 
 def diagnose(model: AnyModel) -> Iterator[Diagnosis]:
     """Yield what is found of a model, its adapter and its chat template."""
+    from paft.utils.device import pick_device
+
     if isinstance(model, ServedModel):
         yield diagnose_endpoint(model.path, model)
         return
@@ -25,11 +27,16 @@ def diagnose(model: AnyModel) -> Iterator[Diagnosis]:
     if model.adapter is not None:
         yield diagnose_file("model.adapter", Path(model.adapter) / "adapter_config.json")
     try:
-        where = locate(model.path)
+        where = locate(model.path, revision=model.revision)
     except UserError as error:
         yield "problem", "model.path", one_line(error).removeprefix("config key model.path: "), ""
         return
-    yield ("ok", "model.path", where, "") if Path(where).exists() else diagnose_hub("model.path", where)
+    found = Path(where).exists()
+    yield ("ok", "model.path", where, "") if found else diagnose_hub("model.path", where, model.revision)
+    try:
+        pick_device(model.device)
+    except UserError as error:
+        yield "problem", "model.device", one_line(error).removeprefix("config key model.device: "), ""
 
 
 def diagnose_file(key: str, path: Path) -> Diagnosis:
@@ -41,7 +48,7 @@ def diagnose_file(key: str, path: Path) -> Diagnosis:
     return "ok", key, f"{path}, {path.stat().st_size:,} bytes", ""
 
 
-def diagnose_hub(key: str, name: str) -> Diagnosis:
+def diagnose_hub(key: str, name: str, revision: str | None = None) -> Diagnosis:
     """Return whether a model or a data set can be loaded: from a folder, from the cache, or from the hub."""
     if Path(name).is_dir():
         return "ok", key, name, ""
@@ -49,7 +56,7 @@ def diagnose_hub(key: str, name: str) -> Diagnosis:
 
     try:
         api = HfApi()
-        (api.model_info if key == "model.path" else api.dataset_info)(name, timeout=5)
+        (api.model_info if key == "model.path" else api.dataset_info)(name, revision=revision, timeout=5)
     except Exception as error:  # the hub client's errors have no common base
         fix = "a copy in the hub's cache still loads; otherwise name a folder or a file"
         return "warning", key, f"{name} cannot be reached on the hub ({type(error).__name__})", fix

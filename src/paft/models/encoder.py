@@ -1,4 +1,4 @@
-"""Texts as vectors: by the model's own last hidden state, or by a sentence encoder."""
+"""Turn texts into vectors, by the model's own last hidden state or by a sentence encoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,9 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from paft.errors import UserError
-from paft.models.load import PLAIN, device, model_folder
+from paft.models.load import PLAIN, model_folder
 from paft.types import Conversation
+from paft.utils.device import pick_device
 
 BATCH = 32
 
@@ -29,16 +30,17 @@ class SentenceEncoder:
 
     Args:
         path: ``embedded/all-minilm-l6-v2``, a folder, or a hub id.
+        device: by default the accelerator, else the CPU.
 
     Raises:
         UserError: there is no model at the path.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, device: torch.device | None = None):
         try:
-            where = model_folder(path)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-            self.model: Any = AutoModel.from_pretrained(where, **PLAIN).to(device()).eval()
+            place = model_folder(path)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            self.model: Any = AutoModel.from_pretrained(place, **PLAIN).to(device or pick_device()).eval()
         except (OSError, ValueError, KeyError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise UserError(f"config key baselines: cannot load the sentence encoder {path}: {reason}") from None

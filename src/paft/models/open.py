@@ -10,6 +10,7 @@ from paft.errors import UserError
 from paft.models.client import Client, LocalClient
 from paft.models.endpoint import Endpoint
 from paft.models.endpoint_model import EndpointModel
+from paft.models.locate import check_model as check_path
 from paft.models.locate import locate
 from paft.models.model import Model
 from paft.utils.console import Console
@@ -23,6 +24,11 @@ def can_be_trained(config: AnyModel) -> bool:
     return isinstance(config, ModelConfig)
 
 
+def device_setting(config: AnyModel) -> str:
+    """Return ``model.device``; ``auto`` for a model behind an endpoint."""
+    return config.device if isinstance(config, ModelConfig) else "auto"
+
+
 def check_model(config: AnyModel, *, trains: bool, processes: int) -> None:
     """Refuse, before anything is loaded, a model that a run cannot use.
 
@@ -34,7 +40,7 @@ def check_model(config: AnyModel, *, trains: bool, processes: int) -> None:
         UserError: there is no model at the path, or one behind an endpoint would have to be trained.
     """
     if isinstance(config, ModelConfig):
-        locate(config.path)
+        check_path(config.path, revision=config.revision)
     elif trains:
         raise UserError(
             "config key methods: a model behind an endpoint cannot be fine-tuned; "

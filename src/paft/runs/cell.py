@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig
+from paft.config.schema import EvaluationConfig, trainer_arguments
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant
@@ -60,10 +60,15 @@ class Cell:
         Raises:
             UserError: a layer that LoRA cannot adapt, a setting of the Trainer, an example that is too long.
         """
-        from paft.training.finetune import check_targets, trainer_settings
+        from paft.training.finetune import trainer_settings
+        from paft.training.lora import check_lora
+        from paft.training.objectives import make_objective
+        from paft.training.samplers import make_sampler
 
-        training = self.variant.training
-        check_targets(self.open_model().model, training.lora.target_modules)
+        training, seed = self.variant.training, self.data.seed
+        check_lora(self.open_model().model, training.lora)
+        make_sampler(training.sampler, self.data.prompts.named, K=training.K, steps_per_epoch=1, seed=seed)
+        make_objective(training.objective)
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
         self.examples()
 
@@ -139,15 +144,17 @@ class Cell:
         )
 
     def _train(self, plan: TrainingPlan) -> None:
-        from paft.training.finetune import train
+        from paft.training.finetune import finetune
 
         training = self.variant.training
-        train(
+        finetune(
             self.open_model(),
             self.data.task,
             self.examples(),
             plan.prompts,
             self.folder,
+            sampler=plan.sampler or training.sampler,
+            objective=plan.objective or training.objective,
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),
@@ -195,9 +202,3 @@ def work_on(cell: Cell, lock: Callable[[], Any]) -> None:
 
 def _enter(stack: ExitStack, lock: Callable[[], Any]) -> None:
     stack.enter_context(lock())
-
-
-def trainer_arguments(training: Any) -> dict[str, Any]:
-    """Return what of the section goes to ``transformers.TrainingArguments`` under its usual name."""
-    own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "lora", "sampler", "objective"}
-    return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)

@@ -197,4 +197,4 @@ def _generate_keys(source: Any) -> Tree:
 
 def _is_left_over(path: Path) -> bool:
     """Return True for a file that a run leaves behind which was stopped before it wrote its config."""
-    return re.fullmatch(r"\.lock|error.*\.txt|\..+\.\d+\.tmp", path.name) is not None
+    return re.fullmatch(r"\.lock(\.held)?|error.*\.txt|\..+\.\d+\.tmp", path.name) is not None

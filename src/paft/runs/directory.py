@@ -1,12 +1,13 @@
 """The run directory: which config it belongs to, who works on it, where its files are."""
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from paft.errors import UserError
 from paft.utils.io import make_folder
@@ -77,30 +78,40 @@ class RunDirectory:
         made = not self.path.exists()
         make_folder(self.path)
         self.check_links()
-        with _held(self.path / ".lock", f"{self.path}: process {{}} is working on this run", wait=wait):
-            try:
+        try:
+            with _held(self.path / ".lock", f"{self.path}: process {{}} is working on this run", wait=wait):
                 yield
-            finally:
-                if not self.config_file.exists():  # refused before anything was written
-                    (self.path / ".lock").unlink(missing_ok=True)
-                    if made:
-                        self.path.rmdir()
+        finally:
+            if not self.config_file.exists():  # refused before anything was written
+                self._remove_locks(folder=made)
+
+    def _remove_locks(self, *, folder: bool) -> None:
+        """Remove what holding the directory has left, and the folder too where holding it has made it."""
+        with suppress(OSError):  # Windows removes no open file
+            for name in (".lock", ".lock.held"):
+                (self.path / name).unlink(missing_ok=True)
+            if folder:
+                self.path.rmdir()
 
 
 @contextmanager
-def _held(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file; the lock is released with the process, however it ends.
+def _held(owner: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock; the system releases it when the process ends, even if killed.
 
     Args:
+        owner: the file that gets the process's id. The lock itself is on another file, which some systems let
+            nobody read while it is held, and which some releases of filelock empty.
         busy: the error's text, with a place for the id of the process that holds the lock.
+        wait: for a process that holds it, rather than refusing.
     """
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(busy.format(file.read().strip())) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    lock = FileLock(owner.with_name(f"{owner.name}.held"))
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        process = read_text(owner, CONFIG).strip() if owner.is_file() else "another"
+        raise UserError(busy.format(process)) from None
+    try:
+        owner.write_text(str(os.getpid()), encoding="utf-8")
         yield
+    finally:
+        lock.release()

@@ -32,7 +32,7 @@ def input_hashes(config: Config) -> dict[str, str]:
             path = Path(source if isinstance(source, str) else source.hub)
             files[key] = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
     if isinstance(config.model, ModelConfig):
-        model = Path(locate(config.model.path))
+        model = Path(locate(config.model.path, revision=config.model.revision))
         inside = sorted(p for p in model.glob("*") if p.suffix in MODEL_FILES)
         files["model.path"] = inside or [model]
         files["model.chat_template"] = [Path(config.model.chat_template)]

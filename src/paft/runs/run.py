@@ -8,7 +8,7 @@ from typing import Any
 from paft.config.schema import Config, GenerateSource, PromptsConfig
 from paft.errors import UserError, WorkError
 from paft.methods.registry import Variant, resolve
-from paft.models.open import check_model, open_model
+from paft.models.open import check_model, device_setting, open_model
 from paft.prompts.files import write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.template import render
@@ -38,7 +38,7 @@ def run(config: Config, output: Path, console: Console, only: str | None = None)
         UserError: the config cannot be run, or a result in the directory would become another.
         WorkError: something outside failed; what is finished is kept.
     """
-    processes = Processes.joined()
+    processes = Processes.joined(device_setting(config.model))
     work = Run(config, output, console if processes.is_main else Console(quiet=True), processes)
     with ExitStack() as stack:
         processes.once(partial(work.lock, stack, wait=only is not None))

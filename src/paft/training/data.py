@@ -1,11 +1,14 @@
-"""The training examples as the trainer meets them: each with the prompt of its step."""
+"""The training examples as the trainer meets them, and the model's inputs for each optimiser step."""
 
+import random
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import torch
 from torch.utils.data import Dataset, Sampler
 
 from paft.engine.engine import Engine
@@ -13,8 +16,10 @@ from paft.engine.pack import Inputs, Row
 from paft.errors import UserError
 from paft.prompts.template import render, slots
 from paft.tasks.task import Task
-from paft.training.samplers import Schedule, epoch_order
+from paft.training.objectives import StepRows
+from paft.training.samplers import PromptSampler, draw_prompts
 from paft.types import Example, Prompt
+from paft.utils.plugins import Part
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class PromptData:
     Attributes:
         engine: the model with its chat format.
         K: optimiser steps that one drawn prompt is kept for.
-        seed: of the order of the examples and of the schedule.
+        seed: of the order of the examples and of the sampler.
+        sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
     """
 
     engine: Engine
@@ -33,15 +39,28 @@ class PromptData:
     prompts: Sequence[Prompt]
     K: int = 4
     seed: int = 0
+    sampler: Part = "uniform"
+    objective: Part = "cross-entropy"
+
+
+@lru_cache(maxsize=2)
+def epoch_order(size: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """Return the order in which an epoch visits the examples 0 to ``size - 1``, each once."""
+    return tuple(random.Random(f"order:{seed}:{epoch}").sample(range(size), size))
 
 
 class Item(NamedTuple):
-    """An example and the optimiser step, over all epochs, that it is trained in.
+    """An example of an optimiser step.
 
-    One that ``is_padding`` an epoch's last batch, so that every process has as many batches, is not trained on.
+    Attributes:
+        step: the optimiser step, counted from 0 over all epochs.
+        place: which example of the step it is, over gradient accumulation and processes.
+        is_padding: it only fills up an epoch's last batch, so that every process has as many batches; it is not
+            trained on.
     """
 
     step: int
+    place: int
     example: Example
     is_padding: bool = False
 
@@ -80,48 +99,160 @@ class EpochDataset(Dataset[Item]):
 
     def __getitem__(self, position: int) -> Item:
         epoch, place = divmod(position, self._places)
-        step = epoch * self.steps_per_epoch + place // self.step_size
+        step_in_epoch, place_in_step = divmod(place, self.step_size)
         order = epoch_order(len(self.examples), self.seed, epoch)
-        return Item(step, self.examples[order[place % len(order)]], is_padding=place >= len(order))
+        example = self.examples[order[place % len(order)]]
+        step = epoch * self.steps_per_epoch + step_in_epoch
+        return Item(step, place_in_step, example, is_padding=place >= len(order))
+
+    def step_examples(self, step: int) -> list[Example]:
+        """Return all examples of an optimiser step, over accumulation and processes; padding is left out."""
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+        order = epoch_order(len(self.examples), self.seed, epoch)
+        first = step_in_epoch * self.step_size
+        return [self.examples[index] for index in order[first : first + self.step_size]]
 
 
-@dataclass
-class Collator:
-    """Renders, tokenises and lays out the examples of a batch, with the prompt that the schedule gives.
+def as_items(items: list[Item]) -> list[Item]:
+    """Return a batch unchanged: the collator of the data loader.
+
+    The data loader reads one batch ahead, when a sampler has not yet observed the losses of the step before. So
+    prompts are drawn, rendered and tokenised when their step begins (:class:`BatchBuilder`).
+    """
+    return items
+
+
+@dataclass(frozen=True)
+class RowTags:
+    """The rows of one forward without the model's outputs.
 
     Attributes:
-        examples, tokens: how many went through, by optimiser step.
-        seconds: spent here, by optimiser step.
+        places: the place of each row's example in the step.
+        examples, prompts, answer_lengths: of each row.
+        keep: positions of the labels that are answer tokens, boolean; None where all are.
+        is_padding: no row is trained on.
     """
 
-    engine: Engine
-    task: Task
-    schedule: Schedule[Prompt]
+    step: int
+    examples_in_step: int
+    places: Sequence[int]
+    examples: Sequence[Example]
+    prompts: Sequence[Prompt]
+    answer_lengths: Sequence[int]
+    keep: torch.Tensor | None
+    is_padding: bool
 
-    def __post_init__(self) -> None:
-        self.examples: Counter[int] = Counter()
-        self.tokens: Counter[int] = Counter()
-        self.seconds: defaultdict[int, float] = defaultdict(float)
+    def with_logits(
+        self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | int | None
+    ) -> StepRows:
+        """Return the rows with the model's outputs.
 
-    def __call__(self, items: Sequence[Item]) -> Inputs:
-        """Return what the model takes, and ``labels``; all -100 where every item only is_padding the batch."""
+        Args:
+            logits: ``(batch, positions, vocabulary)`` at the kept positions; not copied where rows are packed.
+            labels: ``(batch, positions)``.
+            count: answer tokens of the whole optimiser step.
+        """
+        if self.keep is None:
+            logits, labels = logits.flatten(0, -2), labels.flatten()
+        else:
+            keep = self.keep.to(labels.device)
+            logits, labels = logits[keep], labels[keep]
+        return StepRows(
+            self.examples,
+            self.prompts,
+            logits,
+            labels,
+            self.answer_lengths,
+            count,
+            self.step,
+            self.examples_in_step,
+        )
+
+
+class StepStats(NamedTuple):
+    """What this process prepared for an optimiser step.
+
+    Attributes:
+        prompt_ids: the distinct prompts of the whole step, in order of first use.
+        examples, tokens: of this process.
+        seconds: spent on drawing, rendering, tokenising and packing.
+    """
+
+    prompt_ids: tuple[str, ...]
+    examples: int
+    tokens: int
+    seconds: float
+
+
+class BatchBuilder:
+    """Draws the prompts of an optimiser step and builds the model's inputs for its forwards.
+
+    Args:
+        prompts: the training prompts.
+        data: the examples of every step, also those of other processes.
+
+    Attributes:
+        stats: of each step that was built.
+        drawn: the prompts of all examples of the step that was built last.
+    """
+
+    def __init__(
+        self, engine: Engine, task: Task, prompts: Sequence[Prompt], sampler: PromptSampler, data: EpochDataset
+    ):
+        self.engine, self.task, self.sampler, self.data = engine, task, sampler, data
+        self._prompts = frozenset(prompts)
+        self.stats: dict[int, StepStats] = {}
+        self.drawn: list[Prompt] = []
+
+    def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
+        """Return, for each forward of a step on this process, what the model takes, ``labels`` and ``rows``.
+
+        ``rows`` are :class:`RowTags`. Labels are -100 where every item of a batch is padding.
+
+        Args:
+            batches: the items of each forward; all are of the same step.
+        """
         started = time.perf_counter()
-        step = max(item.step for item in items)
-        prompt = self.schedule(step)
-        examples = [item.example for item in items if not item.is_padding]
-        inputs = self.engine.inputs(rows(self.engine, self.task, prompt, examples or [items[0].example]))
-        if not examples:
-            inputs["labels"].fill_(-100)
-        self.examples[step] += len(examples)
-        self.tokens[step] += inputs["input_ids"].numel()
-        self.seconds[step] += time.perf_counter() - started
-        return inputs
+        step = batches[0][0].step
+        examples = self.data.step_examples(step)
+        self.drawn = draw_prompts(self.sampler, step, examples, self._prompts)
+        built = [self._inputs(step, items) for items in batches]
+        self.stats[step] = StepStats(
+            tuple(dict.fromkeys(prompt.id for prompt in self.drawn)),
+            sum(not item.is_padding for items in batches for item in items),
+            sum(inputs["input_ids"].numel() for inputs in built),
+            time.perf_counter() - started,
+        )
+        return built
+
+    def _inputs(self, step: int, items: Sequence[Item]) -> dict[str, Any]:
+        trained = [item for item in items if not item.is_padding]
+        examples = [item.example for item in trained or items[:1]]
+        prompts = [self.drawn[item.place] for item in trained] or self.drawn[:1]
+        tokens = rows(self.engine, self.task, prompts, examples)
+        inputs: Inputs = self.engine.inputs(tokens)
+        labels = inputs["labels"]
+        if not trained:
+            labels.fill_(-100)
+        keep = labels != -100
+        tags = RowTags(
+            step,
+            len(self.drawn),
+            [item.place for item in trained],
+            examples,
+            prompts,
+            [row.answer for row in tokens],
+            None if keep.all() else keep,
+            is_padding=not trained,
+        )
+        return {**inputs, "rows": tags}
 
 
-def rows(engine: Engine, task: Task, prompt: Prompt, examples: Sequence[Example]) -> list[Row]:
-    """Return examples under one prompt, each with its right answer and the answer's end."""
-    prompts = engine.format.prompts([render(prompt, task, example) for example in examples])
-    return [engine.row(ids, task.target(e)) for ids, e in zip(prompts, examples, strict=True)]
+def rows(engine: Engine, task: Task, prompts: Sequence[Prompt], examples: Sequence[Example]) -> list[Row]:
+    """Return examples, each under its prompt, with the right answer and the answer's end."""
+    conversations = [render(prompt, task, example) for prompt, example in zip(prompts, examples, strict=True)]
+    encoded = engine.format.prompts(conversations)
+    return [engine.row(ids, task.target(e)) for ids, e in zip(encoded, examples, strict=True)]
 
 
 def filter_by_length(
@@ -142,7 +273,7 @@ def filter_by_length(
         UserError: some do not fit and ``drop`` is False, or none fits.
     """
     sizes = {
-        prompt: [len(row.ids) for row in rows(engine, task, prompt, examples)]
+        prompt: [len(row.ids) for row in rows(engine, task, [prompt] * len(examples), examples)]
         for prompt in _longest(engine, task, prompts, examples)
     }
     lengths = [max(under) for under in zip(*sizes.values(), strict=True)]
@@ -150,24 +281,25 @@ def filter_by_length(
     kept = [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
     if len(kept) == len(examples):
         return examples
-    found = (
+    problem = (
         f"{len(examples) - len(kept)} of {len(examples)} training examples are longer than "
         f"training.max_length={max_length} tokens under their longest prompt; the longest, example "
         f"{examples[lengths.index(max(lengths))].id}, has {max(lengths)} under prompt {longest.id}"
     )
     if not drop or not kept:
-        raise UserError(f"{found}; raise training.max_length or set training.on_overlength=drop")
-    say(f"left out: {found}")
+        raise UserError(f"{problem}; raise training.max_length or set training.on_overlength=drop")
+    say(f"left out: {problem}")
     return kept
 
 
 def _longest(engine: Engine, task: Task, prompts: Sequence[Prompt], examples: Sequence[Example]) -> list[Prompt]:
-    """Return prompts of which one is the longest, whatever the example.
+    """Return prompts of which at least one is the longest, whatever the example.
 
-    One that is no shorter under the shortest example, and uses no slot less often, stays so under any other.
+    A prompt that is no shorter with the shortest example, and uses no slot less often, is no shorter with any
+    example.
     """
     shortest = min(examples, key=lambda example: sum(map(len, task.slot_values(example).values())))
-    sizes = {prompt: len(rows(engine, task, prompt, [shortest])[0].ids) for prompt in prompts}
+    sizes = {prompt: len(rows(engine, task, [prompt], [shortest])[0].ids) for prompt in prompts}
     kept: dict[Prompt, Counter[str]] = {}
     for prompt in sorted(sizes, key=lambda prompt: -sizes[prompt]):
         used = Counter(slots(prompt, task.aliases))

@@ -1,4 +1,4 @@
-"""Fine-tune with LoRA while the prompt follows a schedule: a Trainer with its data order and its loss given."""
+"""Fine-tune with LoRA and dynamic prompts, by a Trainer with its data order and its loss replaced."""
 
 import json
 import shutil
@@ -11,23 +11,23 @@ from typing import Any
 
 import torch
 from accelerate.utils import reduce
-from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
-from transformers.pytorch_utils import Conv1D
 
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError, one_line
-from paft.models.load import tied_head
+from paft.models.load import unload_adapter
 from paft.tasks.task import Task
-from paft.training.data import Collator, PromptData
+from paft.training.data import PromptData, StepStats
+from paft.training.lora import add_adapter
 from paft.training.trainer import DynamicPrompts
 from paft.types import Example, Prompt
 from paft.utils.console import Console, Tick
 from paft.utils.io import read_log, write_jsonl
+from paft.utils.plugins import Part
 
-# transformers warns of its own attribute when PEFT asks for it; nothing that a user could mend
+# transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
 warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
@@ -36,21 +36,21 @@ class PromptTrainer(DynamicPrompts, Trainer):
 
 
 class StepLog(TrainerCallback):
-    """Appends a row a logged step to ``train.jsonl``; rows past the checkpoint of a resume are taken back."""
+    """Appends one row per logged step to ``train.jsonl``; a resume drops the rows past its checkpoint."""
 
-    def __init__(self, path: Path, collator: Collator, tick: Tick):
-        self.path, self.collator, self.tick = path, collator, tick
+    def __init__(self, path: Path, stats: Mapping[int, StepStats], tick: Tick):
+        self.path, self.stats, self.tick = path, stats, tick
         self.last_time, self.last_step = 0.0, 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keep the rows up to the step that training goes on from."""
+        """Keep the rows up to the step that training continues from."""
         if state.is_world_process_zero:
             write_jsonl(self.path, [row for row in read_log(self.path) if row["step"] <= state.global_step])
         self.last_time, self.last_step = time.perf_counter(), state.global_step
         self.tick(state.global_step, earlier=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Log each step that is saved and the last, whatever the interval: a resume goes on from a row."""
+        """Log each step that is saved, and the last one, at any interval: a resume then starts after a row."""
         control.should_log |= control.should_save or state.global_step == state.max_steps
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -58,20 +58,21 @@ class StepLog(TrainerCallback):
         logs: dict[str, float] = kwargs["logs"]
         if "loss" not in logs:
             return
-        now, steps = time.perf_counter(), range(self.last_step, state.global_step)
-        counted = [sum(self.collator.examples[s] for s in steps), sum(self.collator.tokens[s] for s in steps)]
+        now = time.perf_counter()
+        steps = [self.stats[step] for step in range(self.last_step, state.global_step)]
+        counted = [sum(step.examples for step in steps), sum(step.tokens for step in steps)]
         if args.world_size > 1:
             counted = reduce(torch.tensor(counted, device=args.device), "sum").tolist()
         row = {
             "step": state.global_step,
             "epoch": round(state.epoch, 6),
-            "prompt_id": self.collator.schedule(state.global_step - 1).id,
+            "prompt_ids": list(dict.fromkeys(prompt_id for step in steps for prompt_id in step.prompt_ids)),
             "loss": logs["loss"],
             "learning_rate": logs["learning_rate"],
             "examples": counted[0],
             "tokens": counted[1],
             "seconds": round(now - self.last_time, 6),
-            "prepare_seconds": round(sum(self.collator.seconds[s] for s in steps), 6),
+            "prepare_seconds": round(sum(step.seconds for step in steps), 6),
         }
         if state.is_world_process_zero:
             with self.path.open("a", encoding="utf-8") as file:
@@ -81,13 +82,15 @@ class StepLog(TrainerCallback):
         self.last_time, self.last_step = now, state.global_step
 
 
-def train(
+def finetune(
     engine: Engine,
     task: Task,
     examples: Sequence[Example],
     prompts: Sequence[Prompt],
     folder: Path,
     *,
+    sampler: Part = "uniform",
+    objective: Part = "cross-entropy",
     K: int,  # noqa: N803
     batch_size: int,
     arguments: Mapping[str, Any],
@@ -97,38 +100,42 @@ def train(
 ) -> None:
     """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
 
-    Goes on from the newest checkpoint in ``folder/checkpoints`` and removes the checkpoints when done. The model
-    itself is left as it was found, unless FSDP or DeepSpeed has spread it over the processes: then it is used up.
-    Several processes, each calling this, train together as one with so many times the batch.
+    Resumes from the newest complete checkpoint in ``folder/checkpoints`` and removes the checkpoints when done.
+    The model itself is left unchanged, unless FSDP or DeepSpeed has sharded it over the processes: then it cannot
+    be used again. Several processes, each calling this, train together as one with so many times the batch.
 
     Args:
+        sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
-        seed: of the adapter's first weights, the order of the examples and the schedule.
+        seed: of the adapter's first weights, the order of the examples and the sampler.
     """
     base = engine.model
     set_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
     try:
-        engine.model = _with_adapter(base, lora)
-        trainer = PromptTrainer(settings, PromptData(engine, task, examples, prompts, K, seed))
+        engine.model = add_adapter(base, lora)
+        data = PromptData(engine, task, examples, prompts, K, seed, sampler, objective)
+        trainer = PromptTrainer(settings, data)
         trainer.remove_callback(PrinterCallback)
-        steps = trainer.positions.steps_per_epoch * int(settings.num_train_epochs)
-        leads = trainer.is_world_process_zero()
+        steps = trainer.epoch_data.steps_per_epoch * int(settings.num_train_epochs)
+        is_main = trainer.is_world_process_zero()
         with console.progress(f"training {folder.name}", steps) as tick:
-            trainer.add_callback(StepLog(folder / "train.jsonl", trainer.collator, tick))
+            trainer.add_callback(StepLog(folder / "train.jsonl", trainer.batches.stats, tick))
             checkpoint = newest_checkpoint(folder / "checkpoints")
             try:
                 trainer.train(resume_from_checkpoint=checkpoint)
             except UnpicklingError:  # torch loads plain values only: what else is in the file never runs
-                raise UserError(f"{checkpoint}: holds a file that is no checkpoint's; remove the folder") from None
-            weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # whole, if they were spread too
-        if leads:
+                raise UserError(
+                    f"{checkpoint}: holds a file that is not part of a checkpoint; remove the folder"
+                ) from None
+            weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all of them, also where sharded
+        if is_main:
             _save(engine.model, weights, folder / "adapter")
     finally:
         if engine.model is not base:
-            engine.model = engine.model.unload().requires_grad_(False).eval()
-    if leads:
+            engine.model = unload_adapter(engine.model).requires_grad_(False).eval()
+    if is_main:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         console.say(_summary(folder))
 
@@ -155,8 +162,8 @@ def trainer_settings(
     try:
         settings = TrainingArguments(**(usual | dict(arguments) | own))
         for callback in get_reporting_integration_callbacks(settings.report_to):
-            callback()  # tells whether its package is installed
-        if not settings.optim_target_modules:  # else it would want the model
+            callback()  # fails where its package is not installed
+        if not settings.optim_target_modules:  # with them it needs the model
             Trainer.get_optimizer_cls_and_kwargs(settings)
         one_weight = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
         special: Any = settings.lr_scheduler_kwargs
@@ -166,37 +173,8 @@ def trainer_settings(
     return settings
 
 
-def _with_adapter(base: Any, lora: LoraSection) -> Any:
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(base, config)
-
-
-def check_targets(model: Any, targets: Sequence[str]) -> None:
-    """Refuse LoRA targets that name no linear layer of the model, or something else too, or tied weights."""
-    linear = {name: isinstance(m, torch.nn.Linear | Conv1D) for name, m in model.named_modules()}
-    for target in targets:
-        named = [fits for name, fits in linear.items() if name == target or name.endswith(f".{target}")]
-        if not named or not all(named):
-            layers = sorted({name.split(".")[-1] for name, fits in linear.items() if fits})
-            raise UserError(
-                f"config key training.lora.target_modules: the model has no linear layer {target!r}; "
-                f"its linear layers are {', '.join(layers)}"
-            )
-        if any(module is tied_head(model) for name, module in model.named_modules() if name.endswith(target)):
-            raise UserError(
-                f"config key training.lora.target_modules: {target!r} shares its weights with the "
-                "embeddings, which would change too once the adapter is merged; leave it out"
-            )
-
-
 def _save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Write the adapter beside its place, then move it there."""
+    """Write the adapter into a temporary folder, then move it into place."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary, state_dict=weights)
@@ -205,7 +183,7 @@ def _save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """Return the newest whole checkpoint; one that a kill left without its last file is passed over."""
+    """Return the newest complete checkpoint; skip one that a kill left without its last file."""
     states = [state for state in folder.glob("checkpoint-*/trainer_state.json") if _step_of(state) >= 0]
     for state in sorted(states, key=_step_of, reverse=True):
         try:
@@ -227,6 +205,6 @@ def _summary(folder: Path) -> str:
     seconds = sum(row["seconds"] for row in log)
     share = sum(row["prepare_seconds"] for row in log) / seconds
     return (
-        f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} a second; "
-        f"schedule, rendering, tokenisation and layout took {share:.1%} of it"
+        f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} per second; "
+        f"sampling, rendering, tokenising and packing took {share:.1%} of it"
     )

@@ -1,40 +1,45 @@
 """Dynamic prompts for any trainer built on transformers.Trainer: paft's own, a plain one, TRL's SFTTrainer."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
+from accelerate.utils import reduce
 from datasets import Dataset
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from paft.config.schema import TaskConfig
 from paft.engine.engine import Engine
-from paft.engine.pack import answer_loss
-from paft.errors import UserError
+from paft.errors import UserError, WorkError
 from paft.models.chat import ChatFormat
 from paft.prompts.screen import counts, screen
 from paft.tasks.load import task_of_rows
-from paft.training.data import Collator, EpochDataset, EpochSampler, PromptData, rows
-from paft.training.samplers import Schedule
+from paft.training.data import BatchBuilder, EpochDataset, EpochSampler, PromptData, RowTags, as_items, rows
+from paft.training.objectives import loss_of, make_objective
+from paft.training.samplers import PromptSampler, make_sampler
 from paft.types import Prompt
+from paft.utils.plugins import Part, user_code
 
 ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
-"""Settings of the trainers that would change, or pack rows for, a loss that is not taken."""
+"""Settings of the trainers that would change the loss, or pack rows in another way."""
 
 
 class DynamicPrompts:
     """Mixin: ``class PaftTrainer(DynamicPrompts, SFTTrainer): ...``.
 
-    The trainer visits the examples in an order made of the seed, asks those of a step with the step's prompt,
-    packs what they share, and takes the loss on the answers alone. All else is the trainer's own. Several GPUs are
-    used by as many processes (``accelerate launch``); one process uses one.
+    The trainer visits the examples in an order made of the seed, asks each example of a step with the prompt that
+    the sampler draws for it, packs what the rows share, and takes the objective on the answers alone. Everything
+    else is the trainer's own. Several GPUs are used by as many processes (``accelerate launch``); one process
+    uses one.
 
     Args:
         args: the trainer's settings.
-        data: the model, examples, prompts and schedule (:func:`prompt_data` makes it from rows).
-        kwargs: anything else that the trainer takes, but for a model, a data set and a collator. There is no
-            evaluation while it trains (measure with ``paft evaluate``), and no row is cut at a ``max_length``.
+        data: the model, examples, prompts, sampler and objective (:func:`prompt_data` makes it from rows).
+        kwargs: anything else that the trainer takes, except a model, a data set and a collator. There is no
+            evaluation during training (measure with ``paft evaluate``), and no row is cut at a ``max_length``.
 
     Raises:
         UserError: a setting asks for another loss, or the model cannot be trained this way.
@@ -46,6 +51,7 @@ class DynamicPrompts:
     args: Any
     state: Any
     accelerator: Any
+    add_callback: Any
 
     def __init__(self, args: TrainingArguments, data: PromptData, **kwargs: Any) -> None:
         for setting in dataclasses.fields(args):
@@ -54,40 +60,128 @@ class DynamicPrompts:
         if not data.engine.keeps_logits:
             raise UserError("the model's forward takes no logits_to_keep; it can be measured but not trained")
         if args.n_gpu > 1:
-            args._n_gpu = 1  # DataParallel would cut a pack in pieces
+            args._n_gpu = 1  # DataParallel would split a pack
         args.remove_unused_columns = False  # the examples are no columns
-        if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises ahead of the training unless told not to
+        if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises before the training by default
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}
         batch = args.per_device_train_batch_size * args.world_size
-        self.positions = EpochDataset(data.examples, batch * args.gradient_accumulation_steps, data.seed, batch)
-        schedule = Schedule(data.prompts, data.K, self.positions.steps_per_epoch, data.seed)
-        self.collator = Collator(data.engine, data.task, schedule)
+        self.epoch_data = EpochDataset(data.examples, batch * args.gradient_accumulation_steps, data.seed, batch)
+        self.prompt_sampler = make_sampler(
+            data.sampler,
+            data.prompts,
+            K=data.K,
+            steps_per_epoch=self.epoch_data.steps_per_epoch,
+            seed=data.seed,
+        )
+        self.row_objective = make_objective(data.objective)
+        self.batches = BatchBuilder(data.engine, data.task, data.prompts, self.prompt_sampler, self.epoch_data)
+        self._row_losses: torch.Tensor | None = None
         placeholder_dataset = Dataset.from_dict(
             {"id": [example.id for example in data.examples]}
         )  # TRL takes no other kind
-        own = {"model": data.engine.model, "train_dataset": placeholder_dataset, "data_collator": self.collator}
+        own = {"model": data.engine.model, "train_dataset": placeholder_dataset, "data_collator": as_items}
         super().__init__(args=args, **own, **kwargs)  # type: ignore[call-arg]
-        first = rows(data.engine, data.task, schedule(0), data.examples[:4])
+        first = data.examples[:4]
         data.engine.choose_batch_format(
-            first, gradients=data.engine.model.device.type != "cpu"
+            rows(data.engine, data.task, [data.prompts[0]] * len(first), first),
+            gradients=data.engine.model.device.type != "cpu",
         )  # with LoRA in place
-        self.train_dataset: Any = self.positions
+        self.train_dataset: Any = self.epoch_data
         self.model_accepts_loss_kwargs = True  # so that the trainer counts a step's answer tokens,
-        self._loss_shifts_labels = False  # all of them: labels stand at the positions that predict them
+        self._loss_shifts_labels = False  # all of them: labels are at the positions that predict them
+        self.add_callback(SamplerState(self.prompt_sampler, self.step_losses))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
-        return EpochSampler(len(self.positions), lambda: self.state.global_step // self.positions.steps_per_epoch)
+        steps_per_epoch = self.epoch_data.steps_per_epoch
+        return EpochSampler(len(self.epoch_data), lambda: self.state.global_step // steps_per_epoch)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], torch.Tensor | int | None]:
+        """Return the inputs of each forward of a step, and the answer tokens of the step over all processes.
+
+        The step's prompts are drawn here, after the sampler has observed the step before.
+        """
+        built = self.batches(list(itertools.islice(epoch_iterator, num_batches)))
+        self._row_losses = (
+            torch.zeros(len(self.batches.drawn), device=device) if self.prompt_sampler.observes else None
+        )
+        return super().get_batch_samples(iter(built), len(built), device)  # type: ignore[misc]
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Return the cross-entropy of the answers."""
-        labels = inputs.pop("labels")
+        """Return the objective on the answers."""
+        labels, tags = inputs.pop("labels"), inputs.pop("rows")
         outputs = model(**inputs)
-        loss = answer_loss(outputs.logits, labels, num_items_in_batch)
+        loss = self._loss(tags, outputs.logits, labels, num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # counted over all of them, which then average gradients
         return (loss, outputs) if return_outputs else loss
+
+    def _loss(self, tags: RowTags, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
+        if tags.is_padding:
+            return logits.float().sum() * 0  # every process needs gradients of every adapter weight
+        step_rows = tags.with_logits(logits, labels, count)
+        loss = loss_of(self.row_objective, step_rows)
+        if self._row_losses is not None:
+            self._row_losses[torch.tensor(tags.places, device=logits.device)] = step_rows.row_losses.detach()
+        return loss
+
+    def step_losses(self) -> tuple[list[Prompt], list[float]]:
+        """Return the prompt of each example of the last step, and its loss gathered over the processes."""
+        assert self._row_losses is not None
+        losses = self._row_losses
+        if self.accelerator.num_processes > 1:
+            losses = reduce(losses, "sum")  # each process has filled in its own rows
+        return self.batches.drawn, losses.tolist()
+
+
+class SamplerState(TrainerCallback):
+    """Lets the sampler observe each step, and keeps its state in ``trainer_state.json`` of each checkpoint.
+
+    The state is written into the trainer's before the trainer saves, so any Trainer restores it on resume.
+
+    Args:
+        step_losses: returns the prompt and the loss of each example of the last step.
+    """
+
+    NAME = "PromptSampler"
+
+    def __init__(self, sampler: PromptSampler, step_losses: Any):
+        self.sampler, self.step_losses = sampler, step_losses
+        self.initial = self._state()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Restore the state of the checkpoint, or the first one where training starts."""
+        stored = state.stateful_callbacks.get(self.NAME, {}).get("attributes", self.initial)
+        with user_code(f"the sampler {type(self.sampler).__name__}"):
+            self.sampler.load_state_dict(stored)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Hand the losses of the step to the sampler; this comes before a checkpoint is saved."""
+        if not self.sampler.observes:
+            return
+        prompts, losses = self.step_losses()
+        with user_code(f"the sampler {type(self.sampler).__name__}"):
+            self.sampler.observe(state.global_step - 1, prompts, losses)
+        state.stateful_callbacks[self.NAME] = {"args": {}, "attributes": self._state()}
+
+    def _state(self) -> dict[str, Any]:
+        """Return the sampler's state as a checkpoint returns it.
+
+        Raises:
+            WorkError: the state is not JSON.
+        """
+        name = type(self.sampler).__name__
+        with user_code(f"the sampler {name}"):
+            state = self.sampler.state_dict()
+        try:
+            return dict(json.loads(json.dumps(state)))
+        except (TypeError, ValueError) as error:
+            raise WorkError(
+                f"the sampler {name}: state_dict() must return a mapping of JSON values: {error}"
+            ) from None
 
 
 def prompt_data(
@@ -102,18 +196,23 @@ def prompt_data(
     answer: Literal["label", "letter"] = "label",
     K: int = 4,  # noqa: N803
     seed: int = 0,
+    sampler: Part = "uniform",
+    objective: Part = "cross-entropy",
 ) -> PromptData:
-    """Return training data from rows that are at hand.
+    """Return training data from rows.
 
     Args:
-        model: a causal language model, loaded; it may have its adapter already, or leave that to the trainer.
+        model: a loaded causal language model; it may have its adapter already, or leave that to the trainer.
         examples: rows with the columns ``fields`` and ``target``, such as those of a ``datasets.Dataset``.
         prompts: templates with slots, ``{message}`` and so on.
         choices: the labels, or the column that holds each row's own options.
         target: the column of the right answer.
         answer: whether the model answers with the option's text or its letter.
         K: optimiser steps that one drawn prompt is kept for.
-        seed: of the order of the examples and of the schedule.
+        seed: of the order of the examples and of the sampler.
+        sampler: which prompt serves which example of a step: a name, ``module:name``, a mapping with ``name`` and
+            further settings, or a subclass of :class:`~paft.training.samplers.PromptSampler`.
+        objective: what is minimised; likewise, a subclass of :class:`~paft.training.objectives.Objective`.
 
     Raises:
         UserError: a row or a prompt does not fit the task.
@@ -126,4 +225,4 @@ def prompt_data(
         raise UserError(
             f"{len(out)} prompt(s) do not fit ({counts(out)}); the first, {out[0].prompt.text!r}: {out[0].reason}"
         )
-    return PromptData(Engine(model, ChatFormat(tokenizer)), task, known, fit, K, seed)
+    return PromptData(Engine(model, ChatFormat(tokenizer)), task, known, fit, K, seed, sampler, objective)

@@ -1,7 +1,7 @@
-"""The processes of one run, as ``torchrun`` or ``accelerate launch`` starts them: who leads, who does which share.
+"""The processes of one run, as ``torchrun`` or ``accelerate launch`` starts them.
 
-The first process holds the run directory and does what is to be done once; training averages gradients over all
-of them (transformers.Trainer), and the test prompts are dealt out among them.
+The main process locks the run directory and does the work that is done once. Training averages gradients over all
+processes (transformers.Trainer), and the test prompts are sharded across them.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 WAIT = timedelta(days=7)
-"""How long a process waits for another: stage 1 or a baseline's search is the first one's work alone."""
+"""How long a process waits for another: stage 1 and a baseline's search run in the main process alone."""
 
 
 def launched() -> int:
@@ -22,7 +22,7 @@ def launched() -> int:
 
 
 def destroy_group() -> None:
-    """Leave the other processes before this one ends; threads left to its end may abort it."""
+    """Leave the process group before this process ends; threads that are still running then may abort it."""
     if launched() == 1:
         return
     from torch import distributed
@@ -33,40 +33,48 @@ def destroy_group() -> None:
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those of the run; alone unless a launcher says otherwise."""
+    """This process among those of the run; the only one unless a launcher has started more."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def joined(cls) -> "Processes":
-        """Meet the other processes that the launcher has started; each then has its own device."""
+    def joined(cls, device: str = "auto") -> "Processes":
+        """Join the other processes that the launcher has started; each then has its own device.
+
+        Args:
+            device: what ``model.device`` takes; on the CPU the processes communicate through gloo.
+
+        Raises:
+            UserError: several processes cannot use that device.
+        """
         if launched() == 1:
             return cls()
-        import torch
         from accelerate import PartialState
 
-        state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
+        from paft.utils.device import pick_device
+
+        state = PartialState(cpu=pick_device(device, launched()).type == "cpu", timeout=WAIT)
         return cls(state.process_index, state.num_processes)
 
     @property
     def is_sharded(self) -> bool:
-        """Whether the launcher has the model itself spread over the processes while it trains."""
+        """Whether the launcher shards the model itself across the processes while it trains."""
         return "true" in (os.environ.get("ACCELERATE_USE_FSDP"), os.environ.get("ACCELERATE_USE_DEEPSPEED"))
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes what is written once."""
+        """Whether this is the process that does the work that is done once."""
         return self.rank == 0
 
     def shard(self, items: Sequence[T]) -> Sequence[T]:
-        """Return every ``size``-th item; over the processes, each item once."""
+        """Return this process's items, every ``size``-th one; the shards together hold each item once."""
         return items[self.rank :: self.size]
 
     def once(self, work: Callable[[], T]) -> T:
-        """Let the first process do the work, and return its result in all of them, which wait for it.
+        """Do the work in the main process and return its result in every process.
 
-        Where it fails the others exit without a word: the first one says why.
+        If it fails, the other processes exit silently; the main process reports the error.
         """
         if self.size == 1:
             return work()
@@ -84,7 +92,7 @@ class Processes:
         return result  # type: ignore[return-value]  # the work's own result, which may be None
 
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Block until every process has reached this call."""
         if self.size > 1:
             from accelerate import PartialState
 

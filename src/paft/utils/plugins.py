@@ -7,12 +7,14 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from paft.errors import LineError, UserError, WorkError, nearest, one_line
+
+T = TypeVar("T")
 
 _folders: list[str] = []
 
@@ -100,6 +102,46 @@ def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> An
         raise
     except Exception as error:  # a user's class runs whatever it holds
         raise UserError(f"config key {key}: {describe(error)}{place(error)}") from None
+
+
+Part = str | Mapping[str, Any] | Callable[..., Any]
+"""How a config or a call names a part: a name, ``{name: NAME, ...its settings}``, or the class itself."""
+
+
+def make_part(registry: Registry, setting: Part, key: str, kind: type[T], **given: Any) -> T:
+    """Return the part of a setting.
+
+    Args:
+        key: the config key of the setting, for messages.
+        kind: the base class of such parts.
+        given: what paft passes to it.
+
+    Raises:
+        UserError: there is no such part, it is of another kind, or it refuses a setting.
+    """
+    name, settings = part_setting(setting, key)
+    made = create(registry.get(name, key) if isinstance(name, str) else name, settings, key, **given)
+    if not isinstance(made, kind):
+        raise UserError(
+            f"config key {key}: {name!r} makes a {type(made).__name__}; derive it from {kind.__name__}"
+        )
+    return made
+
+
+def part_setting(setting: Any, key: str) -> tuple[Any, dict[str, Any]]:
+    """Return the name (or the class) and the further settings of a part.
+
+    Raises:
+        UserError: the setting has another form.
+    """
+    if isinstance(setting, Mapping):
+        settings = dict(setting)
+        name = settings.pop("name", None)
+    else:
+        name, settings = setting, {}
+    if isinstance(name, str) or callable(name):
+        return name, settings
+    raise UserError(f"config key {key} takes a name or {{name: NAME, ...}} with its settings; found {setting!r}")
 
 
 @contextmanager

@@ -59,7 +59,8 @@ class BatPrompt(SearchMethod):
         [client] = language_models([self.llm], "baselines.batprompt.llm", context.console).values()
         log = context.folder / "answers.jsonl"
         cached = CachedClient(client, log, max_tokens=self.max_tokens, seed=context.seed)
-        evaluator, similar = context.evaluator(), SentenceEncoder(self.encoder).alike
+        evaluator = context.evaluator()
+        similar = SentenceEncoder(self.encoder, evaluator.model.model.device).alike
         search = BATprompt(
             evaluator, cached, similar, context.is_trainable, self, seed=context.seed, console=context.console
         )

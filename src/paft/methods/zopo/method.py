@@ -55,4 +55,4 @@ class Zopo(SearchMethod):
             conversations = [Conversation(prompt.text, prompt.system) for prompt in context.prompts]
             return last_hidden_states(evaluator.model, conversations)
         texts = ["\n".join(filter(None, (prompt.system, prompt.text))) for prompt in context.prompts]
-        return SentenceEncoder(self.embeddings)(texts)
+        return SentenceEncoder(self.embeddings, evaluator.model.model.device)(texts)

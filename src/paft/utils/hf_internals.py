@@ -1,0 +1,91 @@
+"""What paft uses of torch, transformers, PEFT and TRL beyond their documented interfaces.
+
+Nothing else in paft uses these (``tests/test_architecture.py``): check this module against a new release.
+"""
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.pytorch_utils import Conv1D
+
+__all__ = [
+    "TESTED",
+    "Conv1D",
+    "attention_implementation",
+    "cpu_has_avx512_bfloat16",
+    "dequantized_gguf",
+    "prepare_own_loss",
+    "register_attention",
+    "sdpa_attention_forward",
+    "softmax_backward",
+    "train_on_device",
+]
+
+TESTED = {
+    "torch": ("2.7.1", "2.13.0"),
+    "transformers": ("5.0.0", "5.23.0"),
+    "peft": ("0.18.0", "0.21.2"),
+    "accelerate": ("1.11.0", "1.15.0"),
+    "trl": ("0.28.0", "1.16.0"),
+}
+"""The oldest and the newest version that the tests have passed with."""
+
+
+def register_attention(name: str, function: Any) -> None:
+    """Let ``model.set_attn_implementation(name)`` use an attention function.
+
+    The masks of generation and of padded rows are made as for transformers' SDPA attention.
+    """
+    AttentionInterface.register(name, function)
+    AttentionMaskInterface.register(name, sdpa_mask)
+
+
+def attention_implementation(model: Any) -> str:
+    """Return the name of the attention function that a model of transformers uses."""
+    return model.config._attn_implementation
+
+
+def softmax_backward(gradient: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of a softmax's input over the last dimension, float32, in one pass over memory.
+
+    Args:
+        gradient: of the softmax's output, float32.
+        output: of the softmax, float32.
+    """
+    return torch._softmax_backward_data(gradient, output, -1, torch.float32)
+
+
+def cpu_has_avx512_bfloat16() -> bool:
+    """Return True if the CPU has the bfloat16 instructions of AVX-512; for torch without ``get_capabilities``."""
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def dequantized_gguf() -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that dequantize a .gguf file; older releases always do."""
+    if not hasattr(transformers, "GgufConfig"):
+        return {}
+    return {"quantization_config": transformers.GgufConfig(dequantize=True)}
+
+
+def train_on_device(args: Any, device: torch.device) -> None:
+    """Make a Trainer's settings use the model's own device: no other accelerator, and no DataParallel.
+
+    Args:
+        args: ``transformers.TrainingArguments``, changed in place. Several processes keep the launcher's devices.
+        device: of the model; one on the CPU is left for the Trainer to move.
+    """
+    if args.world_size == 1 and device.index is not None and device.type == args.device.type != "cpu":
+        torch.accelerator.set_device_index(device.index)  # accelerate moves the model to the current device
+        args.__dict__["_setup_devices"] = device  # the cached value of args.device
+    if args.n_gpu > 1:
+        args._n_gpu = 1  # DataParallel would cut a pack in pieces
+
+
+def prepare_own_loss(trainer: Any) -> None:
+    """Make a built Trainer count a step's labels for a ``compute_loss`` whose labels are already shifted."""
+    trainer.model_accepts_loss_kwargs = True  # pass num_items_in_batch
+    trainer._loss_shifts_labels = False  # count all labels; releases without this attribute always do
