@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-oldest check format setup clean
+.PHONY: demo test test-fast test-slow test-oldest check format setup clean
 
 demo: $(READY)  ## the whole of paft on the embedded model and task, a few minutes on a CPU
 	$(BIN)/paft demo
 
 test: $(READY)  ## what CI runs after `make check`
 	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## under two minutes: no model but tiny random ones
+	$(BIN)/python -m pytest -m 'not slow and not medium'
 
 test-slow: $(READY)  ## minutes of real training: run it before calling something done
 	$(BIN)/python -m pytest -m slow
@@ -19,8 +22,9 @@ test-slow: $(READY)  ## minutes of real training: run it before calling somethin
 # gigabytes of CUDA packages only, so `make test-oldest OLDEST_TORCH=2.7.1` is for a machine that has it.
 OLDEST := .venv-oldest
 OLDEST_TORCH ?= 2.13.0
-OLDEST_TESTS := $(addprefix tests/test_,$(addsuffix .py,architecture config device engine grid locate mixin prompts \
-    run served tasks training))
+OLDEST_TESTS := tests/test_architecture.py $(addprefix tests/,$(addsuffix .py,config/test_config models/test_device \
+    models/test_locate models/test_served engine/test_engine evaluation/test_grid training/test_mixin \
+    training/test_training prompts/test_prompts tasks/test_tasks runs/test_run))
 
 test-oldest: $(OLDEST)/.ready
 	$(OLDEST)/bin/python -m pytest $(OLDEST_TESTS)

@@ -44,7 +44,7 @@ class Job:
         self.task: Task
         self.task, train, test = load_task(self.config.task)
         self.prompts: PromptSets = prepare_prompts(
-            self.config.prompts, self.task, [], {"user": ["user"], "train": ["paft"]}, 0
+            self.config.prompts, self.task, [], {"prompts.user": ["user"], "prompts.train": ["paft"]}, 0
         )
         self.model, self.tokenizer = load_model(self.config.model)
         self.engine = Engine(self.model, ChatFormat(self.tokenizer))

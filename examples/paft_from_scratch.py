@@ -4,7 +4,7 @@
     python examples/paft_from_scratch.py --model FOLDER_OR_HUB_ID --examples 100
 
 Read it from top to bottom. Only the demo's messages and prompts come from the package paft. `paft run` does the
-same, with packed batches, resuming, several GPUs and a report; tests/test_from_scratch.py compares the two.
+same, with packed batches, resuming, several GPUs and a report; tests/training/test_from_scratch.py compares both.
 Messages are not cut or left out here, so a run on a CPU takes longer than `paft demo`.
 """
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from importlib import util
 from pathlib import Path
 
@@ -55,10 +56,34 @@ WORDS = tuple(
 TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing} is ..."}]
 
 
+NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server", "page", "browser"}
+"""Fixtures of tests that are not in the fast tier."""
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark what `make test-fast` leaves out: real models, real servers, browsers."""
+    for item in items:
+        if NEEDS_A_REAL_MODEL_OR_SERVER & set(item.fixturenames) or item.get_closest_marker("embedded"):
+            item.add_marker(pytest.mark.medium)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Close with one line on how many tests were skipped, and for what."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix(
+            "Skipped: "
+        )
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        counts = "; ".join(f"{count} because {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"{sum(reasons.values())} skipped: {counts}")
+
+
 @pytest.fixture
 def shared() -> Path:
     if not SHARED.is_dir():
-        pytest.skip("the real data of ../shared/data is not here")
+        pytest.skip("the real data of ../shared/data is missing")
     return SHARED
 
 

@@ -155,3 +155,25 @@ assert cpu_cores() == os.cpu_count()
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
+
+
+def comparisons(path) -> set[str]:
+    """Return the texts that a file compares something with."""
+    texts = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Compare):
+            constants = (n for part in (node.left, *node.comparators) for n in ast.walk(part))
+            texts |= {n.value for n in constants if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return texts
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_methods_answer_formats_and_served_models_are_told_apart_at_home_only(path):
+    methods = {"base", "user", "top-accuracy", "batprompt", "zopo", "paft"}
+    here, name = package(path), str(path.relative_to(SOURCE))
+    if here != "methods" and name != "reporting/read.py":  # it reads runs of the first version
+        assert not comparisons(path) & methods
+    if here != "scoring":
+        assert not comparisons(path) & {"letter", "label"} - ({"letter"} if name == "tasks/load.py" else set())
+    if here not in ("models", "config"):
+        assert "ServedModel" not in path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from conftest import ROOT
 from paft.config.load import load_config
 from paft.errors import UserError, WorkError
 from paft.utils.console import Console
-from working import run
+from reported_runs import run
 
 PAGE = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 BLOCKS = {

@@ -1,8 +1,8 @@
 """The base model, measured as it is."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from paft.methods.method import Method, MethodContext, TrainingPlan
+from paft.methods.method import Method, MethodContext, Start, TrainingPlan
 
 
 class Base(Method):
@@ -10,7 +10,7 @@ class Base(Method):
 
     title: ClassVar[str] = "the base model"
     trains: ClassVar[bool] = False
-    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "nothing"
+    starts_from: ClassVar[Start | None] = None
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return a plan without prompts: nothing is trained."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from paft.methods.evaluator import PromptEvaluator
 
 
+Start = Literal["prompts.train", "prompts.user"]
+"""The config key of the prompts that a method starts from."""
+
+
 @dataclass(frozen=True)
 class MethodContext:
     """What a method may look at. Test prompts and test examples are not part of it.
@@ -64,12 +68,12 @@ class Method(Section, ABC):
     Attributes:
         title: what a sentence calls the method; its name when left out.
         trains: False where the base model is measured as it is.
-        starts_from: the prompts that it is given: the training prompts, the user's prompt, or nothing.
+        starts_from: the config key of the prompts that it is given; None where it needs none.
     """
 
     title: ClassVar[str] = ""
     trains: ClassVar[bool] = True
-    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "train"
+    starts_from: ClassVar[Start | None] = "prompts.train"
 
     def check(self, key: str, console: Console) -> None:
         """Refuse, before anything runs, settings that no run can use.

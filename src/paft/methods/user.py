@@ -1,15 +1,15 @@
 """Fine-tuning on the one prompt that the user wrote (``prompts.user``)."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from paft.methods.method import Method, MethodContext, TrainingPlan
+from paft.methods.method import Method, MethodContext, Start, TrainingPlan
 
 
 class User(Method):
     """Ordinary fine-tuning on one prompt (row "user-specified" of the paper's table 1)."""
 
     title: ClassVar[str] = "the fixed prompt"
-    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "user"
+    starts_from: ClassVar[Start | None] = "prompts.user"
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return the user's prompt."""

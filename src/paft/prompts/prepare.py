@@ -12,7 +12,7 @@ from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
 Starts = Mapping[str, Sequence[str]]
-"""What methods start from, ``train`` or ``user``, with the names of the methods that do."""
+"""What methods start from, ``prompts.train`` or ``prompts.user``, with the names of the methods that do."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class PromptSets:
         """All prompts that a method may be trained on."""
         return self.train + ([self.user] if self.user else [])
 
-    def start(self, starts_from: str) -> list[Prompt]:
-        """Return the prompts that a method starts from: ``train``, ``user`` or ``nothing``."""
-        if starts_from == "user":
+    def of_key(self, key: str | None) -> list[Prompt]:
+        """Return the prompts of ``prompts.train`` or ``prompts.user``; none for None."""
+        if key == "prompts.user":
             return [self.user] if self.user else []
-        return self.train if starts_from == "train" else []
+        return self.train if key == "prompts.train" else []
 
     def notes(self) -> list[str]:
         """Return one line for each split that lost prompts."""
@@ -67,7 +67,7 @@ def prepare_prompts(
     check_rules(config.screen.off)
     train: list[Prompt] = []
     train_out: list[Screened] = []
-    if "train" in starts:
+    if "prompts.train" in starts:
         train, train_out = fit_prompts(config, "train", task, examples, seed)
     elif starts and config.train and not isinstance(config.train, GenerateSource):
         train, train_out = _screened(config, "train", task, examples, seed)
@@ -122,12 +122,12 @@ def check_user_prompt(config: PromptsConfig, task: Task, starts: Starts) -> Prom
         UserError: a method starts from it, and it is missing or does not fit the task.
     """
     if config.user is None:
-        if methods := starts.get("user"):
+        if methods := starts.get("prompts.user"):
             raise UserError(f"config key prompts.user is missing: {' and '.join(methods)} start from it")
         return None
     [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):
-        if "user" in starts:
+        if "prompts.user" in starts:
             raise UserError(f"config key prompts.user: {fault[1]}; fix it, or see prompts.screen.off")
         return None
     return prompt

@@ -111,7 +111,7 @@ class Cell:
         context = MethodContext(
             variant.name,
             data.task,
-            data.prompts.start(variant.method.starts_from),
+            data.prompts.of_key(variant.method.starts_from),
             examples,
             self._evaluator,
             self._is_trainable,

@@ -63,7 +63,7 @@ def check_prompts_source(directory: RunDirectory, config: Config, variants: Iter
     lines = differences(_generate_keys(before), _generate_keys(now))
     for variant in variants:
         folder = directory.method(variant.name)
-        if lines and variant.method.starts_from == "train" and _has_trained(folder):
+        if lines and variant.method.starts_from == "prompts.train" and _has_trained(folder):
             raise _refusal(directory, {variant.name: lines})
 
 

@@ -118,13 +118,13 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:
     method, training = variant.method, variant.training
-    source = "prompts.user" if method.starts_from == "user" else "prompts.train"
     keys: dict[str, Any] = {
         "method": variant.reference,
         "task.train": f"{CONTENT}{hash_examples(data.training_examples(variant))}",
-        source: f"{CONTENT}{hash_prompts(data.prompts.start(method.starts_from))}",
         "seed": config.seed,
     }
+    if method.starts_from is not None:
+        keys[method.starts_from] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.starts_from))}"
     if training.on_overlength == "drop":  # examples are left out by the longest prompt
         keys["training.on_overlength (prompts)"] = f"{CONTENT}{hash_prompts(data.prompts.named)}"
     if processes > 1:

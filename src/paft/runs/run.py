@@ -121,7 +121,7 @@ class Run:
         """Return the prompt sets; language models may have to write them first (stage 1)."""
         sources, starts = self.config.prompts, starts_of(self.variants)
         if isinstance(sources.train, GenerateSource):
-            if "train" in starts:
+            if "prompts.train" in starts:
                 self._check_before_it_costs()
                 claim.begin(self.directory, self.config)
                 sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
@@ -198,7 +198,7 @@ def starts_of(variants: list[Variant]) -> dict[str, list[str]]:
     """Return the names of the methods by what they start from; methods that train nothing are left out."""
     starts: dict[str, list[str]] = {}
     for variant in variants:
-        if variant.method.trains:
+        if variant.method.trains and variant.method.starts_from is not None:
             starts.setdefault(variant.method.starts_from, []).append(variant.name)
     return starts
 

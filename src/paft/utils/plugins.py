@@ -166,7 +166,7 @@ def user_code(name: str) -> Iterator[None]:
 def source_file(part: Any) -> Path | None:
     """Return the file of a user's own class or function; None for a part of paft."""
     kind = part if inspect.isclass(part) or inspect.isfunction(part) else type(part)
-    if kind.__module__.partition(".")[0] == "paft":
+    if kind.__module__.startswith("paft."):
         return None
     try:
         return Path(inspect.getfile(kind))

@@ -1,12 +1,12 @@
 """BATprompt as a method: the language model that drives it, and its settings."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from paft.config.schema import LlmConfig, Positive
 from paft.errors import UserError
-from paft.methods.method import MethodContext
+from paft.methods.method import MethodContext, Start
 from paft.methods.search import SearchMethod, SearchResult
 from paft.models.locate import locate
 from paft.utils.console import Console
@@ -15,7 +15,7 @@ from paft.utils.console import Console
 class BatPrompt(SearchMethod):
     """Fine-tuning on the user's prompt as BATprompt rewrites it; the default numbers are its paper's."""
 
-    starts_from: ClassVar[Literal["nothing", "user", "train"]] = "user"
+    starts_from: ClassVar[Start | None] = "prompts.user"
 
     llm: LlmConfig | None = None
     """The language model that perturbs inputs and rewrites the prompt."""

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from command import assert_refused, paft
 from conftest import ROOT
+from made_up_runs import HOSTILE, LABELS, SKILLS, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.reporting.answers import UNPARSED
@@ -23,7 +24,6 @@ from paft.reporting.report import compare, report_all, write_report
 from paft.reporting.tables import sentence
 from paft.types import Prompt
 from paft.utils.io import write_text
-from runs import HOSTILE, LABELS, SKILLS, make_run
 
 
 def island_of(html):

@@ -18,7 +18,7 @@ from paft.config.load import load_config
 from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
 from paft.utils.console import Console
-from working import evaluate, run
+from reported_runs import evaluate, run
 
 SECRET = "sk-do-not-print-me-0123456789"
 QUIET = Console(quiet=True)

@@ -21,7 +21,7 @@ from paft.runs import claim, inputs
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import NEUTRAL, flatten
 from paft.utils.console import Console
-from working import evaluate, run
+from reported_runs import evaluate, run
 
 QUIET = Console(quiet=True)
 

@@ -7,10 +7,10 @@ import pytest
 from pyarrow import parquet
 
 from browser import Browser, chromium
+from made_up_runs import HOSTILE, SKILLS, make_run
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import report_all, write_report
-from runs import HOSTILE, SKILLS, make_run
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from test_reproduce import FEW, make
 
 from conftest import ROOT
-from test_reproduce import FEW, make
 
 BRIDGE = "paft-br"
 HEAD, *WORKERS = ("10.77.0.1", "10.77.0.2", "10.77.0.3")

@@ -166,7 +166,7 @@ def test_a_broken_prompt_is_named_with_file_and_line(tmp_path, row, message):
 
 def starts(methods):
     """What methods start from: the user's prompt, the training prompts, or nothing."""
-    return {("user" if name == "user" else "train"): [name] for name in methods if name != "base"}
+    return {("prompts.user" if name == "user" else "prompts.train"): [name] for name in methods if name != "base"}
 
 
 def prepare(tmp_path, train, test, user="{question}?", methods=("user", "paft")):

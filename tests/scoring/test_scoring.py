@@ -16,7 +16,7 @@ from paft.tasks.task import Task
 from paft.types import Example, Score
 from paft.utils.console import Console
 from paft.utils.plugins import search_modules_in
-from working import evaluate
+from reported_runs import evaluate
 
 OPTIONS = ("red", "green", "blue")
 TASK = Task("colours", ("thing",), OPTIONS, "label", 0.85, 3)

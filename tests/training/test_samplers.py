@@ -5,6 +5,8 @@ import random
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from test_mixin import LORA, SETTINGS, Plain, data
+from test_training import EXAMPLES, PROMPTS, TASK, adapter, fit, losses
 from transformers import TrainingArguments
 
 from conftest import make_model, make_tokenizer
@@ -17,8 +19,6 @@ from paft.training.finetune import StepLog
 from paft.training.objectives import CrossEntropy
 from paft.training.samplers import PromptSampler, UniformSampler, make_sampler
 from paft.types import Example, Prompt
-from test_mixin import LORA, SETTINGS, Plain, data
-from test_training import EXAMPLES, PROMPTS, TASK, adapter, fit, losses
 
 SEEN: list[tuple] = []
 

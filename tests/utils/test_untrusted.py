@@ -26,7 +26,7 @@ from paft.tasks.task import Task
 from paft.types import Conversation
 from paft.utils import safe_io as limits
 from paft.utils.console import Console
-from working import evaluate, run
+from reported_runs import evaluate, run
 
 QUIET = Console(quiet=True)
 TASK = Task("colours", ("thing",), ("red", "green", "blue"), "label", 0.85, 3)

@@ -26,7 +26,7 @@ from paft.models.fake import FakeModel
 from paft.tasks.load import task_of_rows
 from paft.types import Prompt
 from paft.utils.console import Console
-from working import run
+from reported_runs import run
 
 QUIET = Console(quiet=True)
 COLOURS = TaskConfig(name="colours", fields=["thing"], choices=["red", "green", "blue"], target="colour")

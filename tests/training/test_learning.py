@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from paft.config.load import load_config
 from paft.utils.console import Console
-from working import run
+from reported_runs import run
 
 DEMO = Path(str(resources.files("paft.tasks"))) / "demo/config.yaml"
 pytestmark = pytest.mark.embedded
@@ -81,9 +82,7 @@ def test_in_bfloat16_packed_and_padded_pick_the_same_answer_but_once_in_24(score
 
 @pytest.mark.slow
 def test_on_trec_paft_beats_the_fixed_prompt_on_unseen_prompts(embedded, shared, tmp_path):
-    config = load_config(
-        Path(__file__).parent.parent / "examples/trec.yaml", ["prompts.test={bank: trec, size: 12}"]
-    )
+    config = load_config(ROOT / "examples/trec.yaml", ["prompts.test={bank: trec, size: 12}"])
     config.evaluation.examples = 80
     run(config, tmp_path / "run", Console(quiet=True))
     report = json.loads((tmp_path / "run/report.json").read_text())["methods"]

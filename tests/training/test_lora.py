@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from test_training import EXAMPLES, PROMPTS, TASK, fit, losses
 
 from conftest import COLOURS, make_model, make_tokenizer
 from paft.config.load import load_config
@@ -12,7 +13,6 @@ from paft.models.chat import ChatFormat
 from paft.models.load import load_model, with_adapter
 from paft.prompts.template import render
 from paft.training.lora import add_adapter, check_lora
-from test_training import EXAMPLES, PROMPTS, TASK, fit, losses
 
 SETTINGS = [
     {"target_modules": "all-linear"},

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from test_training import EXAMPLES, PROMPTS, TASK, fit, losses
 
 from conftest import make_model, make_tokenizer
 from paft.engine.engine import Engine
@@ -11,7 +12,6 @@ from paft.models.chat import ChatFormat
 from paft.training.data import BatchBuilder, EpochDataset, Item
 from paft.training.objectives import CrossEntropy, Objective, make_objective
 from paft.training.samplers import UniformSampler
-from test_training import EXAMPLES, PROMPTS, TASK, fit, losses
 
 
 def batch(batch_format, is_padding=False):

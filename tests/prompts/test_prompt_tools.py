@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_endpoint import OK, Server, answer, pool
 
 from command import assert_refused, paft, paft_here
 from conftest import ROOT, TEST_PROMPTS, TRAIN_PROMPTS, write_rows
@@ -23,7 +24,6 @@ from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.console import Console
-from test_endpoint import OK, Server, answer, pool
 
 TREC = Task("trec", ("question",), ("human", "location", "number"), "label", 0.85, 3)
 PIQA = Task("piqa", ("goal",), None, "letter", 0.85, 2, {"sol1": "A", "sol2": "B"})

@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
+from test_kills import left_behind, run_arguments
 
 from command import assert_refused, paft
 from conftest import ROOT, things, write_rows
-from test_kills import left_behind, run_arguments
 
 
 @pytest.fixture
