@@ -58,7 +58,7 @@ def _packages() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
     yield Finding("ok", "python", f"{sys.version.split()[0]} ({sys.executable})")
-    yield Finding("ok", "paft", f"{__version__} ({Path(__file__).parent})")
+    yield Finding("ok", "paft", f"{__version__} ({Path(__file__).parent.parent})")
     found, wrong = [], []
     for requirement in map(Requirement, metadata.requires("paft") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
