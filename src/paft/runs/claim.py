@@ -51,7 +51,7 @@ def begin(directory: RunDirectory, config: Config) -> bool:
 
 
 def check_prompts_source(directory: RunDirectory, config: Config, variants: Iterable[Variant]) -> None:
-    """Refuse to have other training prompts written where a method was trained on the earlier ones.
+    """Refuse to have other prompts written where a method was trained on, or asked with, the earlier ones.
 
     Raises:
         UserError: naming the keys that differ.
@@ -63,7 +63,9 @@ def check_prompts_source(directory: RunDirectory, config: Config, variants: Iter
     lines = differences(_generate_keys(before), _generate_keys(now))
     for variant in variants:
         folder = directory.method(variant.name)
-        if lines and variant.method.starts_from == "prompts.train" and _has_trained(folder):
+        is_trained_on = variant.method.starts_from == "prompts.train" and _has_trained(folder)
+        is_asked_with = config.prompts.test is None and _has_answers(folder)
+        if lines and (is_trained_on or is_asked_with):
             raise _refusal(directory, {variant.name: lines})
 
 

@@ -13,6 +13,9 @@ from paft.errors import UserError
 from paft.utils.io import make_folder
 from paft.utils.safe_io import CONFIG, read_text, yaml_tree
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""The name of a method; it is never a path."""
+
 
 class RunDirectory:
     """The paths of ``RUN/`` (``docs/design.md`` lists them), its config, and its locks."""
@@ -28,7 +31,7 @@ class RunDirectory:
         Raises:
             UserError: the name could be a path.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        if not NAME.fullmatch(name):
             raise UserError(f"{self.config_file}: {name!r} is not the name of a method")
         return self.path / "methods" / name
 
@@ -58,7 +61,9 @@ class RunDirectory:
     def methods(self) -> list[str]:
         """Return the names of the methods that have a folder."""
         folder = self.path / "methods"
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        if not folder.is_dir():
+            return []
+        return sorted(p.name for p in folder.iterdir() if p.is_dir() and NAME.fullmatch(p.name))
 
     @contextmanager
     def locked_method(self, name: str) -> Iterator[None]:
