@@ -12,21 +12,21 @@ _PROBE = "\u00a7answer\u00a7"
 _DAY = (
     "{%- macro strftime_now(form) -%}{{- '2025-01-01' if form == '%Y-%m-%d' else '01 Jan 2025' -}}{%- endmacro -%}"
 )
-"""Put before a template that asks for the date: a run must not read another text from one day to the next."""
+"""Put before a template that uses the date, so that a run renders the same text on every day."""
 
 
 class ChatFormat:
-    """Turns conversations and answers into token ids.
+    """Convert conversations and answers to token ids.
 
     Args:
         tokenizer: of the model.
         template: ``auto`` for the model's own chat template, ``none`` for plain text, or a Jinja file.
 
     Attributes:
-        end: ids that end an answer, as the chat template writes them, else the end-of-sequence token.
+        end: ids that end an answer in the chat template; without a template, the end-of-sequence token.
 
     Raises:
-        UserError: ``auto`` and the model has no chat template, or the file is not there.
+        UserError: ``auto`` and the model has no chat template, or the file does not exist.
     """
 
     def __init__(self, tokenizer: Any, template: str = "auto"):
@@ -52,12 +52,12 @@ class ChatFormat:
         self.end: list[int] = self._end_of_answer()
 
     def prompts(self, conversations: Sequence[Conversation]) -> list[list[int]]:
-        """Return the ids of everything before the answer, one list a conversation."""
+        """Return the ids of everything before the answer, one list per conversation."""
         texts = [self._text(conversation) for conversation in conversations]
         return self.tokenizer(texts, add_special_tokens=self.plain)["input_ids"]
 
     def answer(self, text: str) -> list[int]:
-        """Return the ids of an answer, without the end: those that it has behind what stands before it."""
+        """Return the ids of an answer without its end, tokenised after the text that precedes it."""
         before, whole, alone = self.tokenizer(
             [self._lead, f"{self._lead}{self._space}{text}", f"{self._space}{text}"], add_special_tokens=False
         )["input_ids"]
@@ -83,38 +83,38 @@ class ChatFormat:
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
             )
-        except Exception as error:  # a template computes, in Jinja's sandbox: it may raise whatever Python raises
+        except Exception as error:  # a template is a program in Jinja's sandbox and may raise anything
             raise UserError(f"config key model.chat_template: the template fails: {one_line(error)}") from None
 
     def _renders_system(self) -> bool:
-        """Some templates refuse or drop a system message; then it goes before the user's text."""
+        """Return False if the template refuses or drops a system message; it then precedes the user's text."""
         try:
             return _PROBE in self._render(_messages(_PROBE, "question"), add_generation_prompt=True)
         except UserError:
             return False
 
     def _around_answer(self) -> tuple[str, str, str]:
-        """Return what the template writes between its generation prompt and an answer, such as an empty thought.
+        """Return three texts that the template writes before an answer.
 
-        That, then the text from the generation prompt on which an answer follows, then the spaces before it, which
-        are tokenised with it.
+        First, what is between its generation prompt and an answer, such as an empty thought. Second, all text from
+        the generation prompt up to the answer. Third, the spaces before the answer, which are tokenised with it.
         """
         question = _messages(None, "question")
-        asked = self._render(question, add_generation_prompt=True)
-        told = self._render([*question, {"role": "assistant", "content": _PROBE}], add_generation_prompt=False)
-        between = told[len(asked) :].partition(_PROBE)[0] if told.startswith(asked) else ""
+        prompt = self._render(question, add_generation_prompt=True)
+        whole = self._render([*question, {"role": "assistant", "content": _PROBE}], add_generation_prompt=False)
+        between = whole[len(prompt) :].partition(_PROBE)[0] if whole.startswith(prompt) else ""
         opening = between.rstrip(" ")
         before = self._render(question, add_generation_prompt=False)
-        lead = asked[len(before) :] if asked.startswith(before) else ""
+        lead = prompt[len(before) :] if prompt.startswith(before) else ""
         return opening, lead + opening, between[len(opening) :]
 
     def _end_of_answer(self) -> list[int]:
         if not self.plain:
             messages = [*_messages(None, "question"), {"role": "assistant", "content": _PROBE}]
-            _, found, after = self._render(messages, add_generation_prompt=False).partition(_PROBE)
-            every = {*self.tokenizer.all_special_tokens, *self._added_special_tokens()}
-            special = [token for token in every if token in after]
-            if found and special:
+            _, probe, after = self._render(messages, add_generation_prompt=False).partition(_PROBE)
+            tokens = {*self.tokenizer.all_special_tokens, *self._added_special_tokens()}
+            special = [token for token in tokens if token in after]
+            if probe and special:
                 first = min(special, key=lambda token: (after.index(token), -len(token)))
                 return self.tokenizer(first, add_special_tokens=False)["input_ids"]
         if self.tokenizer.eos_token_id is None:
@@ -122,7 +122,7 @@ class ChatFormat:
         return [self.tokenizer.eos_token_id]
 
     def _added_special_tokens(self) -> list[str]:
-        """Return those that the tokenizer gives no role, as Phi-3 does with the end of a turn."""
+        """Return special tokens without a role in the tokenizer, such as Phi-3's end of a turn."""
         return [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
 
 

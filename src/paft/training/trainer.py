@@ -101,7 +101,10 @@ class DynamicPrompts:
 
         The step's prompts are drawn here, after the sampler has observed the step before.
         """
-        built = self.batches(list(itertools.islice(epoch_iterator, num_batches)))
+        batches = list(itertools.islice(epoch_iterator, num_batches))
+        if not batches:  # transformers 5.0 asks once more at the end of an epoch that was resumed in its middle
+            return [], None
+        built = self.batches(batches)
         self._row_losses = (
             torch.zeros(len(self.batches.drawn), device=device) if self.prompt_sampler.observes else None
         )
