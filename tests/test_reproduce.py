@@ -391,7 +391,7 @@ def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
         ({"configs": 2}, "two configs have the task 'colours'"),
         ({"overrides": ["methods=[batprompt]"]}, "baselines.batprompt.llm is missing"),
         ({"overrides": []}, "baselines.batprompt.llm is missing"),
-        ({"name": "table7"}, "table7 shows what stage 1 costs"),
+        ({"name": "table7"}, "table7 shows the cost of stage 1"),
     ],
 )
 def test_a_mistake_is_said_before_anything_runs(project, arguments, message):
@@ -511,7 +511,7 @@ def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):
     assert (
         "| t | 0 | 25.0 [8.9, 53.2] | 50.0 | low \\| a / {x} |\n| t | 0 | 75.0 [46.8, 91.1] | 50.0 | high" in text
     )
-    assert "50.0 points apart on 12 test examples" in text
+    assert "50.0 points difference on 12 test examples" in text
 
 
 def test_table_7_has_the_heads_of_stage_1(tmp_path):

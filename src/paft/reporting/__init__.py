@@ -1,1 +1,1 @@
-"""Tables, figures and pages of a run directory. This package only reads files; it never computes a result."""
+"""Tables, figures and pages of a run directory. This package only reads the files of runs."""
