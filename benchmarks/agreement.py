@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from side_by_side import Job, arguments, machine, write
 
-from paft.engine.engine import Engine, Layout
+from paft.engine.engine import BatchFormat, Engine
 from paft.models.load import with_adapter
 from paft.prompts.template import render
 from paft.tasks.load import subset
 
-VARIANTS: dict[str, tuple[Layout | None, int, torch.dtype]] = {
+VARIANTS: dict[str, tuple[BatchFormat | None, int, torch.dtype]] = {
     "packed, 1,024 tokens": (None, 1024, torch.bfloat16),
     "packed, 512 tokens": (None, 512, torch.bfloat16),
     "padded, 1,024 tokens": ("padded", 1024, torch.bfloat16),

@@ -17,7 +17,7 @@ import torch
 from side_by_side import Job, arguments, machine, write
 
 from paft.evaluation.grid import answer
-from paft.methods.zopo import zopo
+from paft.methods.zopo.search import zopo
 from paft.models.encoder import SentenceEncoder, last_hidden_states
 from paft.scoring.choice import ChoiceScorer
 from paft.types import Conversation
