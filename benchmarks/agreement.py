@@ -1,10 +1,11 @@
-"""How often two ways of computing the same scores choose the same option, and how far that is rounding.
+"""How often packed and right-padded batches choose the same option, and how much of the difference is rounding.
 
     python benchmarks/agreement.py --task trec --adapter RUN/methods/paft/adapter
 
-The packed and the padded way, each in bfloat16 with batches of two sizes, and the padded way in float32, on the
-same grid of test prompts and examples; the untrained model's where no adapter is named. Two batch sizes of one
-way differ in the order of sums alone: how often they agree is what bfloat16 allows.
+Packed and right-padded batches are each computed in bfloat16 with two batch sizes, and right-padded batches also
+in float32, on the same grid of test prompts and examples. Without an adapter, the untrained model is used. Two
+batch sizes of one format differ only in the order of summation, so their agreement is the best that bfloat16
+allows.
 """
 
 import sys
@@ -15,12 +16,12 @@ from typing import Any
 import torch
 from side_by_side import Job, arguments, machine, write
 
-from paft.engine.engine import Engine, Layout
+from paft.engine.engine import BatchFormat, Engine
 from paft.models.load import with_adapter
 from paft.prompts.template import render
 from paft.tasks.load import subset
 
-WAYS: dict[str, tuple[Layout | None, int, torch.dtype]] = {
+VARIANTS: dict[str, tuple[BatchFormat | None, int, torch.dtype]] = {
     "packed, 1,024 tokens": (None, 1024, torch.bfloat16),
     "packed, 512 tokens": (None, 512, torch.bfloat16),
     "padded, 1,024 tokens": ("padded", 1024, torch.bfloat16),
@@ -30,7 +31,7 @@ WAYS: dict[str, tuple[Layout | None, int, torch.dtype]] = {
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", adapter="", prompts=8, examples=40)
     job = Job(options.task)
     examples = subset(job.test, options.examples, 1)
@@ -39,30 +40,30 @@ def main() -> None:
     targets = [e.target for e in examples] * len(grid)
     chosen: dict[str, list[int]] = {}
     with with_adapter(job.engine, Path(options.adapter)) if options.adapter else nullcontext():
-        for way, (layout, tokens, dtype) in WAYS.items():
+        for variant, (batch_format, tokens, dtype) in VARIANTS.items():
             engine = Engine(job.engine.model.to(dtype), job.engine.format, tokens)
-            engine.batch_format = layout
-            rows = [row for asked in grid for batch in engine.score(asked, choices) for row in batch]
-            chosen[way] = [max(range(len(row)), key=row.__getitem__) for row in rows]
-            print(f"{way}: {_same(chosen[way], targets)} of {len(targets)} right", file=sys.stderr)
+            engine.batch_format = batch_format
+            rows = [
+                row for conversations in grid for batch in engine.score(conversations, choices) for row in batch
+            ]
+            chosen[variant] = [max(range(len(row)), key=row.__getitem__) for row in rows]
+            print(f"{variant}: {_same(chosen[variant], targets)} of {len(targets)} right", file=sys.stderr)
     result: dict[str, Any] = {
         "benchmark": f"agreement-{options.task}",
         "cells": len(targets),
-        "right": {way: _same(own, targets) for way, own in chosen.items()},
-        "same_option": {
-            way: {other: _same(own, theirs) for other, theirs in chosen.items()} for way, own in chosen.items()
-        },
+        "right": {variant: _same(picks, targets) for variant, picks in chosen.items()},
+        "same_option": {left: {right: _same(chosen[left], chosen[right]) for right in chosen} for left in chosen},
         "machine": machine(),
     }
-    print(f"\n| of {len(targets)} | right | " + " | ".join(WAYS) + " |\n" + "|---" * (len(WAYS) + 2) + "|")
-    for way, row in result["same_option"].items():
+    print(f"\n| of {len(targets)} | right | " + " | ".join(VARIANTS) + " |\n" + "|---" * (len(VARIANTS) + 2) + "|")
+    for variant, row in result["same_option"].items():
         cells = [f"{same} ({100 * same / len(targets):.1f} %)" for same in row.values()]
-        print(f"| {way} | {result['right'][way]} | " + " | ".join(cells) + " |")
+        print(f"| {variant} | {result['right'][variant]} | " + " | ".join(cells) + " |")
     write(options.output / f"{result['benchmark']}.json", result)
 
 
-def _same(one: list[int], other: list[int]) -> int:
-    return sum(map(int.__eq__, one, other))
+def _same(left: list[int], right: list[int]) -> int:
+    return sum(map(int.__eq__, left, right))
 
 
 if __name__ == "__main__":

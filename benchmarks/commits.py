@@ -1,10 +1,10 @@
-"""One commit beside another: training, scoring and generation as `paft run` reports them.
+"""Compare two commits: the rates of training, scoring and generation that `paft run` reports.
 
     python benchmarks/commits.py --before ../old --task trec
     python benchmarks/commits.py --before ../old --task hellaswag --examples 64
 
-`--before` is a checkout of the earlier commit. Each round runs each commit once in a process of its own, in turn;
-a round's rates are compared within the round. Loading and start-up are not part of the rates.
+`--before` is a checkout of the earlier commit. Each round runs both commits, one after the other, each in its own
+process. Rates are compared within a round. They do not include loading and start-up.
 """
 
 import argparse
@@ -22,7 +22,7 @@ RATES = {"training": "train_examples_per_second", "answering": "eval_examples_pe
 
 
 def main() -> None:
-    """Compare."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", before="", examples=160, asked=40, prompts=4)
     rates: dict[str, dict[str, list[float]]] = {}
     for turn in range(options.rounds):
@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def _run(source: Path, options: argparse.Namespace, mode: str) -> dict[str, float]:
-    """Return the rates of a run of one method, by its commit's own config of the task."""
-    key = "mode" if (source / "src/paft/config").is_dir() else "answers"  # renamed since
-    asked = f"examples: {options.asked}, {key}: {mode}, max_new_tokens: 16"
+    """Return the rates of a run of one method with the task's config of the same commit."""
+    key = "mode" if (source / "src/paft/config").is_dir() else "answers"  # the earlier name
+    evaluation = f"examples: {options.asked}, {key}: {mode}, max_new_tokens: 16"
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(sys.executable, "-m", "paft", "run", source / "examples" / f"{options.task}.yaml"),
             *("--quiet", "--output", folder, "methods=[paft]", "training.epochs=1"),
-            *(f"training.examples={options.examples}", f"evaluation={{{asked}}}"),
+            *(f"training.examples={options.examples}", f"evaluation={{{evaluation}}}"),
             f"prompts.test.size={options.prompts}",
         ]
         environment = os.environ | {"PYTHONPATH": str(source / "src")}

@@ -1,10 +1,10 @@
-"""Generated answers a second: paft and `model.generate` with padded batches.
+"""Generated answers per second: paft and `model.generate` with padded batches.
 
     python benchmarks/generation.py --task trec --tokens 32
 
-Greedy, the same end tokens, the same questions, sorted by length for `model.generate`, which gets the batch
-size at which it was fastest in the warm-up. The share of equal answers is in the JSON; rounding in bfloat16
-parts some.
+Both sides decode greedily with the same end tokens and the same questions. For `model.generate` the questions are
+sorted by length, and the batch size is the one that was fastest in the warm-up. The share of equal answers is in
+the JSON; some differ because of rounding in bfloat16.
 """
 
 import sys
@@ -20,24 +20,24 @@ BATCHES = (8, 32)
 
 
 def main() -> None:
-    """Compare."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=2, examples=32, tokens=32)
     job = Job(options.task)
-    asked = [
+    grid = [
         [render(p, job.task, e) for e in job.test[: options.examples]] for p in job.prompts.test[: options.prompts]
     ]
-    questions = sum(map(len, asked))
+    questions = sum(map(len, grid))
     texts: dict[str, list[str]] = {}
 
     def paft() -> float:
         started = time.perf_counter()
-        found = [g for prompt in asked for batch in job.engine.generate(prompt, options.tokens) for g in batch]
+        outputs = [g for prompt in grid for batch in job.engine.generate(prompt, options.tokens) for g in batch]
         seconds = time.perf_counter() - started
-        texts["paft"] = [g.text for g in found]
+        texts["paft"] = [g.text for g in outputs]
         return questions / seconds
 
     padded = Padded(job, options.tokens)
-    ids = [row for prompt in asked for row in job.engine.format.prompts(prompt)]
+    ids = [row for prompt in grid for row in job.engine.format.prompts(prompt)]
 
     def transformers() -> float:
         started = time.perf_counter()
@@ -49,8 +49,8 @@ def main() -> None:
         "answers",
         {"paft": paft, "transformers": transformers},
         options,
-        prompts=len(asked),
-        examples=len(asked[0]),
+        prompts=len(grid),
+        examples=len(grid[0]),
         tokens=options.tokens,
         equal=lambda: sum(a == b for a, b in zip(*texts.values(), strict=True)) / questions,
         batch=lambda: padded.batch,
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 class Padded:
-    """`model.generate` on left-padded batches, rows of like length together."""
+    """`model.generate` on left-padded batches of rows with similar lengths."""
 
     def __init__(self, job: Job, tokens: int) -> None:
         self.job, self.model, self.tokens = job, job.twin(), tokens

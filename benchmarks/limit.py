@@ -1,11 +1,12 @@
-"""How near paft comes to the machine's limit, and how its cost grows.
+"""How close paft comes to the machine's limit, and how its cost grows.
 
     python benchmarks/limit.py --task trec
 
-The limit: the rate of matrix products measured here at the model's own shapes, at the mean number of tokens of
-a training step and the most of a scoring forward, applied to the tokens that must be computed at least once
-(each shared beginning once). Training multiplies each weight twice a token: forward, and back to the inputs;
-the base weights need no gradient. Attention, norms, LoRA and the optimiser count as overhead.
+The limit is the time of the matrix products alone, for the tokens that must be computed at least once (each shared
+prefix once). Their rate is measured on this machine with the model's own shapes, at the mean number of tokens of a
+training step and the maximum of a scoring forward pass. Training multiplies each weight twice per token: in the
+forward pass, and for the gradient of the inputs; the base weights need no gradient. Attention, norms, LoRA and the
+optimiser count as overhead.
 """
 
 import statistics
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 from side_by_side import Job, arguments, machine, write
-from training import PaftTrainer, Stopwatch, adapted, batches
 from transformers import PrinterCallback, TrainingArguments
 
 from paft.engine.engine import Engine
@@ -25,10 +25,11 @@ from paft.engine.pack import Row, TokenTree, packed
 from paft.prompts.template import render
 from paft.training.data import PromptData
 from paft.types import Example, Prompt
+from training import PaftTrainer, Stopwatch, adapted, batches
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=4, examples=24, steps=6, batch=8)
     job = Job(options.task)
     result: dict[str, Any] = {"benchmark": f"limit-{options.task}", "machine": machine()}
@@ -46,22 +47,22 @@ def main() -> None:
 
 
 def scoring(job: Job, prompts: Sequence[Prompt], examples: Sequence[Example], rounds: int) -> dict[str, float]:
-    """Return seconds of the grid beside the seconds that its matrix products alone would take."""
+    """Return the seconds of scoring a grid, and the seconds of its matrix products alone."""
     grid = [[render(p, job.task, e) for e in examples] for p in prompts]
     choices = [job.task.candidates(e) for e in examples]
-    needed = [_tree(job, asked, choices) for asked in grid]
+    needed = [_token_count(job, conversations, choices) for conversations in grid]
     kept = len(grid) * len(examples)
 
     def run() -> None:
-        for asked in grid:
-            for _ in job.engine.score(asked, choices):
+        for conversations in grid:
+            for _ in job.engine.score(conversations, choices):
                 pass
 
     return _shares(job, run, sum(needed), kept, job.engine.batch_tokens, 1, rounds)
 
 
 def training(job: Job, steps: int, batch: int, rounds: int) -> dict[str, float]:
-    """Return seconds of the steps beside the seconds of their matrix products."""
+    """Return the seconds of training steps, and the seconds of their matrix products alone."""
     data = PromptData(
         Engine(adapted(job), job.engine.format), job.task, job.train[: steps * batch], job.prompts.train
     )
@@ -88,20 +89,20 @@ def training(job: Job, steps: int, batch: int, rounds: int) -> dict[str, float]:
 def _shares(
     job: Job, run: Callable[[], float | None], tokens: int, kept: int, size: int, passes: int, rounds: int
 ) -> dict[str, float]:
-    """Time the work and its products in turn."""
+    """Time the work and its matrix products in alternation."""
     run()
     shares, seconds, limits, rates = [], [], [], []
     for _ in range(rounds):
         body, head, rate = _products(job.model, size, kept * size // tokens, passes)
         started = time.perf_counter()
-        own = run()
-        took = own if own is not None else time.perf_counter() - started
+        reported = run()
+        duration = reported if reported is not None else time.perf_counter() - started
         limit = body * tokens / size + head * tokens / size
-        seconds.append(took)
+        seconds.append(duration)
         limits.append(limit)
-        shares.append(limit / took)
+        shares.append(limit / duration)
         rates.append(rate)
-        print(f"{took:.2f} s, products alone {limit:.2f} s", file=sys.stderr)
+        print(f"{duration:.2f} s, products alone {limit:.2f} s", file=sys.stderr)
     return {
         "tokens": tokens,
         "tokens_per_forward": size,
@@ -116,7 +117,7 @@ def _shares(
 
 @torch.no_grad()
 def _products(model: Any, tokens: int, kept: int, passes: int) -> tuple[float, float, float]:
-    """Return the seconds of all layers' products, of the output head's, and their rate in GFLOP/s."""
+    """Return the seconds of all layers' products and of the output head's, and the layers' rate in GFLOP/s."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings()
     linears = [m for m in base.modules() if isinstance(m, torch.nn.Linear) and m is not head]
@@ -141,14 +142,14 @@ def _products(model: Any, tokens: int, kept: int, passes: int) -> tuple[float, f
 
 
 def growth(job: Job, rounds: int) -> list[dict[str, Any]]:
-    """Return the cost of scoring made-up questions when one size is varied and the others stay."""
+    """Return the cost of scoring synthetic questions when one size varies and the others are fixed."""
     usual = {"prompts": 2, "examples": 8, "options": 4, "prefix": 64}
     cases = {"prompts": (1, 2, 4), "examples": (4, 8, 16, 32), "options": (2, 4, 8), "prefix": (16, 64, 256)}
-    found = []
+    results = []
     for varied, values in cases.items():
         for value in values:
             sizes = usual | {varied: value}
-            batch = _made_up(job, sizes)
+            batch = _synthetic(job, sizes)
             times = []
             for _ in range(rounds + 1):
                 started = time.perf_counter()
@@ -158,31 +159,32 @@ def growth(job: Job, rounds: int) -> list[dict[str, Any]]:
                 times.append(time.perf_counter() - started)
             tokens = sum(len(TokenTree(r.ids[:-1] for r in rows).ids) for rows, _ in batch)
             seconds = statistics.median(times[1:])
-            found.append(
+            results.append(
                 {"varied": varied, "value": value, "tokens": tokens, "seconds": seconds, "rate": tokens / seconds}
             )
-    return found
+    return results
 
 
-def _made_up(job: Job, sizes: dict[str, int]) -> list[tuple[list[Row], list[int]]]:
-    """Return for each prompt the rows, and what all begin with: questions of 24 tokens, options of 2."""
+def _synthetic(job: Job, sizes: dict[str, int]) -> list[tuple[list[Row], list[int]]]:
+    """Return each prompt's rows and their common prefix; questions have 24 tokens, options 2."""
     vocabulary = len(job.tokenizer)
     draw = torch.Generator().manual_seed(0)
 
     def ids(n: int) -> list[int]:
         return torch.randint(10, vocabulary, (n,), generator=draw).tolist()
 
-    made = []
+    prompt_rows = []
     for _ in range(sizes["prompts"]):
         prefix = ids(sizes["prefix"])
         options = [ids(2) for _ in range(sizes["options"])]
         questions = [prefix + ids(24) for _ in range(sizes["examples"])]
-        made.append(([Row(q + o, 2) for q in questions for o in options], prefix))
-    return made
+        prompt_rows.append(([Row(q + o, 2) for q in questions for o in options], prefix))
+    return prompt_rows
 
 
-def _tree(job: Job, asked: Sequence[Any], choices: Sequence[Sequence[str]]) -> int:
-    prompts = job.engine.format.prompts(asked)
+def _token_count(job: Job, conversations: Sequence[Any], choices: Sequence[Sequence[str]]) -> int:
+    """Return the number of tokens that must be computed, with each shared prefix counted once."""
+    prompts = job.engine.format.prompts(conversations)
     return len(
         TokenTree(
             (ids + job.engine.format.answer(text))[:-1]

@@ -1,10 +1,10 @@
-"""Scored questions a second: paft and lm-evaluation-harness on identical requests.
+"""Scored questions per second: paft and lm-evaluation-harness on identical requests.
 
     python benchmarks/scoring.py --task trec           (also hellaswag, piqa, race-middle)
 
-Every test example under every prompt, all options scored. The harness gets all requests at once, so that it can
-sort them, and the batch size at which it was fastest in the warm-up. Both accuracies are in the JSON: they are
-equal, but for ties within rounding.
+All options of every test example are scored under every prompt. The harness gets all requests at once, so that it
+can sort them, and the batch size that was fastest in the warm-up. Both accuracies are in the JSON; they are equal
+except for ties within rounding.
 """
 
 import sys
@@ -21,20 +21,22 @@ BATCHES = (4, 16, 64)
 
 
 def main() -> None:
-    """Compare."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900)
     job = Job(options.task)
-    fitting = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3][: options.examples]
-    grid = [[render(p, job.task, e) for e in fitting] for p in job.prompts.test[: options.prompts]]
-    choices = [job.task.candidates(e) for e in fitting]
+    examples = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3][: options.examples]
+    grid = [[render(p, job.task, e) for e in examples] for p in job.prompts.test[: options.prompts]]
+    choices = [job.task.candidates(e) for e in examples]
     questions = sum(map(len, grid))
     right: dict[str, list[bool]] = {}
 
     def paft() -> float:
         started = time.perf_counter()
-        scores = [row for asked in grid for batch in job.engine.score(asked, choices) for row in batch]
+        scores = [
+            row for conversations in grid for batch in job.engine.score(conversations, choices) for row in batch
+        ]
         seconds = time.perf_counter() - started
-        right["paft"] = [_best(row) == fitting[i % len(fitting)].target for i, row in enumerate(scores)]
+        right["paft"] = [_best(row) == examples[i % len(examples)].target for i, row in enumerate(scores)]
         return questions / seconds
 
     harness = Harness(job, grid, choices)
@@ -43,7 +45,7 @@ def main() -> None:
         started = time.perf_counter()
         scores = harness()
         seconds = time.perf_counter() - started
-        right["lm-eval"] = [_best(row) == fitting[i % len(fitting)].target for i, row in enumerate(scores)]
+        right["lm-eval"] = [_best(row) == examples[i % len(examples)].target for i, row in enumerate(scores)]
         return questions / seconds
 
     compare(
@@ -52,7 +54,7 @@ def main() -> None:
         {"paft": paft, "lm-eval": lm_eval},
         options,
         prompts=len(grid),
-        examples=len(fitting),
+        examples=len(examples),
         choices=len(choices[0]),
         accuracy=lambda: {side: sum(r) / len(r) for side, r in right.items()},
         right_or_wrong_alike=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 class Harness:
-    """lm-evaluation-harness with the model that is loaded already."""
+    """lm-evaluation-harness with the model that is already loaded."""
 
     def __init__(self, job: Job, grid: list[list[Conversation]], choices: list[tuple[str, ...]]) -> None:
         from lm_eval.api.instance import Instance
@@ -71,7 +73,11 @@ class Harness:
             pretrained=job.twin(), tokenizer=job.tokenizer, batch_size=1, device=str(job.model.device)
         )
         self.sizes = [len(options) for _ in grid for options in choices]
-        texts = [t for asked in grid for t in job.tokenizer.batch_decode(job.engine.format.prompts(asked))]
+        texts = [
+            text
+            for conversations in grid
+            for text in job.tokenizer.batch_decode(job.engine.format.prompts(conversations))
+        ]
         pairs = [
             (text, option) for text, options in zip(texts, choices * len(grid), strict=True) for option in options
         ]
@@ -83,16 +89,16 @@ class Harness:
         if self.batch is None:
             self.batch = fastest(BATCHES, self._seconds)
         self.lm.batch_size_per_gpu = self.batch
-        found = iter([score for score, _ in self.lm.loglikelihood(self.requests, disable_tqdm=True)])
-        return [[next(found) for _ in range(size)] for size in self.sizes]
+        scores = iter([score for score, _ in self.lm.loglikelihood(self.requests, disable_tqdm=True)])
+        return [[next(scores) for _ in range(size)] for size in self.sizes]
 
     def _seconds(self, batch: int) -> float:
         self.lm.batch_size_per_gpu = batch
-        some = self.requests[: len(self.requests) // 3]
+        sample = self.requests[: len(self.requests) // 3]
         started = time.perf_counter()
-        self.lm.loglikelihood(some, disable_tqdm=True)
+        self.lm.loglikelihood(sample, disable_tqdm=True)
         seconds = time.perf_counter() - started
-        print(f"lm-eval, batch {batch}: {seconds:.1f} s for {len(some)} requests", file=sys.stderr)
+        print(f"lm-eval, batch {batch}: {seconds:.1f} s for {len(sample)} requests", file=sys.stderr)
         return seconds
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/search.py --task trec --prompts 160 --examples 40
 
-The base model answers so many training examples under so many training prompts, once; then each search is played
-on that table, with many seeds: each seed has 20 of the examples to search on, and the rest tell what the found
-prompt is worth. Test prompts and test examples are not read.
+The base model answers the training examples under the training prompts once. Each search is then simulated on the
+resulting table with many seeds: each seed searches on 20 of the examples, and the chosen prompt is measured on the
+others. Test prompts and test examples are not used.
 """
 
 import random
@@ -17,21 +17,21 @@ import torch
 from side_by_side import Job, arguments, machine, write
 
 from paft.evaluation.grid import answer
-from paft.methods.zopo import zopo
+from paft.methods.zopo.search import zopo
 from paft.models.encoder import SentenceEncoder, last_hidden_states
 from paft.scoring.choice import ChoiceScorer
 from paft.types import Conversation
 from paft.utils.console import Console
 
 BUDGETS = ((100, 25), (60, 20), (24, 8))
-"""Prompts that a search may ask, and how many of them ZOPO draws before it models."""
+"""The number of prompts that a search may evaluate, and how many of them ZOPO draws before it fits its model."""
 SEEDS = 40
 SEARCHED = 20
-"""Training examples that a search looks at."""
+"""The number of training examples that a search uses."""
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=160, examples=40)
     job = Job(options.task)
     prompts, examples = job.prompts.train[: options.prompts], job.train[: options.examples]
@@ -49,12 +49,10 @@ def main() -> None:
         "zopo, sentence encoder's": encoder(["\n".join(filter(None, (t.system, t.user))) for t in texts]),
     }
     rows = [
-        row for budget, initial in BUDGETS for row in played(right, spaces, min(budget, len(prompts)), initial)
+        row for budget, initial in BUDGETS for row in simulate(right, spaces, min(budget, len(prompts)), initial)
     ]
     print(f"{len(prompts)} prompts x {len(examples)} examples, mean {right.mean():.1%}; {SEEDS} seeds\n")
-    print(
-        "| prompts asked | search | on the searched examples | on the others | better / worse than random there |"
-    )
+    print("| prompts evaluated | search | on the searched examples | on the others | better / worse than random |")
     print("|---|---|---|---|---|")
     for row in rows:
         print(
@@ -66,8 +64,8 @@ def main() -> None:
     write(options.output / f"search-{options.task}.json", result)
 
 
-def played(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: int) -> list[dict[str, Any]]:
-    """Return a row for each search with this budget."""
+def simulate(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: int) -> list[dict[str, Any]]:
+    """Return one row per search with this budget."""
 
     def random_choice(value: Callable[[int], float], seed: int) -> int:
         return max(random.Random(f"random:{seed}").sample(range(len(right)), budget), key=value)
@@ -77,16 +75,16 @@ def played(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: in
 
     searches = {"random": random_choice} | {name: by_zopo(points) for name, points in spaces.items()}
     searches["all prompts (top-accuracy)"] = lambda value, seed: max(range(len(right)), key=value)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
+    accuracies: dict[str, list[tuple[float, float]]] = {name: [] for name in searches}
     for seed in range(SEEDS):
         columns = np.random.default_rng(seed).permutation(right.shape[1])
         searched, others = right[:, columns[:SEARCHED]].mean(1), right[:, columns[SEARCHED:]].mean(1)
         for name, search in searches.items():
             best = search(lambda point: float(searched[point]), seed)  # noqa: B023  # called at once
-            found[name].append((float(searched[best]), float(others[best])))
+            accuracies[name].append((float(searched[best]), float(others[best])))
     rows = []
-    for name, pairs in found.items():
-        there = [(other, drawn) for (_, other), (_, drawn) in zip(pairs, found["random"], strict=True)]
+    for name, pairs in accuracies.items():
+        held_out = [(value, drawn) for (_, value), (_, drawn) in zip(pairs, accuracies["random"], strict=True)]
         rows.append(
             {
                 "budget": len(right) if name.startswith("all") else budget,
@@ -94,8 +92,8 @@ def played(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: in
                 "searched": statistics.mean(value for value, _ in pairs),
                 "others": statistics.mean(value for _, value in pairs),
                 "std": statistics.stdev(value for _, value in pairs),
-                "better": sum(own > drawn for own, drawn in there),
-                "worse": sum(own < drawn for own, drawn in there),
+                "better": sum(value > drawn for value, drawn in held_out),
+                "worse": sum(value < drawn for value, drawn in held_out),
             }
         )
     return rows

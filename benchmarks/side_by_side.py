@@ -1,9 +1,9 @@
-"""Run several ways of one job side by side and say how much faster each is.
+"""Compare the speed of several implementations ("sides") of the same job.
 
-All sides share one process, one loaded model and one list of requests. After a warm-up of each, rounds go over
-the sides in turn, each round starting with another one, so that a slow moment of the machine meets all of them.
-What is reported is the median over rounds of the ratio within a round, with its range. Peak memory is measured
-apart: each side alone in a fresh process.
+All sides share one process, one loaded model and one list of requests. After a warm-up, each round runs all sides
+in turn. Each round starts with a different side, so that slow moments of the machine affect all sides. The report
+shows the median and the range over rounds of the ratio within a round. Peak memory is measured separately, with
+each side alone in a new process.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from paft.types import Example
 
 ROOT = Path(__file__).parent.parent
 Side = Callable[[], float]
-"""Does the job once and returns its rate, in units a second."""
+"""Runs the job once and returns its rate in units per second."""
 
 
 class Job:
-    """A task of ``examples/`` with its model, prompts and examples, for a benchmark to take from."""
+    """A task of ``examples/`` with its model, prompts and examples, for use in a benchmark."""
 
     def __init__(self, name: str, overrides: list[str] | None = None) -> None:
         self.config: Config = load_config(ROOT / "examples" / f"{name}.yaml", overrides)
@@ -52,14 +52,14 @@ class Job:
         self.test: list[Example] = test
 
     def twin(self) -> Any:
-        """Return another model with the same weights in memory and the attention that transformers gave it."""
+        """Return a copy of the model that shares its weights and uses the attention of transformers."""
         model = copy.deepcopy(self.model, {id(p): p for p in self.model.parameters()})
         model.set_attn_implementation("sdpa")
         return model
 
 
 def arguments(description: str, **defaults: Any) -> argparse.Namespace:
-    """Parse the options that all benchmarks share, and those given with their defaults."""
+    """Parse the options that all benchmarks share, and the options named in ``defaults``."""
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", default=default, type=type(default))
@@ -72,10 +72,10 @@ def arguments(description: str, **defaults: Any) -> argparse.Namespace:
 def compare(
     name: str, unit: str, sides: dict[str, Side], options: argparse.Namespace, **facts: Any
 ) -> dict[str, Any]:
-    """Run the sides, print the table, write ``NAME.json`` and return what it holds.
+    """Run the sides, print the table, write ``NAME.json`` and return its content.
 
-    The first side is compared with each of the others. ``facts`` are written down too; a function is called once
-    the rounds are over.
+    The first side is compared with each of the others. ``facts`` are written to the file too; functions
+    among them are called after the rounds.
     """
     if options.only:
         sides[options.only]()
@@ -114,7 +114,7 @@ def compare(
 
 
 def fastest(batches: Sequence[int], seconds: Callable[[int], float]) -> int:
-    """Return the batch size at which a peer is fastest; the process that measures its memory takes the same."""
+    """Return the batch size at which a peer is fastest; the memory measurement uses the same size."""
     if "PEER_BATCH" not in os.environ:
         os.environ["PEER_BATCH"] = str(min(batches, key=seconds))
     return int(os.environ["PEER_BATCH"])
@@ -127,7 +127,7 @@ def write(path: Path, result: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return the hardware and the package versions that the numbers depend on."""
     packages = ("paft", "torch", "transformers", "peft", "trl", "lm-eval")
     installed = {distribution.metadata["Name"].replace("_", "-") for distribution in metadata.distributions()}
     return {
@@ -139,13 +139,13 @@ def machine() -> dict[str, Any]:
 
 
 def _peak() -> int:
-    """Return this process's peak resident memory; ``getrusage`` would count its parent's before the exec."""
+    """Return this process's peak resident memory in bytes; ``getrusage`` would include its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _alone(side: str) -> int:
-    """Return the peak resident memory of a process that runs one side only."""
+    """Return the peak resident memory in bytes of a process that runs only one side."""
     line = subprocess.run(
         [sys.executable, *sys.argv, "--only", side], check=True, capture_output=True, text=True
     ).stdout.splitlines()[-1]

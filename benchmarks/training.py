@@ -1,11 +1,11 @@
-"""Training examples a second: paft, TRL's SFTTrainer and a plain transformers.Trainer.
+"""Training examples per second: paft, TRL's SFTTrainer and a plain transformers.Trainer.
 
     python benchmarks/training.py --task trec
     python benchmarks/training.py --task hellaswag
 
-Same model, LoRA, type, batches, prompts and examples, token for token. The peers are given rows that are
-tokenised already and in the schedule's order; paft renders and tokenises as it goes. TRL runs with gradient
-checkpointing off, which is faster than its default; `trl-default` is TRL as it comes.
+All sides use the same model, LoRA settings, data type, batches, prompts and examples, token for token. The peers
+receive rows that are already tokenised, in paft's order; paft renders and tokenises during training. TRL runs
+without gradient checkpointing, which is faster than its default; `trl-default` uses TRL's default settings.
 """
 
 import tempfile
@@ -28,33 +28,33 @@ from paft.training.trainer import DynamicPrompts
 
 
 class Stopwatch(TrainerCallback):
-    """Times every optimiser step but the first, which also starts the data loader."""
+    """Records the time of every optimiser step; the rate excludes the first, which also starts the data loader."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin anew."""
+        """Reset the records."""
         self.times: list[float] = []
         self.losses: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note the time."""
+        """Record the time."""
         self.times.append(time.perf_counter())
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note the loss."""
+        """Record the loss."""
         self.losses += [row["loss"] for row in [kwargs["logs"]] if "loss" in row]
 
     @property
     def rate(self) -> float:
-        """Steps a second."""
+        """Steps per second."""
         return (len(self.times) - 1) / (self.times[-1] - self.times[0])
 
 
 class PaftTrainer(DynamicPrompts, Trainer):
-    """A plain Trainer with dynamic prompts: what `paft run` trains with."""
+    """A plain Trainer with dynamic prompts, as in `paft run`."""
 
 
 def main() -> None:
-    """Compare."""
+    """Run the benchmark."""
     options = arguments(__doc__, task="trec", steps=9, batch=8)
     job = Job(options.task)
     examples = [e for e in job.train if _length(job, e) <= 600][: options.steps * options.batch]
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def adapted(job: Job) -> Any:
-    """Return the model with a fresh adapter, the same each time."""
+    """Return the model with a new adapter, initialised with the same seed each time."""
     torch.manual_seed(0)
     return get_peft_model(
         job.twin(), LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
@@ -130,16 +130,16 @@ def adapted(job: Job) -> Any:
 
 
 def batches(data: PromptData, batch: int) -> list[list[Any]]:
-    """Return the rows of each step, as paft lays them out."""
+    """Return the rows of each step, as paft orders them."""
     steps = -(-len(data.examples) // batch)
     sampler = UniformSampler(data.prompts, K=data.K, steps_per_epoch=steps, seed=data.seed)
     order = epoch_order(len(data.examples), data.seed, 0)
-    picked = [[data.examples[i] for i in order[s * batch : (s + 1) * batch]] for s in range(steps)]
-    return [rows(data.engine, data.task, sampler.draw(s, batch), batch) for s, batch in enumerate(picked)]
+    step_examples = [[data.examples[i] for i in order[s * batch : (s + 1) * batch]] for s in range(steps)]
+    return [rows(data.engine, data.task, sampler.draw(s, batch), batch) for s, batch in enumerate(step_examples)]
 
 
 def rows_in_order(data: PromptData, batch: int) -> Dataset:
-    """Return the same rows, tokenised, for the peers."""
+    """Return the same rows, tokenised, for the other trainers."""
     flat = [row for step in batches(data, batch) for row in step]
     return Dataset.from_dict(
         {

@@ -51,9 +51,9 @@ def test_a_sound_machine_has_no_problem_and_the_screen_is_one(tmp_path, monkeypa
     assert {"python", "paft", "packages", "cpu", "dtype", "memory", "runs", "cache"} <= states(found).keys()
     assert len(found) < 24
     assert all("\n" not in str(finding) for finding in found)
-    assert not [f for f in found if f.what == "embedded model" and "is gone" in f.found]
+    assert not [f for f in found if f.what == "embedded model" and "is missing" in f.detail]
     [dtype] = [f for f in found if f.what == "dtype"]
-    assert "bfloat16" in dtype.found
+    assert "bfloat16" in dtype.detail
 
 
 def test_what_lacks_is_named_with_the_fix(tmp_path, monkeypatch):
@@ -64,8 +64,8 @@ def test_what_lacks_is_named_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     found = list(examine())
     lacking = {f.what: f for f in found if f.state != "ok"}
-    assert "no-such-package is missing" in lacking["packages"].found
-    assert "needed is >=99" in lacking["packages"].found
+    assert "no-such-package is missing" in lacking["packages"].detail
+    assert "paft requires >=99" in lacking["packages"].detail
     assert lacking["memory"].state == lacking["runs"].state == "warning"
     assert "--output" in lacking["runs"].fix
     assert (lacking["cache"].state, "XDG_CACHE_HOME" in lacking["cache"].fix) == ("problem", True)
@@ -77,7 +77,7 @@ def test_a_check_that_breaks_is_a_problem_and_the_others_are_made(monkeypatch):
 
     monkeypatch.setattr(doctor, "_devices", broken)
     found = list(examine())
-    assert [f.found for f in found if f.state == "problem"] == ["ImportError: libtorch.so: cannot open"]
+    assert [f.detail for f in found if f.state == "problem"] == ["ImportError: libtorch.so: cannot open"]
     assert "memory" in states(found)
 
 
@@ -88,7 +88,7 @@ def test_a_config_is_examined_file_by_file(tmp_path):
     assert (found["task.test"], found["prompts.train"]) == ("ok", "ok")
     assert (found["prompts.test"], found["model.path"], found["model.adapter"]) == ("problem",) * 3
     [wrong] = [f for f in examine(tmp_path / "none.yaml") if f.state == "problem"]
-    assert "none.yaml" in wrong.found
+    assert "none.yaml" in wrong.detail
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ def test_a_config_that_no_run_can_be_is_not_called_sound(tmp_path):
     )
     found = {finding.what: finding for finding in examine(tmp_path / "c.yaml")}
     assert found["model.path"].state == found["prompts.train"].state == "problem"
-    assert (found["paft run"].state, found["paft run"].found) == ("warning", "config key task.test is missing")
+    assert (found["paft run"].state, found["paft run"].detail) == ("warning", "config key task.test is missing")
 
 
 def test_a_config_is_read_as_a_run_reads_it(project):
     found = {finding.what: finding for finding in examine(project / "config.yaml")}
-    assert found["task and prompts"].found == (
+    assert found["task and prompts"].detail == (
         "20 training examples, 6 test examples; 5 training prompts, 2 test prompts that fit"
     )
     text = (project / "config.yaml").read_text()
     (project / "wrong.yaml").write_text(text.replace("[thing]", "[thin]"))
     wrong = {finding.what: finding for finding in examine(project / "wrong.yaml")}["task and prompts"]
-    assert (wrong.state, "no column 'thin'; did you mean 'thing'" in wrong.found) == ("problem", True)
+    assert (wrong.state, "no column 'thin'; did you mean 'thing'" in wrong.detail) == ("problem", True)

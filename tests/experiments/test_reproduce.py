@@ -289,7 +289,7 @@ def test_the_prompts_of_cells_that_wait_are_not_changed_by_a_plan_of_another_siz
     [cell] = plan(waiting, QUIET)
     before = Path(str(cell.config.prompts.train)).read_bytes()
     with pytest.raises(
-        UserError, match=r"train\.jsonl: the prompts of another size or config; choose another --out"
+        UserError, match=r"train\.jsonl: holds the prompts of another --size or config; choose another --out"
     ):
         plan(replace(waiting, size="small"), QUIET)
     assert Path(str(cell.config.prompts.train)).read_bytes() == before
@@ -306,7 +306,7 @@ def test_table_3_takes_rows_of_parquet_with_dates(project):
 def test_table_3_says_what_it_needs_before_anything_runs(project):
     write_rows(project / "two.jsonl", [{"text": "Name it: {thing}"}, {"text": "Colour of {thing}?"}])
     with pytest.raises(
-        UserError, match=r"table3 keeps some of the prompts from training; it needs 3 or more, 2 fit"
+        UserError, match=r"table3 holds some prompts out for validation; it needs 3 or more, found 2 that fit"
     ):
         plan(asked(project, "table3", f"prompts.train={project / 'two.jsonl'}"), QUIET)
 
@@ -386,12 +386,12 @@ def test_an_unfinished_figure_shows_what_is_there_and_names_the_rest(project):
     ("arguments", "message"),
     [
         ({"name": "tabel1"}, "no table or figure 'tabel1'; did you mean 'table1'"),
-        ({"size": "huge"}, "no size 'huge'; there are tiny, small, paper"),
+        ({"size": "huge"}, "no size 'huge'; the sizes are tiny, small, paper"),
         ({"configs": []}, "name a config for each task"),
-        ({"configs": 2}, "two configs are of the task 'colours'"),
+        ({"configs": 2}, "two configs have the task 'colours'"),
         ({"overrides": ["methods=[batprompt]"]}, "baselines.batprompt.llm is missing"),
         ({"overrides": []}, "baselines.batprompt.llm is missing"),
-        ({"name": "table7"}, "table7 shows what stage 1 costs"),
+        ({"name": "table7"}, "table7 shows the cost of stage 1"),
     ],
 )
 def test_a_mistake_is_said_before_anything_runs(project, arguments, message):
@@ -408,8 +408,8 @@ def test_a_mistake_is_said_before_anything_runs(project, arguments, message):
 def test_a_size_that_the_data_cannot_fill_is_said(project, capsys):
     more = ["methods=[user]", "training.examples=21", "evaluation.examples=7"]
     shown, _ = reproduce(asked(project, "table1", *more), Console())
-    assert "trained on 20 (of 21 asked for) examples" in shown.notes[0]
-    assert "6 (of 7 asked for) examples" in shown.notes[0]
+    assert "trained on 20 (asked for 21) examples" in shown.notes[0]
+    assert "6 (asked for 7) examples" in shown.notes[0]
     said = capsys.readouterr().err
     assert "asked for 60 train prompts, found 5" in said
     assert "asked for 10 test prompts, found 2" in said
@@ -511,7 +511,7 @@ def test_figure_1_has_a_line_for_each_of_the_two_prompts(tmp_path):
     assert (
         "| t | 0 | 25.0 [8.9, 53.2] | 50.0 | low \\| a / {x} |\n| t | 0 | 75.0 [46.8, 91.1] | 50.0 | high" in text
     )
-    assert "50.0 points apart on 12 test examples" in text
+    assert "50.0 points difference on 12 test examples" in text
 
 
 def test_table_7_has_the_heads_of_stage_1(tmp_path):

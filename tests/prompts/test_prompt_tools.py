@@ -166,7 +166,7 @@ def test_prompts_come_in_from_tables_text_and_json_lines(tmp_path):
     assert texts("a.jsonl") == ["Say\n{question}"]
     [(place, reason)] = import_prompts(tmp_path / "a.jsonl", TREC)[1]
     assert place.endswith("a.jsonl:2")
-    assert "among other" in reason
+    assert "found other" in reason
     with pytest.raises(UserError, match="found \\.doc"):
         import_prompts(tmp_path / "a.doc", TREC)
 
@@ -229,12 +229,12 @@ def test_the_commands_import_check_and_show(project):
     (project / "pool.txt").write_text("Tell the colour of {thing}\n\nIt is red. {thing}\n\n{thing}? {choices}!\n")
     done = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "2 prompts; 0 could not be taken, 1 screened out (1 answer-leak)" in done.stderr
+    assert "2 prompts; 0 could not be imported, 1 screened out (1 answer-leak)" in done.stderr
     assert len((project / "pool.jsonl").read_text().splitlines()) == 2
     assert json.loads((project / "pool.screened.jsonl").read_text())["rule"] == "answer-leak"
     again = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
     assert again.returncode == 2
-    assert "there is such a file already" in again.stderr
+    assert "the file exists" in again.stderr
     checked = paft("prompts", "check", "config.yaml", cwd=project)
     assert checked.returncode == 0, checked.stderr
     assert "prompts.train: 5 prompts, 5 fit" in checked.stdout
@@ -252,7 +252,7 @@ def test_the_commands_import_check_and_show(project):
     assert "cannot be shown: the task has no slot {foo}; known: choices, thing" in odd.stdout
     assert odd.stdout.count("[right answer]") == 1
     bare = paft_here("prompts", "show", "bare.yaml", cwd=project)
-    assert_refused(bare, "config key task.train is missing, and task.test too")
+    assert_refused(bare, "config keys task.train and task.test are missing")
 
 
 def generating(project, **prompts):
@@ -268,7 +268,7 @@ def test_prompts_of_ones_own_are_not_replaced_by_generated_ones(project):
     generating(project)
     before = (project / "prompts/train.jsonl").read_bytes()
     refused = paft_here("prompts", "generate", "config.yaml", cwd=project)
-    assert_refused(refused, "prompts/train.jsonl is there and would be replaced", "--output")
+    assert_refused(refused, "prompts/train.jsonl exists and would be replaced", "--output")
     assert (project / "prompts/train.jsonl").read_bytes() == before
 
 

@@ -17,7 +17,7 @@ from made_up_runs import HOSTILE, LABELS, SKILLS, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.reporting.answers import UNPARSED
-from paft.reporting.features import contrasts, effect, layout, traits
+from paft.reporting.features import contrasts, effect, trait_effects, traits_of
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import compare, report_all, write_report
@@ -171,21 +171,24 @@ def test_what_choosing_a_prompt_cost_is_counted(tmp_path):
     ],
 )
 def test_traits_are_read_from_the_template(text, system, expected):
-    found = layout(Prompt(text, system), ["thing"], LABELS, {})
+    found = traits_of(Prompt(text, system), ["thing"], LABELS, {})
     assert (found.options, found.options_in, found.first, found.ending) == expected
     assert found.system == (system is not None)
 
 
 def test_aliases_stand_for_their_slots():
-    assert layout(Prompt("{sol1} {sol2} {goal}"), ["goal"], None, {"sol1": "A", "sol2": "B"}).first == "options"
+    assert traits_of(Prompt("{sol1} {sol2} {goal}"), ["goal"], None, {"sol1": "A", "sol2": "B"}).first == "options"
 
 
 def test_a_known_effect_is_found_and_no_other():
     texts = [f"{'word ' * (i % 7)}{{thing}} {'Colour:' if i % 2 else 'go.'}" for i in range(40)]
-    layouts = [layout(Prompt(text), ["thing"], LABELS, {}) for text in texts]
+    prompt_traits = [traits_of(Prompt(text), ["thing"], LABELS, {}) for text in texts]
     noise = np.random.default_rng(1).normal(0, 0.03, (2, 40))
     cue = np.arange(40) % 2
-    found = {t.name: t for t in traits(layouts, {"fragile": 0.5 + 0.2 * cue + noise[0], "robust": 0.9 + noise[1]})}
+    found = {
+        t.name: t
+        for t in trait_effects(prompt_traits, {"fragile": 0.5 + 0.2 * cue + noise[0], "robust": 0.9 + noise[1]})
+    }
     trait = found["ends in a closing cue"]
     assert (trait.having, trait.lacking) == (20, 20)
     assert trait.effects["fragile"].difference == pytest.approx(0.2, abs=0.03)
@@ -207,11 +210,11 @@ def test_the_interval_of_an_effect_holds_the_truth_as_often_as_it_says():
 
 
 def test_every_trait_divides_prompts_by_what_it_says():
-    layouts = [
-        layout(Prompt(t, s), ["thing"], LABELS, {})
+    prompt_traits = [
+        traits_of(Prompt(t, s), ["thing"], LABELS, {})
         for t, s in (("{thing}", None), ("{choices} {thing}\nSay:", "Hi"))
     ]
-    found = {name: has for name, (_, has) in contrasts(layouts).items()}
+    found = {name: has for name, (_, has) in contrasts(prompt_traits).items()}
     assert found["has a system text"] == found["several lines"] == found["options shown"] == [False, True]
     assert found["options before the question"] == [None, True]
     assert found["options in the system text"] == [None, False]
@@ -339,7 +342,7 @@ def test_odd_facts_in_a_config_break_nothing(tmp_path):
 def test_a_foreign_file_in_the_place_of_the_page_is_kept(tmp_path):
     folder = make_run(tmp_path / "run", {"base": [0.5] * 6})
     (tmp_path / "thesis.html").write_text("<html>years of work</html>")
-    with pytest.raises(UserError, match=r"thesis\.html: a file that is no report"):
+    with pytest.raises(UserError, match=r"thesis\.html: this file exists and is not a paft report"):
         report_all([folder], tmp_path / "thesis.html")
     assert "years of work" in (tmp_path / "thesis.html").read_text()
     report_all([folder], tmp_path / "page.html")

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 failed while working, 2 bad usage or config."""
+"""The command line. Exit codes: 0 success, 1 failure during a run, 2 invalid usage or config."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Fine-tune language models to answer the task and not the wording of the prompt."""
+    """Fine-tune language models that are robust to the wording of the prompt."""
 
 
 for command in (run.run, run.evaluate, run.demo, report.report, report.reproduce):
@@ -41,9 +41,11 @@ app.add_typer(prompts_app, name="prompts")
 
 @app.command()
 def doctor(
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Also check what a config needs.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Also check everything that this config needs.")
+    ] = None,
 ) -> None:
-    """Print what this machine has, what paft chooses on it, and what is missing; exit code 1 on a problem."""
+    """Check this machine and the installation, and print paft's default choices; exit code 1 on a problem."""
     from paft.cli.doctor import examine
 
     states = []
@@ -54,9 +56,9 @@ def doctor(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake prints one line and exits with code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # progress is paft's own, one bar at a time
+    os.environ.setdefault("TQDM_DISABLE", "1")  # paft shows its own progress bar
     try:
         app()
     except UserError as error:

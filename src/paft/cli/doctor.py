@@ -1,4 +1,4 @@
-"""``paft doctor``: what this machine has, what paft will choose on it, and what is missing, in one screen."""
+"""``paft doctor``: check the machine, the installation and a config, and print one line per check."""
 
 import os
 import shutil
@@ -26,31 +26,31 @@ from paft.utils.distributed import ALONE
 
 GIGABYTE = 1e9
 NEEDED = 3 * GIGABYTE
-"""Memory and disk that the demo takes, rounded up."""
+"""The memory and the disk space that the demo needs, in bytes, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: the state, what was checked, what was found, and how to fix it."""
+    """The result of one check: the state, what was checked, the detail, and how to fix a problem."""
 
     state: Literal["ok", "warning", "problem"]
     what: str
-    found: str
+    detail: str
     fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.state:<8} {self.what:<15} {self.found}{f'; {self.fix}' if self.fix else ''}"
+        return f"{self.state:<8} {self.what:<15} {self.detail}{f'; {self.fix}' if self.fix else ''}"
 
 
 def examine(config: Path | None = None) -> Iterator[Finding]:
-    """Yield what is found, of the machine and, where one is named, of a config."""
+    """Yield the findings about the machine and, if one is given, about a config."""
     checks: list[Callable[[], Iterator[Finding]]] = [_packages, _devices, _memory, _folders, _embedded]
     if config is not None:
         checks.append(lambda: _config(config))
     for check in checks:
         try:
             yield from check()
-        except Exception as error:  # whatever is broken, the other lines are wanted all the more
+        except Exception as error:  # a check that fails must not hide the others
             yield Finding("problem", check.__name__.strip("_<>"), f"{type(error).__name__}: {one_line(error)}")
 
 
@@ -59,7 +59,7 @@ def _packages() -> Iterator[Finding]:
 
     yield Finding("ok", "python", f"{sys.version.split()[0]} ({sys.executable})")
     yield Finding("ok", "paft", f"{__version__} ({Path(__file__).parent.parent})")
-    found, wrong = [], []
+    installed, wrong = [], []
     for requirement in map(Requirement, metadata.requires("paft") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -69,13 +69,13 @@ def _packages() -> Iterator[Finding]:
             wrong.append(f"{requirement.name} is missing")
             continue
         if requirement.specifier.contains(version, prereleases=True):
-            found.append(f"{requirement.name} {version}")
+            installed.append(f"{requirement.name} {version}")
         else:
-            wrong.append(f"{requirement.name} is {version}, needed is {requirement.specifier}")
-    yield Finding("ok", "packages", ", ".join(found[:4]) + f" and {len(found[4:])} more")
+            wrong.append(f"{requirement.name} is {version}, paft requires {requirement.specifier}")
+    yield Finding("ok", "packages", ", ".join(installed[:4]) + f" and {len(installed[4:])} more")
     if wrong:
         yield Finding(
-            "problem", "packages", "; ".join(wrong), "install paft anew with constraints.txt, or make setup"
+            "problem", "packages", "; ".join(wrong), "reinstall paft with constraints.txt, or run `make setup`"
         )
 
 
@@ -89,40 +89,40 @@ def _devices() -> Iterator[Finding]:
     threads, cores = torch.get_num_threads(), cpu_cores()
     cpu = f"{cores} cores for this process, {threads} threads" + ("" if accelerator() else "; no GPU")
     if threads > cores:
-        yield Finding("warning", "cpu", cpu, f"more threads than cores are slow: set OMP_NUM_THREADS={cores}")
+        yield Finding("warning", "cpu", cpu, f"more threads than cores are slow; set OMP_NUM_THREADS={cores}")
     else:
         yield Finding("ok", "cpu", cpu)
     device = pick_device()
     dtype = compute_dtype(device)
-    has = "multiplies matrices in it" if dtype == torch.bfloat16 else "has no bfloat16 units that paft uses"
+    support = "has fast bfloat16 matrix products" if dtype == torch.bfloat16 else "has no fast bfloat16 support"
     yield Finding("ok", "device", f"model.device=auto is {device.type}")
     name = {"cpu": "this CPU", "cuda": "the GPU"}.get(device.type, device.type)
-    yield Finding("ok", "dtype", f"model.dtype=auto is {str(dtype).removeprefix('torch.')}: {name} {has}")
+    yield Finding("ok", "dtype", f"model.dtype=auto is {str(dtype).removeprefix('torch.')}: {name} {support}")
 
 
 def _memory() -> Iterator[Finding]:
     import psutil
 
     memory = psutil.virtual_memory()
-    found = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
+    free = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
     if memory.available < NEEDED:
-        yield Finding("warning", "memory", found, f"the demo takes {NEEDED / GIGABYTE:.0f} GB")
+        yield Finding("warning", "memory", free, f"the demo needs {NEEDED / GIGABYTE:.0f} GB")
     else:
-        yield Finding("ok", "memory", found)
+        yield Finding("ok", "memory", free)
 
 
 def _folders() -> Iterator[Finding]:
     for what, folder in (("runs", Path("runs").absolute()), ("cache", cache_folder().absolute())):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free = shutil.disk_usage(existing).free
-        found = f"{folder}, {free / GIGABYTE:.1f} GB free"
+        detail = f"{folder}, {free / GIGABYTE:.1f} GB free"
         fix = "choose another folder with " + ("--output" if what == "runs" else "XDG_CACHE_HOME")
         if not existing.is_dir() or not os.access(existing, os.W_OK):
-            yield Finding("problem", what, f"{found}, but {existing} cannot be written to", fix)
+            yield Finding("problem", what, f"{detail}, but {existing} is not writable", fix)
         elif free < NEEDED:
-            yield Finding("warning", what, found, f"free some space, or {fix}")
+            yield Finding("warning", what, detail, f"free some space, or {fix}")
         else:
-            yield Finding("ok", what, found)
+            yield Finding("ok", what, detail)
 
 
 def _embedded() -> Iterator[Finding]:
@@ -133,14 +133,16 @@ def _embedded() -> Iterator[Finding]:
             yield Finding("warning", "embedded model", one_line(error).removeprefix("config key model.path: "))
             continue
         if not file.exists():
-            yield Finding("warning", "embedded model", f"{file} is gone", "make setup installs it anew")
+            yield Finding("warning", "embedded model", f"{file} is missing", "run `make setup` to install it")
             continue
-        found = f"{name.removeprefix('embedded/')} in {file.parent}"
+        detail = f"{name.removeprefix('embedded/')} in {file.parent}"
         if file.suffix == ".gguf":
             copy = converted_folder(file)
-            there = (copy / "complete.json").is_file()
-            found += f", unpacked in {copy}" if there else ", not unpacked yet: half a minute at first use"
-        yield Finding("ok", "embedded model", found)
+            unpacked = (copy / "complete.json").is_file()
+            detail += (
+                f", unpacked in {copy}" if unpacked else ", not unpacked yet; takes half a minute at first use"
+            )
+        yield Finding("ok", "embedded model", detail)
 
 
 def _config(path: Path) -> Iterator[Finding]:
@@ -157,7 +159,7 @@ def _config(path: Path) -> Iterator[Finding]:
         "prompts.train": train,
         "prompts.test": config.prompts.test,
     }
-    checked = [found for key, source in sources.items() if (found := _source(key, source))]
+    checked = [finding for key, source in sources.items() if (finding := _source(key, source))]
     yield from checked
     if not any(finding.state == "problem" for finding in checked):
         yield from _data(config)
@@ -196,13 +198,13 @@ def _source(key: str, source: Any) -> Finding | None:
 
 
 def _data(config: Config) -> Iterator[Finding]:
-    """Read the task and the prompts as a run does; what is on the hub is not fetched for this."""
+    """Read the task and the prompts as a run does, unless they would have to be downloaded from the hub."""
     if isinstance(config.task.train, HubSource) or isinstance(config.task.test, HubSource):
         return
     try:
         starts = starts_of(resolve(config.methods, config.training, config.baselines))
         if config.task.train is None or config.prompts.train is None or not can_be_trained(config.model):
-            starts = {}  # a config of `paft evaluate` trains nothing
+            starts = {}  # with this config only `paft evaluate` works
         task, train, test = load_task(config.task)
         counts = f"{len(train)} training examples, {len(test)} test examples"
         if isinstance(config.prompts.train, GenerateSource):

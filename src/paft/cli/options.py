@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config; examples/ has some.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config; see examples/.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY.SUB=VALUE]...", help="Values that replace the config's; a path is relative to where you are."
+        metavar="[KEY.SUB=VALUE]...",
+        help="Values that replace those in the config; paths are relative to the current directory.",
     ),
 ]
 Output = Annotated[
@@ -17,7 +18,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="The run directory; by default runs/NAME of the config; for evaluate runs/NAME-evaluate.",
+        help="The run directory; by default runs/CONFIG, for evaluate runs/CONFIG-evaluate.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]

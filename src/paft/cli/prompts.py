@@ -1,4 +1,4 @@
-"""``paft prompts``: stage 1 by itself."""
+"""``paft prompts``: generate, import, check and show prompts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,13 @@ import typer
 
 from paft.utils.console import Console, interruptible
 
-app = typer.Typer(no_args_is_help=True, help="Make, collect, check and show prompts.")
+app = typer.Typer(no_args_is_help=True, help="Generate, import, check and show prompts.")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config that names the task.")]
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]...", help="Prompt files; by default the config's prompts.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 
 
 @app.command()
@@ -23,7 +23,7 @@ def generate(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the prompts.")] = Path("prompts"),
     quiet: Quiet = False,
 ) -> None:
-    """Ask language models for prompts (stage 1); a second run asks only for what is missing."""
+    """Generate prompts with language models (stage 1); run it again to generate only missing prompts."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import costs
     from paft.prompts.stage1 import generate as work
@@ -44,7 +44,7 @@ def import_(
     output: Annotated[Path, typer.Option("--output", "-o", help="The prompt file to write.")],
     quiet: Quiet = False,
 ) -> None:
-    """Bring prompts from elsewhere into a prompt file, cleaned and screened."""
+    """Import prompts from another file format into a prompt file, cleaned and screened."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import import_file
 
@@ -53,7 +53,7 @@ def import_(
 
 @app.command()
 def check(config: ConfigFile, files: Files = None) -> None:
-    """Say what prompts are worth: faults, lengths, layouts, diversity, near-duplicates."""
+    """Check a set of prompts: defects, lengths, slot orders, diversity, near-duplicates."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import check_files
 
@@ -64,10 +64,12 @@ def check(config: ConfigFile, files: Files = None) -> None:
 def show(
     config: ConfigFile,
     files: Files = None,
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Only the prompt with this id.")] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="So many prompts.")] = 3,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Show only the prompt with this id; repeatable.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many prompts to show.")] = 3,
 ) -> None:
-    """Show prompts filled with real examples; a chat template comes around them later."""
+    """Show prompts rendered with real examples, without the chat template."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import show_prompts
 

@@ -18,7 +18,7 @@ def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, 
 
 
 def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
-    """Measure how much a model, with an adapter or behind an endpoint, depends on the wording of the prompt."""
+    """Measure how much a model's accuracy depends on the wording of the prompt, without training."""
     _work("evaluate", config, overrides, output or Path("runs") / f"{config.stem}-evaluate", quiet)
 
 
@@ -26,7 +26,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="The run directory.")] = Path("runs/demo"),
     quiet: Quiet = False,
 ) -> None:
-    """Run the whole of paft on an embedded model and task: no API key, no hub, no GPU, a few minutes."""
+    """Run all of paft on an embedded model and task in a few minutes, without an API key, the hub or a GPU."""
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
     _work("run", config, None, output, quiet)
 
@@ -41,7 +41,7 @@ def _work(command: str, config: Path, overrides: list[str] | None, output: Path,
     with interruptible():
         (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
         if os.environ.get("RANK", "0") != "0":
-            return  # the first of several processes reports
+            return  # only the first process writes the report
         from paft.reporting.report import write_report
         from paft.reporting.terminal import show
 

@@ -1,1 +1,1 @@
-"""The paper's tables and figures: each is a set of runs, and a view on what they left behind."""
+"""The paper's tables and figures: each is made from the results of a set of runs."""

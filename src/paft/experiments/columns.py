@@ -1,4 +1,4 @@
-"""The columns of the paper's tables: what each says of a row, whose accuracies are fractions of 1."""
+"""The columns of the paper's tables: how each formats a row, whose accuracies are fractions of 1."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -11,12 +11,12 @@ from paft.reporting.tables import bracket
 Row = dict[str, Any]
 Text = Callable[[Row], str]
 Columns = dict[str, Text]
-"""The head of each column, and what it says of a row."""
+"""The header of each column -> the function that formats its cell of a row."""
 
 
 def table(columns: Columns, rows: Sequence[Row]) -> list[str]:
     """Return the lines of a Markdown table."""
-    return markdown_table(list(columns), [[say(row) for say in columns.values()] for row in rows])
+    return markdown_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
 
 
 def _number(key: str, spec: str = "") -> Text:
@@ -36,7 +36,7 @@ def _paper(form: str) -> Text:
 
 
 def _spent(*keys: str) -> Text:
-    """Return what of a baseline's budget is shown; a method that searches for no prompt has none."""
+    """Return the formatter of a baseline's search cost; `-` for a method that does not search for a prompt."""
 
     def text(row: Row) -> str:
         total = sum(row["choosing"].get(key, 0) for key in keys)
@@ -63,7 +63,7 @@ ACCURACIES: Columns = {
     "Right under all": _with_interval("right_under_all", 0),
     "Paper": _paper("{} ± {}, top {:.0f}"),
 }
-OVER_ALL: Columns = {head: say for head, say in ACCURACIES.items() if head != "Paper"}
+OVER_ALL: Columns = {header: cell for header, cell in ACCURACIES.items() if header != "Paper"}
 DIFFERENCES: Columns = {
     **CELL,
     "Methods": lambda row: "{1} - {0}".format(*row["methods"]),

@@ -1,4 +1,4 @@
-"""The paper's figures as charts: distributions per method, and accuracy against the number of prompts."""
+"""The charts of the paper's figures: distributions per method, and accuracy by number of training prompts."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from paft.reporting.figure import COLOURS, accuracy_chart, save
 
 
 def write_figures(name: str, table: ResultTable, folder: Path) -> None:
-    """Write the charts of a table as PNG and SVG; most tables have none."""
+    """Write the charts of a table, if it has any, as PNG and SVG."""
     if name == "figure6" and table.rows:
         save(counts_chart(table), folder, name)
     for run in table.runs:
@@ -17,7 +17,7 @@ def write_figures(name: str, table: ResultTable, folder: Path) -> None:
 
 
 def counts_chart(table: ResultTable) -> alt.VConcatChart:
-    """Return figure 6: mean and Std with their intervals against the number of training prompts, log axis."""
+    """Return figure 6: mean and Std with their intervals by number of training prompts, on a log axis."""
     rows = [
         {
             "task": row["task"] if row["seed"] == 0 else f"{row['task']}, seed {row['seed']}",

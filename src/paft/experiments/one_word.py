@@ -1,7 +1,7 @@
-"""Figure 1: two prompts that differ by one word, and how far their accuracies lie apart.
+"""Figure 1: two prompts that differ in one word, and the difference between their accuracies.
 
-The search looks at training examples only; the pair that it finds is then measured on the test examples, so that
-the figure is not the luck of the search.
+The search uses training examples only. The pair that it finds is then measured on the test examples, so that the
+reported difference is not inflated by the search.
 """
 
 import json
@@ -21,16 +21,16 @@ from paft.utils.io import write_text
 
 RESULT = "one-word.json"
 DEVELOPMENT = 48
-"""Training examples that each edit is tried on."""
+"""The number of training examples that each edit is evaluated on."""
 _WORD = re.compile(r"(?<![\w{])[A-Za-z][A-Za-z']*(?![\w}])")
 
 
-def search(config: Config, folder: Path, console: Console, *, most: int) -> dict[str, Any]:
-    """Train on the fixed prompt, try one-word edits, and measure the two that lie farthest apart.
+def search(config: Config, folder: Path, console: Console, *, max_edits: int) -> dict[str, Any]:
+    """Train on the fixed prompt, evaluate one-word edits, and measure the two with the largest difference.
 
     Args:
-        config: of a run of the method ``user``; its training prompts lend their words.
-        most: edits that are tried.
+        config: a run of the method ``user``; the words of the edits come from its training prompts.
+        max_edits: the maximum number of edits to evaluate.
     """
     from paft.methods.evaluator import PromptEvaluator
     from paft.models.load import with_adapter
@@ -39,21 +39,21 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
     from paft.scoring.registry import make_scorer
     from paft.tasks.load import load_task, subset
 
-    run(config, folder, console)  # refuses a folder of another config
+    run(config, folder, console)  # raises an error if the folder belongs to another config
     file = folder / RESULT
     if file.is_file():
-        return read_found(file)
+        return read_result(file)
     task, train, test = load_task(config.task)
-    assert config.prompts.user is not None  # the method user needs it
+    assert config.prompts.user is not None  # the method `user` requires it
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
     pool = load_prompts(config.prompts.train, "train", config.seed) if config.prompts.train else []
-    drawn = _sample(list(edits(start, pool)), most, config.seed)
+    drawn = _sample(list(edits(start, pool)), max_edits, config.seed)
     fit, _ = screen([start, *(prompt for _, prompt in drawn)], task, train + test)
-    kept = [start, *(prompt for prompt in fit if prompt != start)]  # the run took it, so it stays
-    places = {prompt: place for place, prompt in drawn}
+    kept = [start, *(prompt for prompt in fit if prompt != start)]  # the run accepted the user's prompt
+    word_indices = {prompt: index for index, prompt in drawn}
     development = subset(train, DEVELOPMENT, config.seed + 1)
-    asked = subset(test, config.evaluation.examples, config.seed)
-    assert isinstance(config.model, ModelConfig)  # one behind an endpoint is not trained, so the run refused it
+    test_examples = subset(test, config.evaluation.examples, config.seed)
+    assert isinstance(config.model, ModelConfig)  # the run has refused an endpoint, which cannot be trained
     engine = load_local(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
         model = PromptEvaluator(
@@ -64,69 +64,75 @@ def search(config: Config, folder: Path, console: Console, *, most: int) -> dict
             log=folder / "one-word-evaluations.jsonl",
             scorer=make_scorer(config.task.scorer, task),
         )
-        with console.progress("trying one-word edits", len(kept)) as tick:
+        with console.progress("evaluating one-word edits", len(kept)) as tick:
             accuracy = {}
             for prompt in kept:
-                outcome = model.evaluate(prompt, development)
-                accuracy[prompt] = outcome.accuracy
-                tick(1, earlier=outcome.earlier)
-        low, high = farthest(accuracy, places, start)
-        found = {
-            "low": _row(low, accuracy[low], model.evaluate(low, asked).accuracy),
-            "high": _row(high, accuracy[high], model.evaluate(high, asked).accuracy),
+                score = model.evaluate(prompt, development)
+                accuracy[prompt] = score.accuracy
+                tick(1, earlier=score.earlier)
+        low, high = farthest(accuracy, word_indices, start)
+        result = {
+            "low": _row(low, accuracy[low], model.evaluate(low, test_examples).accuracy),
+            "high": _row(high, accuracy[high], model.evaluate(high, test_examples).accuracy),
             "tried": len(kept),
             "development_examples": len(development),
-            "test_examples": len(asked),
+            "test_examples": len(test_examples),
         }
-    write_text(file, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-    return found
+    write_text(file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return result
 
 
-def read_found(file: Path) -> dict[str, Any]:
-    """Read what a search has written down."""
+def read_result(file: Path) -> dict[str, Any]:
+    """Read the result file of a search.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if {"low", "high", "tried", "development_examples", "test_examples"} <= found.keys():
-            return found
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if {"low", "high", "tried", "development_examples", "test_examples"} <= result.keys():
+            return result
     except (ValueError, AttributeError):
         pass
     raise UserError(f"{file}: damaged; remove it and run the same command again")
 
 
 def edits(prompt: Prompt, pool: Sequence[Prompt]) -> Iterator[tuple[int, Prompt]]:
-    """Yield each prompt that differs from this one by one word, with the word's place.
+    """Yield prompts that differ from this one in one word, each with the index of that word.
 
-    A word is left out, or gives way to one that stands between the same two neighbours, or after the same one, in
-    another prompt: so that what comes out is mostly still a sentence.
+    A word is removed, or replaced by a word that follows the same preceding word in a prompt of the pool. Most of
+    the edited prompts are therefore still grammatical.
     """
     after: dict[str, set[str]] = {}
-    for other in pool:
-        words = [match[0].lower() for match in _WORD.finditer(other.text)]
+    for pool_prompt in pool:
+        words = [match[0].lower() for match in _WORD.finditer(pool_prompt.text)]
         for left, word in zip(["", *words], words, strict=False):
             after.setdefault(left, set()).add(word)
     matches = list(_WORD.finditer(prompt.text))
-    for place, match in enumerate(matches):
-        left = matches[place - 1][0].lower() if place else ""
-        without = prompt.text[: match.start()] + prompt.text[match.end() :]
-        yield place, Prompt(re.sub(r" {2,}", " ", without).strip(), prompt.system)
+    for index, match in enumerate(matches):
+        left = matches[index - 1][0].lower() if index else ""
+        shortened = prompt.text[: match.start()] + prompt.text[match.end() :]
+        yield index, Prompt(re.sub(r" {2,}", " ", shortened).strip(), prompt.system)
         for word in sorted(after.get(left, ())):
             if word != match[0].lower():
                 word = word.capitalize() if match[0][0].isupper() else word
                 yield (
-                    place,
+                    index,
                     Prompt(prompt.text[: match.start()] + word + prompt.text[match.end() :], prompt.system),
                 )
 
 
-def farthest(accuracy: dict[Prompt, float], places: dict[Prompt, int], start: Prompt) -> tuple[Prompt, Prompt]:
-    """Return the two prompts that differ by one word and most in accuracy, the lower one first.
+def farthest(
+    accuracy: dict[Prompt, float], word_indices: dict[Prompt, int], start: Prompt
+) -> tuple[Prompt, Prompt]:
+    """Return the two prompts one word apart whose accuracies differ most, the one with the lower accuracy first.
 
-    Two edits of the same place differ by one word, and so does each edit from the prompt that it was made of.
+    Two edits of the same word differ in one word, and so does each edit from the original prompt.
     """
     groups: dict[int, list[Prompt]] = {}
-    for prompt, place in places.items():
+    for prompt, index in word_indices.items():
         if prompt in accuracy:
-            groups.setdefault(place, [start]).append(prompt)
+            groups.setdefault(index, [start]).append(prompt)
     best = (start, start)
     for group in groups.values():
         low, high = min(group, key=accuracy.__getitem__), max(group, key=accuracy.__getitem__)
@@ -135,14 +141,14 @@ def farthest(accuracy: dict[Prompt, float], places: dict[Prompt, int], start: Pr
     return best
 
 
-def _sample(found: list[tuple[int, Prompt]], most: int, seed: int) -> list[tuple[int, Prompt]]:
-    return found if len(found) <= most else random.Random(f"edits:{seed}").sample(found, most)
+def _sample(candidates: list[tuple[int, Prompt]], count: int, seed: int) -> list[tuple[int, Prompt]]:
+    return candidates if len(candidates) <= count else random.Random(f"edits:{seed}").sample(candidates, count)
 
 
-def _row(prompt: Prompt, searched: float, measured: float) -> dict[str, Any]:
+def _row(prompt: Prompt, development_accuracy: float, test_accuracy: float) -> dict[str, Any]:
     return {
         "text": prompt.text,
         "system": prompt.system,
-        "development_accuracy": searched,
-        "test_accuracy": measured,
+        "development_accuracy": development_accuracy,
+        "test_accuracy": test_accuracy,
     }

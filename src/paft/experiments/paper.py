@@ -1,4 +1,4 @@
-"""What the paper reports (arXiv 2502.12859), to stand beside what is measured. Accuracies in %, times in hours."""
+"""The numbers that the paper reports (arXiv 2502.12859). Accuracies are in %, times in hours."""
 
 TABLE_1: dict[tuple[str, str], tuple[float, float, float]] = {
     ("base", "hellaswag"): (47.36, 9.78, 0.0),
@@ -60,7 +60,7 @@ TABLE_2: dict[tuple[str, str], float] = {
     ("paft", "winogrande"): 0.45,
     ("paft", "race"): 2.08,
 }
-"""Hours of inference by ``(method, data set)``; RACE is one data set here."""
+"""Hours of inference by ``(method, data set)``; RACE is a single data set in this table."""
 
 TABLE_3: dict[tuple[int, int, str], tuple[float, float]] = {
     (1, 3, "hellaswag"): (93.58, 1.47),
@@ -116,9 +116,9 @@ TABLE_6: dict[tuple[str, str], float] = {
 """Hours of training by ``(method, data set)``."""
 
 TABLE_7 = {"hellaswag": 11700, "piqa": 12100, "winogrande": 10900, "race": 12300}
-"""Tokens that making all prompts of a data set took."""
+"""The number of tokens spent on generating all prompts of a data set."""
 
 
 def data_set(task: str) -> str:
-    """Return the data set of a task as the tables of times call it."""
+    """Return the name of a task's data set in tables 2, 6 and 7."""
     return "race" if task.startswith("race-") else task

@@ -1,4 +1,4 @@
-"""How large an experiment is. ``paper`` is the paper's settings; the others are for machines without a GPU."""
+"""The sizes of experiments. ``paper`` has the paper's settings; the others suit machines without a GPU."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +13,16 @@ from paft.methods.zopo.method import Zopo
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of experiments: how many prompts, and what it sets in the config.
+    """A size of experiments: the numbers of prompts, and the config values that it sets.
 
-    The small ones measure by the options' likelihoods, which a CPU computes faster than it writes answers;
-    ``evaluation.mode=generate`` writes them, as the paper does, cut after a few words.
+    The small presets score the options' likelihoods, which is faster on a CPU than generation. With
+    ``evaluation.mode=generate`` they generate answers, as the paper does, limited to a few tokens.
 
     Attributes:
-        prompts: training and test prompts.
-        counts: of training prompts in figure 6.
-        edits: one-word edits tried in figure 1.
+        prompts: the numbers of training prompts and test prompts.
+        counts: the numbers of training prompts in figure 6.
+        edits: the maximum number of one-word edits in figure 1.
+        config: replaces values of the config; overrides on the command line take precedence.
     """
 
     prompts: tuple[int, int]
@@ -31,7 +32,7 @@ class Preset:
 
 
 def _paper(section: BaseModel, *free: str) -> dict[str, Any]:
-    """Return what a section holds where nothing is set, the paper's values; ``free`` is left to the config."""
+    """Return the default values of a section, which are the paper's, without the keys ``free``."""
     return section.model_dump(exclude=set(free))
 
 

@@ -1,4 +1,4 @@
-"""``paft reproduce``: plan the runs of a table or figure, do what is left of them, write the result."""
+"""``paft reproduce``: plan the runs of a table or figure, run what is not finished, and write the result."""
 
 import json
 from collections.abc import Sequence
@@ -27,9 +27,11 @@ class Experiment:
 
     Attributes:
         name: such as ``table1`` or ``figure4``.
-        configs: one per task.
-        overrides: ``key.sub=value``, which replace those of the size, which replace those of the configs.
+        configs: one config file per task.
+        overrides: ``key.sub=value``; they replace values of the preset, which replace values of the configs.
         output: the folder of all runs.
+        size: the name of a preset.
+        seeds: the number of seeds, counted up from the config's seed.
     """
 
     name: str
@@ -43,20 +45,20 @@ class Experiment:
 def reproduce(
     experiment: Experiment, console: Console, ray: str | None = None
 ) -> tuple[ResultTable, dict[str, str]]:
-    """Make a table or a figure of the paper, on the tasks and the model of the configs.
+    """Reproduce a table or figure of the paper, with the tasks and the model of the configs.
 
     Args:
-        ray: address of a Ray cluster, ``local`` for one on this machine; None does one cell after the other.
+        ray: the address of a Ray cluster, or ``local`` to start one on this machine; None: run one cell at a time.
 
     Returns:
-        The table, and for each cell that failed the reason.
+        The table, and folder -> reason for each failed cell.
 
     Raises:
-        UserError: no such table, figure or size; a config does not fit. Nothing has run then.
+        UserError: the table, figure or size does not exist, or a config is invalid. It is raised before any run.
     """
     if launched() > 1:
         raise UserError(
-            "paft reproduce runs side by side with --ray; start it without torchrun or accelerate launch"
+            "paft reproduce does not run under torchrun or accelerate launch; use --ray for parallel runs"
         )
     runs, output = plan(experiment, console), experiment.output
     cells = [cell for run in runs for cell in run.cells]
@@ -65,7 +67,9 @@ def reproduce(
         failed = run_cells(cells, output, console) if ray is None else run_on_ray(cells, output, ray, console)
     except KeyboardInterrupt:
         write(experiment.name, make_table(experiment.name, runs, output, {}), output)
-        console.say(f"{output / experiment.name}.md has what is finished; run the same command again to resume")
+        console.say(
+            f"{output / experiment.name}.md shows the finished cells; run the same command again to resume"
+        )
         raise
     table = make_table(experiment.name, runs, output, failed)
     write(experiment.name, table, output)
@@ -73,23 +77,27 @@ def reproduce(
 
 
 def plan(experiment: Experiment, console: Console) -> list[PlannedRun]:
-    """Return the runs, after refusing everything that can be refused before they start."""
+    """Return the runs, after checking everything that can be checked before they start.
+
+    Raises:
+        UserError: the table, figure or size does not exist, or a config is invalid.
+    """
     name, preset = experiment.name, PRESETS.get(experiment.size)
     if name not in RESULT_TABLES:
         raise UserError(f"no table or figure {name!r}{nearest(name, RESULT_TABLES)}")
     if preset is None:
-        raise UserError(f"no size {experiment.size!r}; there are {', '.join(PRESETS)}")
+        raise UserError(f"no size {experiment.size!r}; the sizes are {', '.join(PRESETS)}")
     if not experiment.configs:
         raise UserError("name a config for each task, such as examples/trec.yaml")
     keys = {override.partition("=")[0] for override in experiment.overrides}
     configs = [load_config(path, list(experiment.overrides), over=preset.config) for path in experiment.configs]
     names = [config.task.name for config in configs]
     if repeated := [n for n in names if names.count(n) > 1]:
-        raise UserError(f"two configs are of the task {repeated[0]!r}; folders are named by the task")
+        raise UserError(f"two configs have the task {repeated[0]!r}; name each task once, as it names the folder")
     runs: list[PlannedRun] = []
     for config in configs:
         entries = config.methods if "methods" in keys else list(METHODS.names)
-        methods = _part_of(name, config.model_copy(update={"methods": entries}), console)
+        methods = _select_methods(name, config.model_copy(update={"methods": entries}), console)
         for seed in range(config.seed, config.seed + experiment.seeds):
             seeded = config.model_copy(update={"seed": seed})
             runs += Plan(seeded, preset, methods, experiment.output, console.say).runs(name)
@@ -97,16 +105,16 @@ def plan(experiment: Experiment, console: Console) -> list[PlannedRun]:
 
 
 METHODS_OF = {"table3": ("paft",), "figure1": ("user",), "figure3": ("base", "user"), "figure6": ("paft",)}
-"""The methods that are part of a table or figure; of any other all are."""
+"""The methods that are part of a table or figure; the others contain all methods."""
 
 TRAINED_ONLY = {"table6"}
-"""Tables of training: a method that trains nothing has no row."""
+"""Tables about training, which have no row for a method that does not train."""
 
 
-def _part_of(name: str, config: Config, console: Console) -> list[str | NamedVariant]:
-    """Return the entries of ``methods`` that are part of a table or figure, after checking their settings."""
-    known = METHODS_OF.get(name)
-    listed = [entry for entry in config.methods if known is None or variant_name(entry) in known]
+def _select_methods(name: str, config: Config, console: Console) -> list[str | NamedVariant]:
+    """Return the entries of ``methods`` that are part of a table or figure, with their settings checked."""
+    part = METHODS_OF.get(name)
+    listed = [entry for entry in config.methods if part is None or variant_name(entry) in part]
     variants = resolve(listed, config.training, config.baselines)
     pairs = [
         (entry, variant)
@@ -115,7 +123,7 @@ def _part_of(name: str, config: Config, console: Console) -> list[str | NamedVar
     ]
     if not pairs:
         names = ", ".join(map(variant_name, config.methods))
-        shows = ", ".join(known) if known else "methods that train"
+        shows = ", ".join(part) if part else "methods that train"
         raise UserError(f"{name}: none of the methods {names} is part of it; it shows {shows}")
     if name != "table7":
         for _, variant in pairs:
@@ -124,7 +132,7 @@ def _part_of(name: str, config: Config, console: Console) -> list[str | NamedVar
 
 
 def write(name: str, table: ResultTable, output: Path) -> None:
-    """Write the table as ``NAME.json``, ``NAME.md``, figures and, where methods are compared, a page."""
+    """Write ``NAME.json``, ``NAME.md``, the figures and, for a comparison of methods, a page."""
     tree: dict[str, Any] = {
         "title": table.title,
         "rows": table.rows,

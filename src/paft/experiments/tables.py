@@ -1,4 +1,4 @@
-"""From run directories to the tables and figures of the paper, its own numbers beside them."""
+"""Build the paper's tables and figures from run directories, next to the paper's own numbers."""
 
 import json
 import statistics
@@ -27,7 +27,7 @@ from paft.experiments.columns import (
     Row,
     table,
 )
-from paft.experiments.one_word import RESULT, read_found
+from paft.experiments.one_word import RESULT, read_result
 from paft.experiments.plan import PlannedRun
 from paft.reporting.read import MethodResult, RunResult, read_run
 from paft.reporting.report import method_json
@@ -37,13 +37,14 @@ Runs = Sequence[tuple[PlannedRun, RunResult]]
 
 @dataclass
 class ResultTable:
-    """A table: its rows as values (accuracies are fractions of 1), and how to read them as text.
+    """A table: its rows as values (accuracies are fractions of 1), and how to format them as text.
 
     Attributes:
-        lines: the lines of text for a row; mostly the row itself.
-        differences: between every two methods of a task and seed, one row each.
-        runs: for the figures and the page, where methods are compared.
-        missing: folder of each cell that has no result, with the reason.
+        lines: returns the lines of text for a row; by default, the row itself.
+        columns: the columns of the text.
+        differences: one row for each pair of methods of a task and seed.
+        runs: the runs that the figures and the page show; empty if methods are not compared.
+        missing: folder -> reason for each cell without a result.
     """
 
     title: str
@@ -56,7 +57,7 @@ class ResultTable:
     missing: dict[str, str] = field(default_factory=dict)
 
     def markdown(self) -> str:
-        """Return the whole view."""
+        """Return the table, differences, notes and missing cells as Markdown."""
         lines = [f"# {self.title}", ""]
         rows = [line for row in self.rows for line in self.lines(row)]
         lines += table(self.columns, rows) if rows else ["Nothing is finished yet."]
@@ -70,10 +71,10 @@ class ResultTable:
 
 
 def make_table(name: str, runs: Sequence[PlannedRun], output: Path, failed: Mapping[str, str]) -> ResultTable:
-    """Return what the finished cells of a table or figure amount to.
+    """Return a table or figure made from its finished cells.
 
     Args:
-        failed: by a cell's folder, why it failed.
+        failed: folder -> reason for each failed cell.
     """
     build, title, columns = RESULT_TABLES[name]
     table = ResultTable(title, columns)
@@ -95,21 +96,22 @@ def make_table(name: str, runs: Sequence[PlannedRun], output: Path, failed: Mapp
                 continue
         done.append((run, result))
     if all(run.work == "run" for run in runs):
-        table.notes += _made_of(done)
+        table.notes += _run_notes(done)
     build(table, done)
     return table
 
 
 def _result(run: PlannedRun, folder: Path, failed: Mapping[str, str]) -> Any:
-    """Return what a planned run has left behind; of a run directory, its own methods that did not fail.
+    """Return the result of a planned run; for a run directory, only its planned methods that did not fail.
 
     Raises:
-        UserError, OSError, ValueError: there is no result; what is in the folder may be of another config.
+        UserError, OSError, ValueError: there is no result. After a failure, the folder may hold the result of
+            another config, which is not read.
     """
     if run.work != "run" and run.folder in failed:
         raise UserError(failed[run.folder])
     if run.work == "one-word":
-        return read_found(folder / RESULT)
+        return read_result(folder / RESULT)
     if run.work == "prompts":
         return json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     result = read_run(folder)
@@ -122,13 +124,13 @@ def _result(run: PlannedRun, folder: Path, failed: Mapping[str, str]) -> Any:
 
 
 def _accuracies(table: ResultTable, done: Runs) -> None:
-    """Table 1 and figures 3 to 5: methods on the same prompts and examples, compared pair by pair."""
+    """Table 1 and figures 3 to 5: pairwise comparison of methods on the same prompts and examples."""
     for run, method in _methods(done):
         table.rows.append(_row(run, method, paper=paper.TABLE_1.get((method.name, run.task))))
         if method.choosing.get("rewrites") == 0:
             table.notes.append(
-                f"{run.task}, seed {run.seed}: the language model wrote no prompt that fits the task, so "
-                f"{method.name} is trained on the user's prompt"
+                f"{run.task}, seed {run.seed}: the language model generated no prompt that fits the task, so "
+                f"{method.name} is trained on the user prompt"
             )
     for (task, seed), runs in _grouped(done).items():
         [(_, result)] = runs
@@ -138,16 +140,18 @@ def _accuracies(table: ResultTable, done: Runs) -> None:
 
 
 def _inference(table: ResultTable, done: Runs) -> None:
-    """Table 2: seconds of answering, and the tokens written, which explain them."""
+    """Table 2: seconds of inference, and the number of generated tokens, on which they depend."""
     for run, method in _methods(done):
         table.rows.append(_row(run, method, paper_hours=_hours(paper.TABLE_2, run, method)))
     if any(run.mode == "likelihood" for _, run in done):
-        table.notes.append("Answers by likelihood write no tokens; evaluation.mode=generate does.")
+        table.notes.append(
+            "Evaluation by likelihood generates no tokens; use evaluation.mode=generate to generate answers."
+        )
     table.notes += _over_seeds(table.rows, {"eval_seconds": "seconds"})
 
 
 def _training(table: ResultTable, done: Runs) -> None:
-    """Table 6: seconds of training, and what choosing the prompt before it took."""
+    """Table 6: seconds of training, and the cost of choosing the prompt beforehand."""
     table.rows += [
         _row(
             run,
@@ -161,7 +165,7 @@ def _training(table: ResultTable, done: Runs) -> None:
 
 
 def _k_and_t(table: ResultTable, done: Runs) -> None:
-    """Table 3: the pair with the highest mean on the validation prompts is the one to take; ``best`` marks it."""
+    """Table 3: all pairs of K and T; ``best`` marks the highest mean on the validation prompts."""
     for runs in _grouped(done).values():
         best = max(_methods(runs), key=lambda pair: pair[1].summary.mean)[1]
         for run, method in _methods(runs):
@@ -169,8 +173,8 @@ def _k_and_t(table: ResultTable, done: Runs) -> None:
             reported = paper.TABLE_3.get((k, t, run.task))
             table.rows.append(_row(run, method, K=k, T=t, best=method is best, paper=reported))
     table.notes.append(
-        "On prompts and examples kept from training; no test prompt and no test example is asked. The paper's "
-        "figures are on its test."
+        "Measured on prompts and examples held out from training, not on test prompts or test examples. The "
+        "paper's numbers are on its test set."
     )
 
 
@@ -183,12 +187,12 @@ def _k_and_t_of(run: PlannedRun, method: str) -> tuple[int, int]:
 
 
 def _counts(table: ResultTable, done: Runs) -> None:
-    """Figure 6: accuracy and its spread against the number of training prompts."""
+    """Figure 6: mean and Std of the accuracy by number of training prompts."""
     table.rows += [_row(run, method, training_prompts=run.prompt_count) for run, method in _methods(done)]
 
 
 def _one_word(table: ResultTable, done: Sequence[tuple[PlannedRun, Row]]) -> None:
-    """Figure 1: the two prompts that lie farthest apart, a line each."""
+    """Figure 1: the two prompts with the largest difference in accuracy, one line per prompt."""
     table.lines = lambda row: [row | row["low"], row | row["high"]]
     for run, result in done:
         for prompt in (result["low"], result["high"]):
@@ -199,19 +203,19 @@ def _one_word(table: ResultTable, done: Sequence[tuple[PlannedRun, Row]]) -> Non
         table.rows.append({"task": run.task, "seed": run.seed} | result)
         gap = (result["high"]["test_accuracy"] - result["low"]["test_accuracy"]) * 100
         table.notes.append(
-            f"{run.task}, seed {run.seed}: of {result['tried']} prompts a word apart, found on "
-            f"{result['development_examples']} training examples; {gap:.1f} points apart on "
+            f"{run.task}, seed {run.seed}: best pair of {result['tried']} prompts, searched on "
+            f"{result['development_examples']} training examples; {gap:.1f} points difference on "
             f"{result['test_examples']} test examples (the paper's pair: 86.27 and 66.93 %)"
         )
 
 
 def _stage_1(table: ResultTable, done: Sequence[tuple[PlannedRun, list]]) -> None:
-    """Table 7: what stage 1 costs; head and cells come as text."""
+    """Table 7: the cost of stage 1; header and cells are text."""
     for run, (header, rows) in done:
         table.columns = table.columns | {head: itemgetter(head) for head in header}
         table.rows += [{"task": run.task, "seed": run.seed} | dict(zip(header, row, strict=True)) for row in rows]
         if tokens := paper.TABLE_7.get(paper.data_set(run.task)):
-            table.notes.append(f"{run.task}: the paper's ten models took {tokens:,} tokens")
+            table.notes.append(f"{run.task}: the paper's ten models used {tokens:,} tokens")
 
 
 def _methods(done: Runs) -> Iterator[tuple[PlannedRun, MethodResult]]:
@@ -219,7 +223,7 @@ def _methods(done: Runs) -> Iterator[tuple[PlannedRun, MethodResult]]:
 
 
 def _row(run: PlannedRun, method: MethodResult, **more: Any) -> Row:
-    """Return a method's figures under the keys of ``report.json``, but for those of single prompts."""
+    """Return a method's numbers with the keys of ``report.json``, without ``per_prompt``."""
     figures = {key: value for key, value in method_json(method).items() if key != "per_prompt"}
     return {"task": run.task, "seed": run.seed, "method": method.name} | figures | more
 
@@ -249,8 +253,11 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-def _made_of(done: Runs) -> list[str]:
-    """Say what each task's runs are of, and where the data are fewer than the size or the config asks for."""
+def _run_notes(done: Runs) -> list[str]:
+    """Return one note per task and seed: the model, and the sizes of training and evaluation.
+
+    A note also shows where there are fewer examples than the preset or the config asks for.
+    """
     notes = []
     for (task, seed), runs in _grouped(done).items():
         planned, run = runs[0]
@@ -260,45 +267,50 @@ def _made_of(done: Runs) -> list[str]:
         if logs := [method.log for _, method in _methods(runs) if method.log]:
             trained = round(sum(row["examples"] for row in logs[0]) / config.training.epochs)
             parts.append(
-                f"trained on {_of(trained, config.training.examples)} examples, {logs[0][-1]['step']} steps"
+                f"trained on {_count(trained, config.training.examples)} examples, {logs[0][-1]['step']} steps"
             )
-        examples = _of(summary.examples, config.evaluation.examples)
+        examples = _count(summary.examples, config.evaluation.examples)
         parts.append(f"{summary.prompts} prompts x {examples} examples, answers by {answers}")
         notes.append("; ".join(parts))
     return notes
 
 
-def _of(found: int, asked: int | None) -> str:
-    return f"{found} (of {asked} asked for)" if asked is not None and found < asked else str(found)
+def _count(actual: int, requested: int | None) -> str:
+    short = requested is not None and actual < requested
+    return f"{actual} (asked for {requested})" if short else str(actual)
 
 
 def _over_seeds(rows: Sequence[Row], names: Mapping[str, str]) -> list[str]:
-    """Return mean and standard deviation over seeds, where there are several; ``names``: of the columns."""
+    """Return one note per task and method with several seeds: mean ± standard deviation over seeds.
+
+    Args:
+        names: key of a row -> its name in the note.
+    """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["task"], row["method"]), []).append(row)
     notes = []
-    for (task, method), several in groups.items():
-        said = []
+    for (task, method), seeds in groups.items():
+        parts = []
         for key, name in names.items():
             unit = 1 if key.endswith("seconds") else 100
-            values = [unit * row[key] for row in several if row[key] is not None]
+            values = [unit * row[key] for row in seeds if row[key] is not None]
             if len(values) > 1:
-                said.append(f"{name} {statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}")
-        notes += [f"{task}, {method}, over {len(several)} seeds: {', '.join(said)}"] if said else []
+                parts.append(f"{name} {statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}")
+        notes += [f"{task}, {method}, over {len(seeds)} seeds: {', '.join(parts)}"] if parts else []
     return notes
 
 
 RESULT_TABLES: dict[str, tuple[Callable[[ResultTable, Any], None], str, Columns]] = {
     "table1": (_accuracies, "Table 1: accuracy on unseen prompts, %", ACCURACIES),
-    "table2": (_inference, "Table 2: time of answering", INFERENCE),
+    "table2": (_inference, "Table 2: inference time", INFERENCE),
     "table3": (_k_and_t, "Table 3: K and T, on validation prompts", K_AND_T),
-    "table6": (_training, "Table 6: time of training", TRAINING),
-    "table7": (_stage_1, "Table 7: cost of making prompts", CELL),
+    "table6": (_training, "Table 6: training time", TRAINING),
+    "table7": (_stage_1, "Table 7: cost of generating prompts", CELL),
     "figure1": (_one_word, "Figure 1: two prompts one word apart", ONE_WORD),
     "figure3": (_accuracies, "Figure 3: base model and fixed prompt over all prompts", OVER_ALL),
     "figure4": (_accuracies, "Figure 4: distribution of accuracy over prompts", ACCURACIES),
     "figure5": (_accuracies, "Figure 5: distribution of accuracy over prompts", ACCURACIES),
     "figure6": (_counts, "Figure 6: number of training prompts", COUNTS),
 }
-"""What each table and figure is made by, its title and its columns."""
+"""The name of each table and figure -> the function that builds it, its title and its columns."""

@@ -1,7 +1,7 @@
-"""Doing the cells of an experiment: one after the other here, or side by side on a Ray cluster.
+"""Run the cells of an experiment: in sequence in this process, or in parallel on a Ray cluster.
 
-Cells of one run share its directory, and each has its method's folder. A cell that is finished is not done again;
-one whose worker died is started again and resumes.
+The cells of a run share its directory, and each has its method's folder. Finished cells do not run again. A cell
+whose worker died is restarted and resumes.
 """
 
 import json
@@ -16,30 +16,36 @@ from paft.utils.console import Console
 from paft.utils.io import write_text
 
 RETRIES = 3
-"""Times that a cell is started again after its worker died."""
+"""How often a cell is restarted after its worker died."""
 
 
 def run_cells(cells: Sequence[Cell], output: Path, console: Console) -> dict[str, str]:
-    """Do the cells in this process; return the reason of each that failed by its folder."""
+    """Run the cells in this process; return folder -> reason for each failed cell."""
     failed = {}
     for number, cell in enumerate(cells, start=1):
         console.say(f"[{number}/{len(cells)}] {cell.folder}")
-        if reason := do_cell(cell, output, console):
+        if reason := run_cell(cell, output, console):
             failed[cell.folder] = reason
             console.say(f"{cell.folder} failed: {reason}")
     return failed
 
 
 def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Console) -> dict[str, str]:
-    """Do the cells as tasks of a Ray cluster; the output folder must be the same on every machine of it.
+    """Run the cells as tasks of a Ray cluster, whose machines must share the output folder.
 
     Args:
-        address: of the cluster; ``local`` starts one on this machine and stops it at the end.
+        address: the address of the cluster; ``local`` starts a cluster on this machine and stops it at the end.
+
+    Returns:
+        Folder -> reason for each failed cell.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
     """
     try:
         import ray
     except ImportError:
-        raise UserError("--ray needs the package ray: pip install 'paft[ray]'") from None
+        raise UserError("--ray requires the package ray: pip install 'paft[ray]'") from None
 
     try:
         if address == "local":
@@ -52,20 +58,22 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
         raise UserError(f"--ray {address}: cannot reach a cluster: {reason}") from None
     try:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(do_cell)
-        open_ = {task.remote(cell, output, Console(quiet=True)): cell for cell in cells}
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(run_cell)
+        pending = {task.remote(cell, output, Console(quiet=True)): cell for cell in cells}
         failed: dict[str, str] = {}
-        while open_:
-            [done], _ = ray.wait(list(open_), num_returns=1)
-            cell = open_.pop(done)
+        while pending:
+            [done], _ = ray.wait(list(pending), num_returns=1)
+            cell = pending.pop(done)
             try:
                 reason = ray.get(done)
-            except ray.exceptions.RayTaskError as error:  # before the cell itself began: paft is not there, say
-                reason = f"its worker could not do it: {one_line(error.cause)}"
+            except (
+                ray.exceptions.RayTaskError
+            ) as error:  # raised before the cell started, for example if paft is not installed
+                reason = f"its worker could not start: {one_line(error.cause)}"
             except ray.exceptions.RayError as error:
                 reason = f"its worker died {RETRIES + 1} times: {(str(error).splitlines() or [''])[0]}"
             console.say(
-                f"[{len(cells) - len(open_)}/{len(cells)}] {cell.folder}{f' failed: {reason}' * bool(reason)}"
+                f"[{len(cells) - len(pending)}/{len(cells)}] {cell.folder}{f' failed: {reason}' * bool(reason)}"
             )
             if reason:
                 failed[cell.folder] = reason
@@ -75,21 +83,21 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
 
 
 def check_port(address: str) -> None:
-    """Raise an OSError where nothing listens; Ray itself would retry for minutes."""
+    """Raise an OSError if nothing listens at the address; Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def do_cell(cell: Cell, output: Path, console: Console) -> str | None:
-    """Do a cell, or what is left of it; return why it failed, None where it is done."""
+def run_cell(cell: Cell, output: Path, console: Console) -> str | None:
+    """Run a cell, or resume it; return the reason if it failed, else None."""
     trace = output / cell.run.folder / (f"error-{cell.method}.txt" if cell.method else "error.txt")
     trace.unlink(missing_ok=True)
     try:
         _work(cell, output, console)
     except LineError as error:
         return str(error)
-    except Exception as error:  # a cell that fails leaves the rest of the table standing; its trace is kept
+    except Exception as error:  # other cells continue; the traceback is written to a file
         write_text(trace, traceback.format_exc())
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {trace})"
     return None
@@ -100,7 +108,7 @@ def _work(cell: Cell, output: Path, console: Console) -> None:
     if run.work == "one-word":
         from paft.experiments.one_word import search
 
-        search(run.config, folder, console, most=run.edits)
+        search(run.config, folder, console, max_edits=run.edits)
     elif run.work == "prompts":
         from paft.prompts.stage1 import costs, generate
 

@@ -1,4 +1,4 @@
-"""Check a set of prompts for a task, and show prompts on a real example: text for the terminal."""
+"""Terminal output of ``paft prompts``: check a set of prompts, and show prompts rendered with an example."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,26 +18,26 @@ from paft.types import Example, Prompt
 def check(
     name: str, prompts: Sequence[Prompt], task: Task, examples: Sequence[Example], rules: ScreenConfig
 ) -> list[str]:
-    """Return the lines on one file: counts, what would be screened out, lengths, slot orders, diversity."""
+    """Return the lines about one file: counts, prompts to screen out, lengths, slot orders, diversity."""
     kept, out = screen(prompts, task, examples, off=rules.off, near_duplicate=rules.near_duplicate)
     lines = [f"{name}: {len(prompts)} prompts, {len(kept)} fit for {task.name}, {len(out)} would be screened out"]
     lines.extend(_by_rule(out))
     if len(prompts) < 2:
         return lines
-    found = diversity(prompts, task.aliases, rules.near_duplicate)
-    short, middle, long = found.words
+    measures = diversity(prompts, task.aliases, rules.near_duplicate)
+    short, middle, long = measures.words
     lines += [
         f"  words: {short} / {middle} / {long} (10th, 50th, 90th percentile); "
-        f"{found.system:.0%} of the prompts have a system text",
-        f"  slot orders: {len(found.slot_orders)}; {_shares(found.slot_orders, len(prompts))}",
-        f"  endings: {_shares(found.endings, len(prompts))}; {_cues(found.cues, len(prompts))}",
-        f"  diversity: mean distance {found.distance:.3f} (word triples, 1 - Jaccard, over all pairs); "
-        f"half of the prompts are further than {found.nearest:.2f} from the one most like them",
-        f"  near-duplicates (similarity {rules.near_duplicate:.2f} and more): {len(found.clusters)} clusters with "
-        f"{sum(map(len, found.clusters))} prompts"
+        f"{measures.system:.0%} of the prompts have a system text",
+        f"  slot orders: {len(measures.slot_orders)}; {_shares(measures.slot_orders, len(prompts))}",
+        f"  endings: {_shares(measures.endings, len(prompts))}; {_cues(measures.cues, len(prompts))}",
+        f"  diversity: mean distance {measures.distance:.3f} (word triples, 1 - Jaccard, over all pairs); "
+        f"median distance to the most similar prompt {measures.nearest:.2f}",
+        f"  near-duplicates (similarity {rules.near_duplicate:.2f} or more): "
+        f"{len(measures.clusters)} clusters with {sum(map(len, measures.clusters))} prompts"
         + "".join(
             f"\n    {', '.join(prompts[i].id for i in group[:6])}{' ...' * (len(group) > 6)}"
-            for group in found.clusters[:5]
+            for group in measures.clusters[:5]
         ),
     ]
     return lines
@@ -48,8 +48,8 @@ def _by_rule(out: Iterable[Screened]) -> list[str]:
     for screened in out:
         rules.setdefault(screened.rule, []).append(screened)
     return [
-        f"  {len(found):4} {rule}: {found[0].reason} ({found[0].prompt.id}{', ...' * (len(found) > 1)})"
-        for rule, found in sorted(rules.items(), key=lambda item: -len(item[1]))
+        f"  {len(group):4} {rule}: {group[0].reason} ({group[0].prompt.id}{', ...' * (len(group) > 1)})"
+        for rule, group in sorted(rules.items(), key=lambda item: -len(item[1]))
     ]
 
 
@@ -61,12 +61,12 @@ def _cues(cues: Counter[str], total: int) -> str:
 
 
 def _shares(counter: Counter[str], total: int) -> str:
-    shown = [f"{kind} {n / total:.0%}" for kind, n in counter.most_common(6)]
-    return "; ".join(shown) + f"; {len(counter) - 6} others" * (len(counter) > 6)
+    shares = [f"{kind} {n / total:.0%}" for kind, n in counter.most_common(6)]
+    return "; ".join(shares) + f"; {len(counter) - 6} others" * (len(counter) > 6)
 
 
 def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
-    """Return a prompt filled with an example, and the right answer; or why it cannot be filled."""
+    """Return a prompt rendered with an example and the right answer, or the reason why it cannot be rendered."""
     if fault := defect(prompt, task, frozenset(RULES) - NEEDED.keys()):
         return [f"--- prompt {prompt.id} cannot be shown: {fault[1]}", *prompt.text.splitlines(), ""]
     conversation = render(prompt, task, example)
@@ -76,8 +76,8 @@ def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
 
 
 def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows, one per model and strategy: its cost and its prompts (the paper's table 7)."""
-    head = [
+    """Return the header and rows of the paper's table 7: cost and prompts of each model and strategy."""
+    header = [
         "model",
         "strategy",
         "requests",
@@ -93,19 +93,28 @@ def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[
         groups.setdefault((request.model, request.strategy), []).append(answer)
     rows = [_cost(source, answers, generated, per_request) for source, answers in groups.items()]
     if len(rows) > 1:
-        everything = [answer for _, answer in generated.answers]
-        rows.append(_cost(("all", ""), everything, generated, per_request))
-    return head, rows
+        answers = [answer for _, answer in generated.answers]
+        rows.append(_cost(("all", ""), answers, generated, per_request))
+    return header, rows
 
 
 def _cost(source: tuple[str, str], answers: Sequence[Answer], generated: Generated, per_request: int) -> list[str]:
-    def ours(prompt: Prompt) -> bool:
+    def is_from_source(prompt: Prompt) -> bool:
         return source[0] == "all" or (prompt.model, prompt.strategy) == source
 
     read, written = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
-    kept = sum(map(ours, generated.prompts))
-    reasons = Counter(s.rule for s in generated.screened if ours(s.prompt))
+    kept = sum(map(is_from_source, generated.prompts))
+    reasons = Counter(s.rule for s in generated.screened if is_from_source(s.prompt))
     prompts = sum(len(prompts_in(a.text, most=2 * per_request)) for a in answers)
-    each = f"{(read + written) / kept:.0f}" if kept else "-"
-    why = ", ".join(f"{n} {rule}" for rule, n in reasons.most_common())
-    return [*source, str(len(answers)), f"{read:,}", f"{written:,}", str(prompts), str(kept), each, why]
+    per_kept = f"{(read + written) / kept:.0f}" if kept else "-"
+    reason_counts = ", ".join(f"{n} {rule}" for rule, n in reasons.most_common())
+    return [
+        *source,
+        str(len(answers)),
+        f"{read:,}",
+        f"{written:,}",
+        str(prompts),
+        str(kept),
+        per_kept,
+        reason_counts,
+    ]

@@ -1,4 +1,4 @@
-"""Import prompts from JSON lines, CSV, plain text and promptsource's YAML, and clean up their artefacts."""
+"""Import prompts from JSON lines, CSV, plain text and promptsource's YAML, and clean their text."""
 
 import csv
 import io
@@ -20,36 +20,36 @@ from paft.utils.safe_io import PROMPTS, Loader, read_text, yaml_tree
 TEXT_KEYS = ("text", "prompt", "template", "instruction")
 """Accepted names of the template column."""
 
-Unread = tuple[str, str]
-"""A place in a file, and why its prompt could not be imported."""
+Failure = tuple[str, str]
+"""The place of a prompt in a file, and the reason why it could not be imported."""
 
 
-def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Unread]]:
-    """Return the prompts of a file, cleaned, and those that could not be imported.
+def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Failure]]:
+    """Return the cleaned prompts of a file, and one entry for each that could not be imported.
 
     Raises:
-        UserError: the file cannot be read, or is of an unknown kind.
+        UserError: the file cannot be read, or its format is unknown.
     """
     readers = {".jsonl": _jsonl, ".csv": _table, ".tsv": _table, ".txt": _plain, ".yaml": _jinja, ".yml": _jinja}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f"{path}: prompts are imported from {', '.join(readers)}; found {path.suffix or 'no ending'}"
+            f"{path}: prompts can be imported from {', '.join(readers)}; found {path.suffix or 'no suffix'}"
         )
     prompts: list[Prompt] = []
-    unread: list[Unread] = []
+    failures: list[Failure] = []
     for place, text, system in reader(path, task):
         if isinstance(text, Unreadable):
-            unread.append((place, str(text)))
+            failures.append((place, str(text)))
         elif text := clean(text):
             prompts.append(Prompt(text, clean(system) or None, source=path.name))
         else:
-            unread.append((place, "the text is empty"))
-    return prompts, unread
+            failures.append((place, "the text is empty"))
+    return prompts, failures
 
 
 class Unreadable(str):
-    """Why there is no text."""
+    """The reason why a text could not be imported."""
 
 
 def _jsonl(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
@@ -63,12 +63,14 @@ def _table(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     )
     try:
         for row in reader:
-            place, more = f"{path}:{reader.line_num}", None in row
+            place, has_extra_cells = f"{path}:{reader.line_num}", None in row
             cells = {str(k).strip().lower(): v for k, v in row.items()}
-            cells_read = (
-                (Unreadable("more cells than the header; put texts in quotes"), "") if more else _columns(cells)
+            texts = (
+                (Unreadable("more cells than the header; put texts in quotes"), "")
+                if has_extra_cells
+                else _columns(cells)
             )
-            yield place, *cells_read
+            yield place, *texts
     except csv.Error as error:
         raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from None
 
@@ -78,24 +80,26 @@ def _columns(row: dict[str, Any]) -> tuple[str, str]:
     system = row.get("system")
     if text is None:
         return Unreadable(
-            f"no {', '.join(TEXT_KEYS[:-1])} or {TEXT_KEYS[-1]} among {', '.join(map(str, row))}"
+            f"no column {', '.join(TEXT_KEYS[:-1])} or {TEXT_KEYS[-1]}; found {', '.join(map(str, row))}"
         ), ""
     return text, system if isinstance(system, str) else ""
 
 
 def _plain(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
-    """Prompts are separated by lines of dashes, else by empty lines; else each line is a prompt."""
+    """Split at lines of dashes if there are any, else at empty lines, else at every line."""
     text = read_text(path, PROMPTS).replace("\r\n", "\n")
-    mark = next((m for m in (r"^-{3,}[ \t]*$", r"^[ \t]*$") if re.search(m, text.strip(), re.MULTILINE)), r"$")
+    separator = next(
+        (m for m in (r"^-{3,}[ \t]*$", r"^[ \t]*$") if re.search(m, text.strip(), re.MULTILINE)), r"$"
+    )
     line = 1
-    for part in re.split(mark, text, flags=re.MULTILINE):
+    for part in re.split(separator, text, flags=re.MULTILINE):
         if part.strip():
             yield f"{path}:{line + len(part) - len(part.lstrip())}", part, ""
         line += part.count("\n")
 
 
 class _Loader(Loader):
-    """YAML without objects: promptsource's tags are read as the mappings below them."""
+    """A YAML loader that reads promptsource's tagged objects as plain mappings."""
 
 
 def _mapping(loader: Any, suffix: str, node: yaml.Node) -> Any:
@@ -111,13 +115,13 @@ def _jinja(path: Path, task: Task) -> Iterator[tuple[str, str, str]]:
     tree = yaml_tree(read_text(path, PROMPTS), str(path), _Loader, "YAML of promptsource")
     templates = tree.get("templates") if isinstance(tree, dict) else None
     if not isinstance(templates, dict):
-        raise UserError(f"{path}: not YAML of promptsource: no mapping 'templates'")
+        raise UserError(f"{path}: not YAML of promptsource: it has no mapping 'templates'")
     for key, template in templates.items():
         fields = template if isinstance(template, dict) else {}
         place = f"{path}: template {fields.get('name') or key}"
         jinja = fields.get("jinja")
         if not isinstance(jinja, str):
-            yield place, Unreadable("it has no text 'jinja'"), ""
+            yield place, Unreadable("it has no string 'jinja'"), ""
         else:
             yield place, _template(jinja.split("|||")[0], fields.get("answer_choices"), task), ""
 
@@ -127,28 +131,28 @@ _OPTION = re.compile(r"(\w+)(?:\[\s*(\d+)\s*\]|\.(\d+))")
 
 
 def _template(jinja: str, choices: Any, task: Task) -> str:
-    """Return a template with slots for a Jinja one that only names columns and single options."""
+    """Return a template with slots for a Jinja template that only refers to columns and single options."""
     if statement := re.search(r"\{[%#].*?[%#]\}", jinja, re.DOTALL):
-        return Unreadable(f"it computes: {' '.join(statement[0].split())[:60]}")
+        return Unreadable(f"it uses a Jinja statement: {' '.join(statement[0].split())[:60]}")
     if literal := SLOT.search(_EXPRESSION.sub(" ", jinja)):
-        return Unreadable(f"it holds the characters {literal[0]}, which would become a slot")
-    written = [c.strip() for c in choices.split("|||")] if isinstance(choices, str) else []
+        return Unreadable(f"it contains the text {literal[0]}, which would become a slot")
+    answer_choices = [c.strip() for c in choices.split("|||")] if isinstance(choices, str) else []
     slots: dict[str, str] = {}
     for expression in _EXPRESSION.findall(jinja):
-        if (slot := _slot(expression, written, task)) is None:
-            return Unreadable(f"it computes: {{{{ {expression[:60]} }}}}")
+        if (slot := _slot(expression, answer_choices, task)) is None:
+            return Unreadable(f"it uses a Jinja expression: {{{{ {expression[:60]} }}}}")
         slots[expression] = slot
     return _EXPRESSION.sub(lambda m: slots[m[1]], jinja)
 
 
-def _slot(expression: str, written: list[str], task: Task) -> str | None:
+def _slot(expression: str, answer_choices: list[str], task: Task) -> str | None:
     if re.fullmatch(r"\w+", expression):
         return f"{{{expression}}}"
     option = _OPTION.fullmatch(expression)
     if option is None:
         return None
     number = int(option[2] or option[3])
-    if option[1] == "answer_choices" and number < len(written):
-        computes = any(not re.fullmatch(r"\w+", inner) for inner in _EXPRESSION.findall(written[number]))
-        return None if computes else _EXPRESSION.sub(lambda m: f"{{{m[1]}}}", written[number])
+    if option[1] == "answer_choices" and number < len(answer_choices):
+        computes = any(not re.fullmatch(r"\w+", inner) for inner in _EXPRESSION.findall(answer_choices[number]))
+        return None if computes else _EXPRESSION.sub(lambda m: f"{{{m[1]}}}", answer_choices[number])
     return f"{{{LETTERS[number]}}}" if number < task.letters else None

@@ -16,8 +16,8 @@ from paft.types import Prompt
 class Wordings:
     """The words of prompts as strings with one character per word, which rapidfuzz compares quickly.
 
-    The similarity of two prompts is ``2 m / (n1 + n2)``: of ``n1 + n2`` words in both, ``m`` stand in the same
-    order in each (the longest common subsequence). Case, spacing and punctuation do not count; a slot is a word.
+    The similarity of two prompts with ``n1`` and ``n2`` words is ``2 m / (n1 + n2)``, where ``m`` is the length of
+    their longest common subsequence of words. Case, spacing and punctuation are ignored; a slot is one word.
     """
 
     def __init__(self, aliases: Mapping[str, str]):
@@ -33,7 +33,7 @@ class Wordings:
 
 
 def most_similar(encoded: str, known: Sequence[str], threshold: float) -> tuple[int, float] | None:
-    """Return index and similarity of the known encoded prompt most like ``encoded``; None below the threshold."""
+    """Return index and similarity of the known prompt most similar to ``encoded``; None below the threshold."""
     from rapidfuzz import process
     from rapidfuzz.distance import Indel
 
@@ -67,12 +67,14 @@ class Diversity:
     """How much the prompts of a set differ.
 
     Attributes:
-        distance: mean over pairs of 1 - Jaccard overlap of their word triples; 1 where none share any.
-        nearest: median over prompts of the distance (1 - similarity) to the prompt most like it.
-        slot_orders: distinct orders of the slots, with how many prompts have each.
-        endings: the number of prompts for each kind of ending; ``cues`` counts the words of cues (:func:`ending`).
-        system: share with a system text.
-        words: length of the templates in words: 10th, 50th and 90th percentile.
+        distance: mean over pairs of prompts of 1 - the Jaccard similarity of their word triples.
+        nearest: median over prompts of the distance (1 - similarity) to the most similar prompt.
+        slot_orders: each order of the slots -> the number of prompts with it.
+        endings: each kind of ending (:func:`ending`) -> the number of prompts with it.
+        cues: the text of each closing cue -> the number of prompts with it.
+        system: the share of prompts with a system text.
+        words: 10th, 50th and 90th percentile of the templates' lengths in words.
+        clusters: indices of near-duplicate prompts, grouped, largest group first.
     """
 
     distance: float

@@ -1,1 +1,1 @@
-"""From a run directory to tables and figures. Only files are read."""
+"""Tables, figures and pages of a run directory. This package only reads the files of runs."""

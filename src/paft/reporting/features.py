@@ -1,4 +1,4 @@
-"""How prompts are laid out, and how much each trait of the layout goes with their accuracy."""
+"""The traits of prompts, and the difference in accuracy that goes with each trait."""
 
 import re
 import statistics
@@ -13,19 +13,21 @@ from paft.types import Prompt
 
 DRAWS = 10_000
 SMALLEST = 4
-"""A group of fewer prompts says nothing on a trait."""
+"""The minimum number of prompts in each group for which an effect is estimated."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A prompt's traits.
+class PromptTraits:
+    """The traits of a prompt.
 
     Attributes:
-        words: of the template, a slot being a word.
-        options: whether the options are ``spelled out``, ``filled in`` by a slot, or ``not shown``.
-        options_in: ``system`` or ``user`` text, or None where they are not shown.
-        first: which stands first, the ``options`` or the ``question``; None where no options are shown.
-        ending: see :func:`paft.prompts.template.ending`.
+        words: the number of words in the template; a slot counts as one word.
+        lines: the number of lines of the user text.
+        system: whether the prompt has a system text.
+        options: ``spelled out``, ``filled in`` (by a slot) or ``not shown``.
+        options_in: the text that holds the options, ``system`` or ``user``; None if they are not shown.
+        first: which comes first, ``options`` or ``question``; None if no options are shown.
+        ending: the kind of ending, see :func:`paft.prompts.template.ending`.
     """
 
     words: int
@@ -37,7 +39,7 @@ class Layout:
     ending: str
 
     def describe(self) -> str:
-        """Return the traits in words."""
+        """Return the traits as a phrase."""
         order = f"{self.first} first" if self.first else ""
         where = f"options {self.options}" + (f" in the {self.options_in} text" if self.options_in else "")
         parts = [
@@ -50,22 +52,28 @@ class Layout:
         return ", ".join(filter(None, parts))
 
 
-def layout(
+def traits_of(
     prompt: Prompt, fields: Sequence[str], labels: Sequence[str] | None, aliases: Mapping[str, str]
-) -> Layout:
-    """Return the traits of a prompt; without ``fields`` every slot that shows no option counts as the question."""
+) -> PromptTraits:
+    """Return the traits of a prompt.
+
+    Args:
+        fields: names of the question's columns; if empty, every slot that shows no option counts as the question.
+        labels: the task's fixed options, which a prompt may spell out.
+        aliases: slot name -> the name that it stands for.
+    """
     system = prompt.system or ""
     text = f"{system}\n{prompt.text}"
-    named = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
-    options = [place for place, name in named.items() if name == "choices" or re.fullmatch("[A-Z]", name)]
-    question = [place for place, name in named.items() if (name in fields if fields else place not in options)]
+    slots = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
+    options = [start for start, name in slots.items() if name == "choices" or re.fullmatch("[A-Z]", name)]
+    question = [start for start, name in slots.items() if (name in fields if fields else start not in options)]
     how = "filled in"
     if not options and labels:
-        found = [re.search(rf"(?<!\w){re.escape(label)}", text, re.IGNORECASE) for label in labels]
-        options = [match.start() for match in found if match] if all(found) else []
+        matches = [re.search(rf"(?<!\w){re.escape(label)}", text, re.IGNORECASE) for label in labels]
+        options = [match.start() for match in matches if match] if all(matches) else []
         how = "spelled out"
     start = min(options, default=None)
-    return Layout(
+    return PromptTraits(
         words=len(re.findall(r"\w+", SLOT.sub(" slot ", text))),
         lines=len(prompt.text.strip().split("\n")),
         system=bool(system),
@@ -76,32 +84,34 @@ def layout(
     )
 
 
-def contrasts(layouts: Sequence[Layout]) -> dict[str, tuple[str, list[bool | None]]]:
-    """Return by trait the opposite trait, and for each prompt whether it has the one; None: neither applies."""
-    middle = statistics.median(one.words for one in layouts) if layouts else 0
-    rules: dict[tuple[str, str], Callable[[Layout], bool | None]] = {
-        (f"longer than {middle:.0f} words", "shorter"): lambda one: one.words > middle,
-        ("several lines", "one line"): lambda one: one.lines > 1,
-        ("has a system text", "has none"): lambda one: one.system,
-        ("options before the question", "after it"): lambda one: one.first == "options" if one.first else None,
-        ("options shown", "not shown"): lambda one: one.options != "not shown",
-        ("options in the system text", "in the user text"): lambda one: (
-            one.options_in == "system" if one.options_in else None
+def contrasts(prompts: Sequence[PromptTraits]) -> dict[str, tuple[str, list[bool | None]]]:
+    """Return each trait's opposite, and whether each prompt has the trait; None if neither applies to a prompt."""
+    middle = statistics.median(prompt.words for prompt in prompts) if prompts else 0
+    rules: dict[tuple[str, str], Callable[[PromptTraits], bool | None]] = {
+        (f"longer than {middle:.0f} words", "shorter"): lambda prompt: prompt.words > middle,
+        ("several lines", "one line"): lambda prompt: prompt.lines > 1,
+        ("has a system text", "has none"): lambda prompt: prompt.system,
+        ("options before the question", "after it"): lambda prompt: (
+            prompt.first == "options" if prompt.first else None
         ),
-        ("options spelled out", "filled in by a slot"): lambda one: (
-            None if one.options == "not shown" else one.options == "spelled out"
+        ("options shown", "not shown"): lambda prompt: prompt.options != "not shown",
+        ("options in the system text", "in the user text"): lambda prompt: (
+            prompt.options_in == "system" if prompt.options_in else None
         ),
-        ("ends in a closing cue", "ends otherwise"): lambda one: one.ending == "cue",
-        ("ends in a slot", "ends otherwise"): lambda one: one.ending == "slot",
+        ("options spelled out", "filled in by a slot"): lambda prompt: (
+            None if prompt.options == "not shown" else prompt.options == "spelled out"
+        ),
+        ("ends in a closing cue", "ends otherwise"): lambda prompt: prompt.ending == "cue",
+        ("ends in a slot", "ends otherwise"): lambda prompt: prompt.ending == "slot",
     }
-    return {name: (opposite, [rule(one) for one in layouts]) for (name, opposite), rule in rules.items()}
+    return {name: (opposite, [rule(prompt) for prompt in prompts]) for (name, opposite), rule in rules.items()}
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Mean accuracy of prompts with a trait less that of prompts without it, as a fraction of 1.
+    """The mean accuracy of prompts with a trait minus that of prompts without it, as a fraction of 1.
 
-    ``clear``: the interval, widened for the number of traits that are looked at (Bonferroni), leaves out 0.
+    ``clear``: whether the interval, widened for the number of traits tested (Bonferroni), excludes 0.
     """
 
     difference: float
@@ -111,9 +121,9 @@ class Effect:
 
 @dataclass(frozen=True)
 class Trait:
-    """A trait with the number of prompts that have it or its opposite, and its effect by method.
+    """A trait, the number of prompts with it and with its opposite, and its effect on each method.
 
-    ``effects`` is empty where one of the two groups is too small to say anything.
+    ``effects`` is empty if one of the two groups has fewer than :data:`SMALLEST` prompts.
     """
 
     name: str
@@ -123,43 +133,46 @@ class Trait:
     effects: dict[str, Effect]
 
 
-def traits(layouts: Sequence[Layout], accuracy: Mapping[str, np.ndarray], seed: int = 0) -> list[Trait]:
+def trait_effects(
+    prompts: Sequence[PromptTraits], accuracy: Mapping[str, np.ndarray], seed: int = 0
+) -> list[Trait]:
     """Return the effect of every trait on every method's accuracy.
 
     Args:
-        layouts: of the prompts.
-        accuracy: by method the prompts' accuracies, NaN where a method was not asked.
+        prompts: the traits of each prompt.
+        accuracy: by method, the accuracy under each prompt; NaN for prompts that the method was not evaluated on.
     """
     groups = {}
-    for name, (opposite, has) in contrasts(layouts).items():
+    for name, (opposite, has) in contrasts(prompts).items():
         having = np.array([i for i, h in enumerate(has) if h is True], dtype=int)
         lacking = np.array([i for i, h in enumerate(has) if h is False], dtype=int)
         groups[name] = opposite, having, lacking
-    told = sum(min(len(a), len(b)) >= SMALLEST for _, a, b in groups.values())
-    found = []
+    tested = sum(min(len(a), len(b)) >= SMALLEST for _, a, b in groups.values())
+    results = []
     for name, (opposite, having, lacking) in groups.items():
         enough = min(len(having), len(lacking)) >= SMALLEST
         effects = {
-            method: effect(values[having], values[lacking], told, seed)
+            method: effect(values[having], values[lacking], tested, seed)
             for method, values in accuracy.items()
             if enough and not np.isnan(values).any()
         }
-        found.append(Trait(name, opposite, len(having), len(lacking), effects))
-    return found
+        results.append(Trait(name, opposite, len(having), len(lacking), effects))
+    return results
 
 
-def effect(having: np.ndarray, lacking: np.ndarray, looked_at: int = 1, seed: int = 0) -> Effect:
-    """Return the difference of two groups' means with its 95 % bootstrap interval over prompts.
+def effect(having: np.ndarray, lacking: np.ndarray, comparisons: int = 1, seed: int = 0) -> Effect:
+    """Return the difference between two groups' means with its 95 % bootstrap interval over prompts.
 
-    Each group is drawn anew by itself. Draws of n values spread by sqrt((n - 1) / n) too little (Hesterberg 2015,
-    section 3.2), which counts in groups as small as these, so each group's draws are widened by as much.
+    Each group is resampled separately. The bootstrap understates the standard error of a mean of n values by a
+    factor of sqrt((n - 1) / n) (Hesterberg 2015, section 3.2). This matters in groups as small as these, so each
+    group's deviations are scaled up by the inverse factor.
     """
     rng = np.random.default_rng(seed)
     difference = float(having.mean() - lacking.mean())
     draws = _deviations(having, rng) - _deviations(lacking, rng)
     tail = (1 - LEVEL) / 2
     low, high, far_low, far_high = difference + np.quantile(
-        draws, [tail, 1 - tail, tail / looked_at, 1 - tail / looked_at]
+        draws, [tail, 1 - tail, tail / comparisons, 1 - tail / comparisons]
     )
     return Effect(difference, Interval(float(low), float(high)), not far_low <= 0 <= far_high)
 

@@ -1,4 +1,4 @@
-"""The distribution of accuracy over prompts, a row a method, every prompt a mark."""
+"""The distribution of accuracy over prompts: one row per method, one mark per prompt."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from paft.reporting.read import RunResult
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
-"""Okabe and Ito's palette, told apart by colour-blind readers."""
+"""Okabe and Ito's palette, which colour-blind readers can distinguish."""
 
 
 def write_figure(result: RunResult, folder: Path) -> None:

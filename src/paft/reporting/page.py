@@ -1,4 +1,4 @@
-"""One HTML page of one or several runs; it is self-contained and works offline."""
+"""Write one self-contained HTML page about one or several runs; it works offline."""
 
 import json
 import math
@@ -16,27 +16,27 @@ from paft import __version__
 from paft.errors import UserError
 from paft.evaluation.metrics import Interval
 from paft.reporting.answers import cut, encode
-from paft.reporting.features import layout, traits
+from paft.reporting.features import trait_effects, traits_of
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import HEADER, cells, consistency, over_seeds, run_names, sentence
 from paft.utils.io import write_text
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600
-"""The most points of a training curve; each is the mean of a piece of the log."""
+"""The maximum number of points of a training curve; each point is the mean of consecutive log rows."""
 
 
 def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
     """Write the page.
 
     Args:
-        unreadable: a line for each run directory that could not be read, to be named on the page.
+        unreadable: one line for each run directory that could not be read; the page shows these lines.
 
     Raises:
-        UserError: there is another file at ``path``.
+        UserError: ``path`` exists and is not a page that paft wrote.
     """
     if path.exists() and not _is_page(path):
-        raise UserError(f"{path}: a file that is no report of paft is in the way; choose another --output")
+        raise UserError(f"{path}: this file exists and is not a paft report; choose another --output")
     write_text(path, render(results, unreadable))
 
 
@@ -64,19 +64,19 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
 
 
 def island(data: Any) -> str:
-    """Return data as JSON that is safe inside ``<script>``, whatever texts it holds."""
+    """Return data as JSON that is safe inside ``<script>`` for any text."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be written
+    return text.encode("utf-8", "replace").decode()  # UTF-8 cannot encode a lone surrogate
 
 
 def _head(result: RunResult) -> dict[str, Any]:
-    """Return the content of the page's first screen, which needs no script."""
+    """Return the content of the page's first screen, which works without JavaScript."""
     summary = result.methods[0].summary if result.methods else None
     unparsed = [
         f"{m.name}: {m.summary.unparsed} of {m.summary.prompts * m.summary.examples} answers could not be read; "
-        "they count as not right"
+        "they score 0"
         for m in result.methods
         if m.summary.unparsed
     ]
@@ -95,10 +95,10 @@ def _head(result: RunResult) -> dict[str, Any]:
         "rows": [cells(method) for method in result.methods],
         "consistency": consistency(result),
         "differences": [
-            f"{_capital(result.title(d.second))} {_beside(d.difference)} "
+            f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
             f"{result.title(d.first)} by {abs(d.difference) * 100:.1f} points "
             f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
-            f"{'more than the choice of prompts and examples explains' if d.differ else 'may well be chance'}"
+            f"{'a significant difference' if d.differ else 'no significant difference'}"
             for d in result.differences
         ],
         "command": result.command,
@@ -119,8 +119,8 @@ def _training(training: Any) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
 
 
-def _points(interval: Interval, turned: bool) -> str:
-    low, high = (-interval.high, -interval.low) if turned else (interval.low, interval.high)
+def _points(interval: Interval, negate: bool) -> str:
+    low, high = (-interval.high, -interval.low) if negate else (interval.low, interval.high)
     return f"{low * 100:.1f}, {high * 100:.1f}"
 
 
@@ -128,37 +128,40 @@ def _p(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
-def _beside(difference: float) -> str:
+def _comparison(difference: float) -> str:
     return "is above" if difference > 0 else "is below" if difference < 0 else "differs from"
 
 
-def _capital(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def run_data(result: RunResult) -> dict[str, Any]:
-    """Return what the page's scripts need of a run; accuracies are fractions of 1, no number is NaN."""
+    """Return the data of a run for the page's scripts; accuracies are fractions of 1, and no number is NaN."""
     grids = {m.name: m.grid for m in result.methods}
     prompts = list(dict.fromkeys(p for g in grids.values() for p in g.prompt_ids))
     examples = list(dict.fromkeys(e for g in grids.values() for e in g.example_ids))
     answers = encode(grids, prompts, examples)
     accuracy = {m.name: _in_order(prompts, m) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
-    layouts = {prompt.id: layout(prompt, *_task_layout(result)) for prompt in known}
-    kept = [i for i, p in enumerate(prompts) if p in layouts]
-    found = traits([layouts[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()})
+    prompt_traits = {prompt.id: traits_of(prompt, *_task_slots(result)) for prompt in known}
+    kept = [i for i, p in enumerate(prompts) if p in prompt_traits]
+    effects = trait_effects(
+        [prompt_traits[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()}
+    )
     trained_on = {prompt for m in result.methods for row in m.log for prompt in row["prompt_ids"]}
     return {
         "task": result.task,
         "chance": result.chance,
         "top": result.top,
         "prompts": [
-            _prompt(result, p) | {"traits": layouts[p].describe() if p in layouts else ""} for p in prompts
+            _prompt(result, p) | {"traits": prompt_traits[p].describe() if p in prompt_traits else ""}
+            for p in prompts
         ],
         "examples": [_example(result, e, choices) for e, choices in zip(examples, answers.choices, strict=True)],
         "texts": answers.texts,
         "outputsLeftOut": answers.left_out,
-        "traits": [asdict(trait) for trait in found],
+        "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
             _method(m, result.title(m.name))
@@ -173,12 +176,13 @@ def run_data(result: RunResult) -> dict[str, Any]:
 
 
 def _in_order(prompts: Sequence[str], method: MethodResult) -> np.ndarray:
-    """Return a method's accuracies in the order of ``prompts``, NaN where a prompt was not asked."""
-    own = dict(zip(method.prompt_ids, method.summary.per_prompt, strict=True))
-    return np.array([own.get(prompt, math.nan) for prompt in prompts])
+    """Return a method's accuracies in the order of ``prompts``, NaN for prompts it was not evaluated on."""
+    accuracies = dict(zip(method.prompt_ids, method.summary.per_prompt, strict=True))
+    return np.array([accuracies.get(prompt, math.nan) for prompt in prompts])
 
 
-def _task_layout(result: RunResult) -> tuple[list[str], list[str] | None, dict[str, str]]:
+def _task_slots(result: RunResult) -> tuple[list[str], list[str] | None, dict[str, str]]:
+    """Return the task's columns, its fixed labels if it has some, and the aliases of its slots."""
     task, facts = result.config["task"], result.facts
     fields = facts.get("fields") or task.get("fields") or []
     labels = facts.get("labels") or (task.get("choices") if isinstance(task.get("choices"), list) else None)
@@ -197,8 +201,8 @@ def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
 def _example(result: RunResult, example: str, choices: list[str]) -> dict[str, Any]:
     row = result.examples.get(example, {})
     fields = [[str(name), cut(text)] for name, text in _mapping(row.get("fields")).items()]
-    own = isinstance(row.get("options"), list) and _task_layout(result)[1] is None
-    options = [cut(option, 500) for option in row["options"]] if own else []
+    has_options = isinstance(row.get("options"), list) and _task_slots(result)[1] is None
+    options = [cut(option, 500) for option in row["options"]] if has_options else []
     return {"id": example, "fields": fields, "options": options, "choices": choices}
 
 
@@ -225,7 +229,7 @@ def _method(method: MethodResult, label: str) -> dict[str, Any]:
 
 
 def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[Any]]]:
-    """Return ``[step, mean loss]`` of each piece, and ``[step, prompt ids]`` wherever the prompts change."""
+    """Return ``[step, mean loss]`` of each point, and ``[step, prompt ids]`` of each change of prompts."""
     rows = [row for row in log if math.isfinite(row["loss"])]
     size = math.ceil(len(rows) / CURVE_POINTS) or 1
     pieces = [rows[i : i + size] for i in range(0, len(rows), size)]

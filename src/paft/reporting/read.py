@@ -1,4 +1,4 @@
-"""Read a run directory. What is damaged or missing is named, and the rest is read."""
+"""Read a run directory. Damaged and missing files are listed in the result; everything else is read."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from paft.utils.safe_io import parquet_batches
 GRID_COLUMNS = ("prompt_id", "example_id", "generated_tokens")
 
 FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
-"""Titles of the methods of runs that were made before runs recorded them."""
+"""Titles of the methods in runs that predate ``method_titles``."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class MethodResult:
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
-    """What the choice of a prompt cost, as in ``choice.json``; empty for a method that chooses none."""
+    """The cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -65,23 +65,23 @@ class MethodResult:
 
     @property
     def train_seconds(self) -> float | None:
-        """Seconds of training; None where nothing was trained."""
+        """Seconds of training; None if the method does not train."""
         return sum(row["seconds"] for row in self.log) if self.log else None
 
     @property
     def train_tokens(self) -> int:
-        """Tokens that training computed."""
+        """The number of tokens processed in training."""
         return sum(row["tokens"] for row in self.log)
 
     @property
     def train_examples_per_second(self) -> float | None:
-        """Examples trained on a second."""
+        """Training throughput in examples per second."""
         seconds = self.train_seconds
         return sum(row["examples"] for row in self.log) / seconds if seconds else None
 
     @property
     def eval_examples_per_second(self) -> float:
-        """Questions answered a second over the whole grid."""
+        """Evaluation throughput in questions per second, over the whole grid."""
         return self.summary.prompts * self.summary.examples / self.grid.seconds if self.grid.seconds else 0.0
 
 
@@ -90,10 +90,10 @@ class RunResult:
     """A run: its config, its finished methods, and the state of the others.
 
     Attributes:
-        unfinished: methods of the config without complete predictions, each with its progress.
-        damaged: by file, what is wrong with it; a method whose predictions are damaged is unfinished too.
+        unfinished: the methods without complete predictions, each with its progress.
+        damaged: file name -> what is wrong with it. A method whose predictions are damaged is also unfinished.
         prompts, train_prompts: by id.
-        examples: rows of ``examples.jsonl`` by id; empty for a run without that file.
+        examples: rows of ``examples.jsonl`` by id; empty if there is no such file.
     """
 
     path: Path
@@ -109,7 +109,7 @@ class RunResult:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """The comparison of every two methods; methods with another grid than the first are left out."""
+        """The comparisons of all pairs of methods; methods with another grid than the first one's are left out."""
         same: dict[str, np.ndarray] = {}
         for method in self.methods:
             grid, first = method.grid, self.methods[0].grid
@@ -119,13 +119,13 @@ class RunResult:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the run recorded beside its config."""
+        """Facts that the run recorded in addition to its config."""
         facts = self.config.get("run")
         return facts if isinstance(facts, dict) else {}
 
     @property
     def command(self) -> str:
-        """The command that makes the run again, in the run's folder."""
+        """The command that reproduces the run from within its directory."""
         processes = self.facts.get("processes")
         several = isinstance(processes, int) and processes > 1
         return (
@@ -151,33 +151,33 @@ class RunResult:
 
     @property
     def trains(self) -> bool:
-        """Whether a method of the run trains; otherwise no prompt can be called unseen."""
+        """Whether a method of the run trains. If none does, no prompt can be called unseen."""
         trained = self.facts.get("trained")
         if isinstance(trained, list):
             return bool(trained)
         return self.config.get("methods") != ["base"]  # a run of the first version
 
     def title(self, method: str) -> str:
-        """Return what a method is called in a sentence."""
+        """Return the name of a method for use in a sentence."""
         titles = self.facts.get("method_titles", FIRST_TITLES)
         title = titles.get(method) if isinstance(titles, dict) else None
         return title if isinstance(title, str) else method
 
     @property
     def test_prompts(self) -> str:
-        """What the test prompts are called."""
+        """The term for the test prompts."""
         return "unseen prompts" if self.trains else "prompts"
 
     @property
     def mode(self) -> str:
-        """``likelihood`` or ``generate``."""
+        """How answers are obtained: ``likelihood`` or ``generate``."""
         evaluation = self.config.get("evaluation")
         evaluation = evaluation if isinstance(evaluation, dict) else {}
         return str(evaluation.get("mode", evaluation.get("answers", "generate")))  # the key's name in older runs
 
     @property
     def problems(self) -> list[str]:
-        """One line for each file that is damaged and each method that is not finished."""
+        """One line for each damaged file and each unfinished method."""
         lines = [f"{name}: {why}" for name, why in self.damaged.items()]
         return lines + [f"{name} is not finished: {state}" for name, state in self.unfinished.items()]
 
@@ -189,7 +189,7 @@ def read_run(path: Path) -> RunResult:
         UserError: the folder is not a run directory.
     """
     directory = RunDirectory(path)
-    config = _checked(directory)
+    config = _read_config(directory)
     facts = config.get("run") if isinstance(config.get("run"), dict) else {}
     top, chance = _number(facts, "top", 0.85), _number(facts, "chance", 0.0)
     damaged: dict[str, str] = {}
@@ -203,7 +203,7 @@ def read_run(path: Path) -> RunResult:
             unfinished[name] = _progress(folder, log)
         except (OSError, pa.ArrowException, ValueError) as error:
             damaged[f"methods/{name}/predictions.parquet"] = (
-                f"damaged ({one_line(error, 160)}); remove the file, and run the same command again to make it"
+                f"damaged ({one_line(error, 160)}); remove the file and run the same command again"
             )
             unfinished[name] = "its predictions are damaged"
         else:
@@ -214,17 +214,22 @@ def read_run(path: Path) -> RunResult:
     train_prompts = _prompts(directory.prompts("train"), path, damaged)
     rows = _rows(directory.examples, path, damaged)
     examples = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
-    _lacking(directory.prompts("test"), path, prompts, [i for m in methods for i in m.grid.prompt_ids], damaged)
+    _check_complete(
+        directory.prompts("test"), path, prompts, [i for m in methods for i in m.grid.prompt_ids], damaged
+    )
     if examples:
-        _lacking(directory.examples, path, examples, [i for m in methods for i in m.grid.example_ids], damaged)
+        _check_complete(
+            directory.examples, path, examples, [i for m in methods for i in m.grid.example_ids], damaged
+        )
     return RunResult(path, config, methods, unfinished, damaged, top, chance, prompts, train_prompts, examples)
 
 
 def read_grid(path: Path) -> Grid:
-    """Read a predictions file, of this version or of the first, which had no column ``score``.
+    """Read a predictions file. Files of the first version, which have no column ``score``, are accepted.
 
     Raises:
-        OSError: it cannot be read; FileNotFoundError where there is none.
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
         ValueError: it is not a complete grid (``pyarrow.ArrowInvalid`` is a ValueError).
     """
     if not path.is_file():
@@ -234,7 +239,7 @@ def read_grid(path: Path) -> Grid:
     needed = (*GRID_COLUMNS, *(("score", "prediction") if "score" in names else ("correct",)))
     if missing := [name for name in needed if name not in names]:
         raise ValueError(f"no column {missing[0]}")
-    columns = [name for name in names if name in needed]  # in the order of the file, as batches have them
+    columns = [name for name in names if name in needed]  # batches have the columns in the order of the file
     table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
     prompts = table["prompt_id"].to_pylist()
     examples = table["example_id"].to_pylist()
@@ -242,7 +247,7 @@ def read_grid(path: Path) -> Grid:
     size = len(prompts) // len(prompt_ids) if prompt_ids else 0
     expected = [(prompt, example) for prompt in prompt_ids for example in examples[:size]]
     if not prompt_ids or list(zip(prompts, examples, strict=True)) != expected:
-        raise ValueError(f"its {len(prompts)} rows are not a complete grid of prompts and examples")
+        raise ValueError(f"its {len(prompts)} rows do not form a complete grid of prompts and examples")
     scores, unparsed = _scores(table)
     seconds = float((file.schema_arrow.metadata or {}).get(b"paft.seconds", b"nan"))
     generated = compute.sum(table["generated_tokens"]).as_py() or 0
@@ -259,25 +264,25 @@ def read_grid(path: Path) -> Grid:
 
 
 def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score of each row, and True for each row whose answer could not be read."""
+    """Return the score of each row, and whether its answer could not be parsed."""
     column = "score" if "score" in table.column_names else "correct"
     scores = compute.fill_null(table[column].cast(pa.float64()), 0.0).to_numpy()
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError("a score is not from 0 to 1")
-    unread = table["prediction" if column == "score" else "correct"].is_null()
-    return scores, unread.to_numpy(zero_copy_only=False)
+        raise ValueError("a score is outside the range 0 to 1")
+    unparsed = table["prediction" if column == "score" else "correct"].is_null()
+    return scores, unparsed.to_numpy(zero_copy_only=False)
 
 
 def _names(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of the run's methods; an entry is a name, or the mapping of a named variant."""
+    """Return the names of the run's methods; an entry is a name or the mapping of a named variant."""
     return [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in config["methods"]]
 
 
-def _checked(directory: RunDirectory) -> dict[str, Any]:
+def _read_config(directory: RunDirectory) -> dict[str, Any]:
     config = directory.read_config()
     for section, key in (("task", "name"), ("model", "path")):
         if not isinstance(config.get(section), dict) or key not in config[section]:
-            raise UserError(f"{directory.config_file}: not the config of a run: no {section}.{key}")
+            raise UserError(f"{directory.config_file}: not the config of a run: {section}.{key} is missing")
     if not isinstance(config.get("methods"), list):
         raise UserError(f"{directory.config_file}: not the config of a run: methods is not a list")
     return config
@@ -295,12 +300,12 @@ def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float
         choice = json.loads(path.read_bytes())
         return {key: float(value) for key, value in choice.items() if key not in ("prompt", "accuracy")}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        damaged[str(path.relative_to(run))] = "damaged; what choosing the prompt cost is not shown"
+        damaged[str(path.relative_to(run))] = "damaged; the cost of choosing the prompt is not shown"
         return {}
 
 
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
-    """Return the progress of a method without predictions."""
+    """Return the progress of a method whose predictions are not complete."""
     if parts := len(list((folder / "predictions").glob("*.parquet"))):
         return f"{parts} test prompts answered so far"
     if (folder / "adapter").is_dir():
@@ -309,9 +314,9 @@ def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
 
 
 def _rows(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the objects of a JSON lines file up to the first broken line; no rows where there is no file."""
+    """Return the objects of a JSON lines file up to the first damaged line; no rows if there is no file."""
     try:
-        lines = path.read_bytes().split(b"\n")  # not splitlines: a text may hold other line ends
+        lines = path.read_bytes().split(b"\n")  # splitlines would also split at Unicode line separators in a text
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -324,9 +329,7 @@ def _rows(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]
             if row is not None and not isinstance(row, dict):
                 raise ValueError("not an object")
         except (ValueError, RecursionError):
-            if (
-                number < len(lines) or path.name != "train.jsonl"
-            ):  # a log may have a truncated last row after a kill
+            if number < len(lines) or path.name != "train.jsonl":  # a kill may truncate the last row of a log
                 damaged[str(path.relative_to(run))] = f"damaged at line {number}; the lines before it are shown"
             break
         if row is not None:
@@ -340,10 +343,10 @@ def _log(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]
         row.setdefault("tokens", 0)
         if not all(isinstance(row.get(key), int | float) for key in ("step", "loss", "seconds", "examples")):
             damaged[str(path.relative_to(run))] = (
-                f"line {number} is not a row of a log; the lines before it are shown"
+                f"line {number} is not a valid log row; the lines before it are shown"
             )
             break
-        ids = row.get("prompt_ids", [row.get("prompt_id")])  # one id in runs of the first version
+        ids = row.get("prompt_ids", [row.get("prompt_id")])  # runs of the first version have a single id
         row["prompt_ids"] = [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else []
         rows.append(row)
     return rows
@@ -360,9 +363,13 @@ def _prompts(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Prompt
     }
 
 
-def _lacking(path: Path, run: Path, known: Collection[str], asked: Sequence[str], damaged: dict[str, str]) -> None:
-    """Name a file that lacks some of the prompts or examples of the predictions."""
-    wanted = set(asked)
-    if lacking := len(wanted - set(known)):
-        reason = f"{lacking} of the {len(wanted)} that were asked are not in it; they are shown by their ids"
+def _check_complete(
+    path: Path, run: Path, ids: Collection[str], used: Sequence[str], damaged: dict[str, str]
+) -> None:
+    """Add a file to ``damaged`` if it lacks prompts or examples that the predictions use."""
+    required = set(used)
+    if missing := len(required - set(ids)):
+        reason = (
+            f"{missing} of the {len(required)} entries that the predictions use are missing; their ids are shown"
+        )
         damaged.setdefault(str(path.relative_to(run)), reason)

@@ -1,4 +1,4 @@
-"""``report.json``, ``report.md``, the page and the figure of one run, and a table of several runs."""
+"""Write ``report.json``, ``report.md``, the page and the figure of a run, and a table of several runs."""
 
 import json
 import math
@@ -17,7 +17,7 @@ SCHEMA = 2
 
 
 def write_report(path: Path) -> RunResult:
-    """Write the report of a run into its directory; it names what is unfinished or damaged."""
+    """Write the report of a run into its directory; it lists unfinished methods and damaged files."""
     result = read_run(path)
     write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
     write_text(path / "report.md", as_markdown(result))
@@ -28,27 +28,27 @@ def write_report(path: Path) -> RunResult:
 
 
 def report_all(paths: Sequence[Path], page: Path | None = None) -> tuple[list[RunResult], list[str], Path]:
-    """Write the report of each run, and one page of them all where there are several or ``page`` is given.
+    """Write the report of each run, and one page of all runs if there are several or if ``page`` is given.
 
     Returns:
-        The runs, one line for each directory that is not a run, and the path of the page.
+        The runs, one error message for each directory that is not a run, and the path of the page.
 
     Raises:
-        UserError: no directory is a run, or another file is in the page's place.
+        UserError: none of the directories is a run, or the page would replace a file that paft did not write.
     """
-    results, refused = [], []
+    results, errors = [], []
     for path in paths:
         try:
             results.append(write_report(path))
         except UserError as error:
-            refused.append(str(error))
+            errors.append(str(error))
     if not results:
-        raise UserError("; ".join(refused))
+        raise UserError("; ".join(errors))
     if page is None and len(paths) == 1:
-        return results, refused, paths[0] / "report.html"
+        return results, errors, paths[0] / "report.html"
     page = page or paths[0].resolve().parent / "comparison.html"
-    write_page(page, results, refused)
-    return results, refused, page
+    write_page(page, results, errors)
+    return results, errors, page
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
 
 def method_json(method: MethodResult) -> dict[str, Any]:
-    """Return a method's metrics under the keys of ``report.json``."""
+    """Return a method's metrics, with the keys of ``report.json``."""
     s = method.summary
     return {
         "mean": s.mean,
@@ -104,7 +104,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
 
 
 def finite(value: float) -> float | None:
-    """Return None for what JSON cannot hold: NaN, where a run did not record it."""
+    """Return None for NaN, which JSON cannot represent; a run that did not record a value has NaN."""
     return value if math.isfinite(value) else None
 
 
@@ -122,9 +122,9 @@ def as_markdown(result: RunResult) -> str:
             *table(result),
             "",
             f"Accuracy in % on {size.prompts} {result.test_prompts} x {size.examples} test "
-            f"examples, answers by {answers}; "
-            "in brackets the 95 % interval: of the mean by bootstrap over prompts and examples, of Std, which is "
-            f"over prompts, by chi-square. Top is the share of prompts at {result.top:.0%} or more. "
+            f"examples, answers by {answers}. "
+            "Brackets show 95 % intervals: bootstrap over prompts and examples for the mean, chi-square for Std, "
+            f"the standard deviation over prompts. Top is the share of prompts at {result.top:.0%} or more. "
             f"Chance is {result.chance:.0%}.",
             "",
             *filter(None, [consistency(result)]),
@@ -157,7 +157,7 @@ def table(result: RunResult) -> list[str]:
 
 
 def compare(results: Sequence[RunResult]) -> str:
-    """Return a Markdown table over several runs, and over seeds where only the seed differs."""
+    """Return a Markdown table of several runs, and one over seeds if the runs differ only in the seed."""
     named = zip(results, run_names(results), strict=True)
     lines = markdown_table(("Run", *HEADER), [(name, *cells(m)) for r, name in named for m in r.methods])
     if rows := over_seeds(results):
@@ -167,7 +167,7 @@ def compare(results: Sequence[RunResult]) -> str:
 
 
 def _differences(result: RunResult) -> list[str]:
-    """Return the lines on which methods differ."""
+    """Return the section that compares the methods."""
     if not result.differences:
         return []
     rows = [
@@ -184,22 +184,22 @@ def _differences(result: RunResult) -> list[str]:
         "",
         *markdown_table(("Methods", "Points", "p", "Beyond chance"), rows),
         "",
-        "Both methods answer the same prompts and examples. In brackets: 95 % bootstrap interval over prompts and "
-        "examples. p: Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: the interval and "
-        "the test both find a difference at 5 %.",
+        "Both methods are evaluated on the same prompts and examples. Brackets show 95 % bootstrap intervals over "
+        "prompts and examples. p: Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: both "
+        "the interval and the test find a difference at the 5 % level.",
         "",
     ]
 
 
 def _extremes(result: RunResult) -> list[str]:
-    """Return the lines on the worst prompt of each method."""
+    """Return the section with the worst prompt of each method."""
     lines = ["## Worst prompts", ""]
     for method in result.methods:
-        place = min(range(len(method.prompt_ids)), key=method.summary.per_prompt.__getitem__)
-        prompt = result.prompts.get(method.prompt_ids[place])
+        worst = min(range(len(method.prompt_ids)), key=method.summary.per_prompt.__getitem__)
+        prompt = result.prompts.get(method.prompt_ids[worst])
         text = "\n".join(filter(None, (prompt.system, prompt.text))) if prompt else ""
         lines += [
-            f"{method.name}, {method.summary.per_prompt[place]:.1%}, prompt {method.prompt_ids[place]}:",
+            f"{method.name}, {method.summary.per_prompt[worst]:.1%}, prompt {method.prompt_ids[worst]}:",
             "",
             *(f"    {line}" for line in text.splitlines()),
             "",

@@ -1,4 +1,4 @@
-"""A run in words and table cells: the sentence, the methods, several seeds."""
+"""The texts and table rows that describe a run or several runs."""
 
 import json
 import statistics
@@ -9,12 +9,12 @@ from paft.reporting.read import MethodResult, RunResult
 
 
 def sentence(result: RunResult) -> str:
-    """Return the run's answer in one sentence: mean, std over prompts and worst prompt of each method."""
+    """Return the run's result in one sentence: mean, Std over prompts and worst prompt of each method."""
     if not result.methods:
         return "No method is finished yet."
-    alone = not result.trains and len(result.methods) == 1  # a model that is measured as it is
+    untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
     parts = [
-        f"{result.model_in_words if alone else result.title(m.name)}: "
+        f"{result.model_in_words if untrained else result.title(m.name)}: "
         f"{m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
         f"worst {m.summary.worst * 100:.0f}"
         for m in reversed(result.methods)
@@ -23,22 +23,22 @@ def sentence(result: RunResult) -> str:
 
 
 def consistency(result: RunResult) -> str:
-    """Say how often two prompts disagree on an example, and how many examples are right under every prompt."""
+    """Return how often two prompts disagree on an example, and the share of examples right under every prompt."""
     if not result.methods or result.methods[0].summary.prompts < 2:
         return ""
-    apart = ", ".join(f"{m.name} {m.summary.disagreement:.0%}" for m in result.methods)
-    always = ", ".join(
+    disagreements = ", ".join(f"{m.name} {m.summary.disagreement:.0%}" for m in result.methods)
+    right_under_all = ", ".join(
         f"{m.name} {m.summary.right_under_all:.0%} {bracket(m.summary.right_under_all_interval)}"
         for m in result.methods
     )
     return (
-        f"Two prompts disagree on an example, right under the one and wrong under the other: {apart}. "
-        f"Right under every prompt: {always}."
+        f"Disagreement (right under one prompt of a pair, wrong under the other): {disagreements}. "
+        f"Examples right under every prompt: {right_under_all}."
     )
 
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
-    """Return the end of each run's path, with as many folders as tell the runs apart."""
+    """Return the shortest ends of the runs' paths that distinguish the runs."""
     paths = [result.path.resolve() for result in results]
     for count in range(1, max((len(path.parts) for path in paths), default=0) + 1):
         names = ["/".join(path.parts[-count:]) for path in paths]
@@ -53,7 +53,7 @@ HEADER = ("Method", "Mean", "Std", "Top", "Worst", "Best", "Unparsed", "Training
 def cells(method: MethodResult) -> tuple[str, ...]:
     """Return a method's row under :data:`HEADER`."""
     s = method.summary
-    cells_ = s.prompts * s.examples
+    questions = s.prompts * s.examples
     rate = method.train_examples_per_second
     return (
         method.name,
@@ -62,20 +62,20 @@ def cells(method: MethodResult) -> tuple[str, ...]:
         f"{s.top * 100:.0f}",
         f"{s.worst * 100:.1f}",
         f"{s.best * 100:.1f}",
-        f"{s.unparsed / cells_:.1%}" if s.unparsed else "0",
+        f"{s.unparsed / questions:.1%}" if s.unparsed else "0",
         f"{method.train_seconds:.0f} s, {rate:.1f} ex/s" if method.train_seconds and rate else "-",
         f"{method.grid.seconds:.0f} s, {method.eval_examples_per_second:.1f} q/s",
     )
 
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
-    """Return head and rows of a table over runs that differ in the seed only; nothing for other runs."""
+    """Return the header and rows of a table over runs that differ only in the seed; no rows for other runs."""
     seeds = {result.config.get("seed", 0) for result in results}
     if len(seeds) < max(len(results), 2) or len({_without_seed(result) for result in results}) > 1:
         return []
-    everywhere = set.intersection(*({m.name for m in r.methods} for r in results))
+    common = set.intersection(*({m.name for m in r.methods} for r in results))
     rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]
-    for name in [m.name for m in results[0].methods if m.name in everywhere]:
+    for name in [m.name for m in results[0].methods if m.name in common]:
         runs = [m.summary for r in results for m in r.methods if m.name == name]
         columns = [[100 * getattr(s, key) for s in runs] for key in _OVER_SEEDS]
         rows.append((name, *(f"{statistics.mean(c):.1f} ± {statistics.stdev(c):.1f}" for c in columns)))
@@ -86,7 +86,7 @@ _OVER_SEEDS = ("mean", "std", "top", "worst", "best")
 
 
 def bracket(interval: Interval, digits: int = 1) -> str:
-    """Return an interval in points."""
+    """Return an interval in percentage points, in brackets."""
     return f"[{interval.low * 100:.{digits}f}, {interval.high * 100:.{digits}f}]"
 
 

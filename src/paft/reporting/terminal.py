@@ -1,4 +1,4 @@
-"""The result in the terminal: the methods as a table, and where everything lies."""
+"""Print a run's result to the terminal: a table of the methods, and the paths of the files."""
 
 from collections.abc import Sequence
 
@@ -30,11 +30,11 @@ def show(result: RunResult) -> None:
             console.print(f"Adapter: {result.path}/methods/{method.name}/adapter", markup=False, highlight=False)
 
 
-def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output; cells that hold numbers stand on the right."""
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to standard output; columns of numbers are right-aligned."""
     console = Console(width=None if Console().is_terminal else 140)
     table = Table()
-    for i, name in enumerate(head):
+    for i, name in enumerate(header):
         numbers = all(row[i].replace(",", "").replace("-", "0").isdigit() for row in rows)
         table.add_column(name, justify="right" if numbers else "left")
     for row in rows:

@@ -75,7 +75,7 @@ class Cell:
     def examples(self) -> list[Example]:
         """Return the training examples that are short enough under every prompt that is named in the config."""
         if self._examples is None:
-            self._examples = self._filtered(self.data.prompts.named, drop=self._drops, say=self.console.say)
+            self._examples = self._filtered(self.data.prompts.named, drop=self._drops, say=self._say_once)
         return self._examples
 
     @property
@@ -187,6 +187,12 @@ class Cell:
                 processes=self.processes,
             )
         self._say(model.usage())
+
+    def _say_once(self, line: str) -> None:
+        """Print a line that several methods of the run would print."""
+        if line not in self.data.reported:
+            self.data.reported.add(line)
+            self.console.say(line)
 
     def _say(self, line: str | None) -> None:
         if line:

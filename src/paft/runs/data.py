@@ -1,6 +1,6 @@
 """What a run is made of: the task, its examples, and the prompt sets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from paft.config.schema import Config
@@ -22,6 +22,7 @@ class RunData:
     Attributes:
         scorer: judges what a model writes.
         train, test_examples: all training examples; the test examples that are asked.
+        reported: lines that were printed, so that methods do not repeat them.
         known: every example, for screening: a prompt that holds an answer to one of them is left out.
     """
 
@@ -32,6 +33,7 @@ class RunData:
     known: list[Example]
     seed: int
     prompts: PromptSets
+    reported: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, config: Config, variants: list[Variant], console: Console) -> "RunData":
