@@ -56,14 +56,28 @@ WORDS = tuple(
 TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing} is ..."}]
 
 
-NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server", "page", "browser"}
+NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server"}
 """Fixtures of tests that are not in the fast tier."""
+WHOLE_COMMANDS = {
+    *("test_baselines", "test_cli", "test_disk", "test_docs", "test_doctor", "test_endpoint", "test_extending"),
+    *(
+        "test_page",
+        "test_page_data",
+        "test_processes",
+        "test_reproduce",
+        "test_run",
+        "test_served",
+        "test_untrusted",
+    ),
+}
+"""Files of tests that run whole commands, servers or a browser; they are not in the fast tier."""
 
 
 def pytest_collection_modifyitems(items) -> None:
     """Mark what `make test-fast` leaves out: real models, real servers, browsers."""
     for item in items:
-        if NEEDS_A_REAL_MODEL_OR_SERVER & set(item.fixturenames) or item.get_closest_marker("embedded"):
+        real = NEEDS_A_REAL_MODEL_OR_SERVER & set(item.fixturenames) or item.get_closest_marker("embedded")
+        if real or item.path.stem in WHOLE_COMMANDS:
             item.add_marker(pytest.mark.medium)
 
 
