@@ -16,7 +16,7 @@ from paft.config.load import load_config
 from paft.errors import UserError
 from paft.utils.console import Console
 from paft.utils.distributed import Processes
-from reported_runs import run
+from reported_runs import run as run_and_report
 
 LAUNCHERS = {
     "torchrun": ["torch.distributed.run", "--nproc-per-node=2"],
@@ -99,7 +99,7 @@ def same_run(one, two, rel=1e-4):
 
 
 def alone(project, output, *overrides):
-    run(load_config(project / "config.yaml", list(overrides)), project / output, Console(quiet=True))
+    run_and_report(load_config(project / "config.yaml", list(overrides)), project / output, Console(quiet=True))
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", pytest.param("accelerate launch", marks=pytest.mark.slow)])
