@@ -294,3 +294,9 @@ def test_a_torn_prompt_file_is_named_with_its_line(tmp_path):
     path.write_text(json.dumps({"text": "{question}"}) + '\n{"text": "{ques', encoding="utf-8")
     with pytest.raises(UserError, match=r"p\.jsonl:2: not a whole JSON object"):
         read_prompts(path)
+
+
+def test_a_part_of_a_bank_is_the_same_in_every_version():
+    """Results name a bank, a size and a seed; another draw would make them other results."""
+    drawn = load_prompts(BankSource(bank="trec", size=3), "test", 0)
+    assert [prompt.id for prompt in drawn] == ["721c36f3c4dc", "053ee2b25693", "7bbd42008598"]

@@ -71,7 +71,7 @@ def diverse_subset(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
     """
     if size > len(prompts):
         raise UserError(f"config section prompts: the bank holds {len(prompts)} prompts, its size asks for {size}")
-    order = random.Random(f"diverse_subset:{seed}").sample(prompts, len(prompts))
+    order = random.Random(f"spread:{seed}").sample(prompts, len(prompts))
     triples = [word_triples(prompt) for prompt in order]
     chosen, likeness = [0], [0.0] * len(order)
     while len(chosen) < size:
