@@ -122,13 +122,12 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
         "method": variant.reference,
         "task.train": f"{CONTENT}{hash_examples(data.training_examples(variant))}",
         "seed": config.seed,
+        "processes": processes,
     }
     if method.starts_from is not None:
         keys[method.starts_from] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.starts_from))}"
     if training.on_overlength == "drop":  # examples are left out by the longest prompt
         keys["training.on_overlength (prompts)"] = f"{CONTENT}{hash_prompts(data.prompts.named)}"
-    if processes > 1:
-        keys["processes"] = processes
     keys |= flatten(training.model_dump(mode="json", exclude_none=True), "training")
     keys |= flatten(method.model_dump(mode="json", exclude_none=True), variant.key)
     for name in ("sampler", "objective"):
