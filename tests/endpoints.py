@@ -75,3 +75,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
+
+
+OK = (200, answer(), {})
+
+
+def pool(call):
+    """Ten prompts; some of them are not fit."""
+    good = [f"{' '.join(f'w{call}x{i}y{k}' for k in range(5))} {{thing}}" for i in range(7)]
+    return json.dumps({"prompts": [*good, "no slot", "Is it red? {thing}", "{thing} {__class__}"]})

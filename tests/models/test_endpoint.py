@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from command import paft, paft_here
-from endpoints import Server, answer
+from endpoints import OK, Server, answer, pool
 from paft.models.client import ModelError
 from paft.models.endpoint import Endpoint
 from paft.prompts.instruct import SCHEMA
@@ -34,9 +34,6 @@ def ask(endpoint, **changes):
     return endpoint.complete(
         ASK, **({"max_tokens": 50, "temperature": 1.0, "seed": 3, "schema": SCHEMA} | changes)
     )
-
-
-OK = (200, answer(), {})
 
 
 def test_a_request_holds_what_was_asked_and_the_answer_its_cost(serve):
@@ -141,12 +138,6 @@ def config(folder, models, **more):
     path = folder / "generate.yaml"
     path.write_text(json.dumps(text))
     return path
-
-
-def pool(call):
-    """Ten prompts; some of them are not fit."""
-    good = [f"{' '.join(f'w{call}x{i}y{k}' for k in range(5))} {{thing}}" for i in range(7)]
-    return json.dumps({"prompts": [*good, "no slot", "Is it red? {thing}", "{thing} {__class__}"]})
 
 
 def test_generation_goes_on_without_a_server_that_is_down_and_says_what_is_missing(serve, project):

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_endpoint import OK, Server, answer, pool
 
 from command import assert_refused, paft, paft_here
 from conftest import ROOT, TEST_PROMPTS, TRAIN_PROMPTS, write_rows
+from endpoints import OK, Server, answer, pool
 from paft.config.load import load_config
 from paft.config.schema import GenerateSource, TaskConfig
 from paft.errors import UserError
