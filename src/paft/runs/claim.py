@@ -189,7 +189,7 @@ def _resolved(config: Config) -> Tree:
 
 def _generate_keys(source: Any) -> Tree:
     """Return what of a source of generated prompts decides which prompts are written."""
-    tree = json.loads(json.dumps(source)) if isinstance(source, dict) else {"source": source}
+    tree = source if isinstance(source, dict) else {"source": source}
     models = (tree.get("generate") or {}).get("models") or []
     keys = {key: value for key, value in flatten(tree).items() if key != "generate.models"}
     for number, model in enumerate(models):

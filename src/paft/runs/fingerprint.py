@@ -131,7 +131,7 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
     keys |= flatten(training.model_dump(mode="json", exclude_none=True), "training")
     keys |= flatten(method.model_dump(mode="json", exclude_none=True), variant.key)
     for name in ("sampler", "objective"):
-        keys |= _part(f"training.{name}", getattr(training, name, None))
+        keys |= _part(f"training.{name}", getattr(training, name))
     if file := source_file(method):
         keys["method (its code)"] = f"{CONTENT}{hash_files([file])}"
     return _kept(keys)

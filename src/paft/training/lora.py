@@ -29,7 +29,6 @@ def add_adapter(base: Any, lora: LoraSection) -> Any:
         AttributeError,
         KeyError,
         RuntimeError,
-        NotImplementedError,
     ) as error:
         raise UserError(f"config section training.lora: {one_line(error)}") from None
 
