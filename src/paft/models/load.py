@@ -1,8 +1,10 @@
 """Load a model and its tokenizer: the embedded one, a folder, a hub id or a .gguf file."""
 
 import json
+import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from paft.errors import UserError
 from paft.models.locate import converted_folder, hub_error, locate
 from paft.utils.device import compute_dtype, pick_device
 from paft.utils.distributed import launched
-from paft.utils.hf_internals import dequantized_gguf
+from paft.utils.hf_internals import dequantized_gguf, load_adapter_tensors
 from paft.utils.io import storage_problem
 from paft.utils.safe_io import CONFIG, read_text
 
@@ -56,15 +58,31 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
         raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
     if config.adapter:
         head = tied_head(model)
-        model = _adapted(model, config.adapter)
+        key = "config key model.adapter: "
+        model, applied = load_adapter(model, Path(config.adapter), key)
+        say(f"{config.adapter}: all of its {applied} tensors applied")
+        if note := note_on_base(config, place):
+            say(note)
         if merge and head is not None and tied_head(model.get_base_model()) is not head:
             raise UserError(
                 f"config key model.adapter: {config.adapter} adapts the output layer, which shares its weights "
                 "with the embeddings; it cannot be merged, and so not trained on"
             )
-        model = model.merge_and_unload() if merge else model
+        model = _merged(model, config.adapter) if merge else model
+        model.has_merged_adapter = merge
+    model.base_revision = config.revision
     model = model.to(device).eval()
     return model.requires_grad_(False), tokenizer
+
+
+def _merged(model: Any, adapter: str) -> Any:
+    try:
+        return model.merge_and_unload()
+    except ADAPTER_ERRORS as error:
+        raise UserError(
+            f"config key model.adapter: {adapter} cannot be merged into the model, and so not trained on: "
+            f"{_first_line(error)}"
+        ) from None
 
 
 def _causal_language_model(place: str, **arguments: Any) -> Any:
@@ -84,24 +102,18 @@ def tied_head(model: Any) -> Any:
     return model.get_output_embeddings() if tied else None
 
 
-def _adapted(model: Any, adapter: str) -> Any:
-    from peft import PeftModel
-
-    check_adapter(Path(adapter), "config key model.adapter: ")
-    try:
-        return PeftModel.from_pretrained(model, adapter)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise UserError(f"config key model.adapter: cannot load {adapter}: {_first_line(error)}") from None
-
-
-def check_adapter(folder: Path, key: str = "") -> None:
-    """Refuse an adapter that holds more than numbers, or whose rank takes more memory than its matrices.
+def check_adapter(folder: Path, key: str = "") -> int:
+    """Refuse an adapter that paft cannot use, or whose rank takes more memory than its matrices.
 
     Args:
         key: what the message begins with, if a key of the config names the folder.
 
+    Returns:
+        How many tensors it holds.
+
     Raises:
-        UserError: it is not a PEFT adapter, its weights are a pickle, or its rank is larger than its matrices.
+        UserError: it is not a PEFT adapter, its kind does not work inside the model's layers, its weights are a
+            pickle, or its rank is larger than its matrices.
     """
     file, weights = folder / "adapter_config.json", folder / "adapter_model.safetensors"
     where = f"{key}{folder}"
@@ -110,29 +122,157 @@ def check_adapter(folder: Path, key: str = "") -> None:
     if not weights.is_file():
         raise UserError(f"{where}: no adapter_model.safetensors; a .bin is a pickle and not loaded, save it again")
     try:
-        config = json.loads(read_text(file, CONFIG))
+        config = _read_config(folder)
         with safe_open(str(weights), "pt") as tensors:
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
         rank = max(config.get("r") or 0, *(config.get("rank_pattern") or {}).values(), 0)
         rows = max((shape[0] for name, shape in shapes.items() if "lora_" in name and "_A" in name), default=0)
+        kind = str(config.get("peft_type"))
     except (ValueError, AttributeError, TypeError, RecursionError, SafetensorError) as error:
         raise UserError(f"{where}: damaged: {_first_line(error)}") from None
-    if config.get("peft_type") == "LORA" and rank > rows:
+    if kind == "LORA" and rank > rows:
         raise UserError(f"{where}: adapter_config.json names rank {rank}, its matrices have {rows}")
+    if config.get("alora_invocation_tokens"):
+        kind = "activated LoRA"
+    if kind in UNUSABLE_KINDS:
+        raise UserError(
+            f"{where}: adapter_config.json: an adapter of the kind {kind} {UNUSABLE_KINDS[kind]}; paft takes those "
+            "that change the model's layers for every token, such as LORA"
+        )
+    return len(shapes)
+
+
+_VIRTUAL = "puts learned tokens or states before the text"
+UNUSABLE_KINDS = {
+    "PROMPT_TUNING": _VIRTUAL,
+    "MULTITASK_PROMPT_TUNING": _VIRTUAL,
+    "P_TUNING": _VIRTUAL,
+    "PREFIX_TUNING": _VIRTUAL,
+    "CPT": _VIRTUAL,
+    "CARTRIDGE": _VIRTUAL,
+    "ADAPTION_PROMPT": _VIRTUAL,
+    "POLY": "needs to be told the task of each row",
+    "XLORA": "needs other adapters",
+    "activated LoRA": "works only after certain tokens",
+}
+"""Kinds of PEFT adapters that are refused: rows that share their beginning are not computed as they ask for."""
+
+
+def load_adapter(base: Any, folder: Path, key: str = "") -> tuple[Any, int]:
+    """Return a model with a saved adapter in its layers, and how many tensors were applied: all that there are.
+
+    Names that PEFT maps to the model's own, such as those of an older release of transformers, fit.
+
+    Args:
+        base: a model of transformers; PEFT puts the adapter's layers into it.
+        key: what a message begins with, if a key of the config names the folder.
+
+    Raises:
+        UserError: it is refused by :func:`check_adapter`, or not all of its tensors fit. The base model is
+            unchanged then.
+    """
+    from peft import PeftConfig, get_peft_model
+
+    count = check_adapter(folder, key)
+    model = None
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        with warnings.catch_warnings():  # of a base model with another name, which load_model mentions itself
+            warnings.simplefilter("ignore", UserWarning)
+            model = get_peft_model(base, config)
+        apply_adapter(model, folder, key)
+    except BaseException as error:
+        if model is not None:
+            unload_adapter(model)
+        if not isinstance(error, ADAPTER_ERRORS):
+            raise
+        raise UserError(f"{key}cannot load {folder}: {_first_line(error)}{_made_for(folder)}") from None
+    return model.eval(), count
+
+
+ADAPTER_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, NotImplementedError)
+"""What PEFT raises over an adapter that does not suit the model."""
+
+
+def apply_adapter(model: Any, folder: Path, key: str = "") -> None:
+    """Load an adapter's tensors into a model that has its layers.
+
+    Raises:
+        UserError: a tensor fits no module of the model, or one that the adapter needs is missing.
+    """
+    with safe_open(str(folder / "adapter_model.safetensors"), "pt") as tensors:
+        names = list(tensors.keys())
+    try:
+        strangers, missing = load_adapter_tensors(model, folder)
+    except KeyError:  # of a module to save
+        from peft import get_peft_model_state_dict
+
+        own = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+        strangers, missing = [name for name in names if name not in own], sorted(own.difference(names))
+    except RuntimeError as error:
+        problem = " ".join(str(error).split("\n", 1)[-1].split())  # the first line only says where
+        raise UserError(f"{key}cannot load {folder}: {problem[:200]}{_made_for(folder)}") from None
+    if strangers:
+        raise UserError(
+            f"{key}{folder}: {len(strangers)} of {len(names)} tensors fit no module of the model, the first "
+            f"{strangers[0]}{_made_for(folder)}; name the model that it was trained on, or rename its tensors"
+        )
+    if missing:
+        raise UserError(
+            f"{key}{folder}: {len(missing)} tensors of the modules that adapter_config.json names are missing from "
+            f"adapter_model.safetensors, the first {missing[0]}{_made_for(folder)}; save the adapter again"
+        )
 
 
 @contextmanager
 def with_adapter(engine: Any, adapter: Path) -> Iterator[None]:
     """Use a saved adapter on an engine's model within the block; the base model is unchanged afterwards."""
-    from peft import PeftModel
-
-    check_adapter(adapter)
     base = engine.model
-    engine.model = PeftModel.from_pretrained(base, str(adapter)).eval()
+    engine.model, _ = load_adapter(base, adapter)
     try:
         yield
     finally:
         engine.model = unload_adapter(engine.model)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = json.loads(read_text(folder / "adapter_config.json", CONFIG))
+    if not isinstance(config, dict):
+        raise TypeError("adapter_config.json is not an object")
+    return config
+
+
+def _made_for(folder: Path) -> str:
+    base = _read_config(folder).get("base_model_name_or_path")
+    return f" (it was made for {base})" if base else ""
+
+
+def note_on_base(config: ModelConfig, place: str) -> str | None:
+    """Return a line if the config's adapter was made for another model than it is put on, else None.
+
+    Models are the same if the last parts of their paths or hub ids are the same up to case, so a copy in a folder
+    or under another account counts as the model; revisions are compared where both are known.
+
+    Args:
+        place: the folder or hub id that the model was loaded from.
+    """
+    adapter = _read_config(Path(config.adapter or ""))
+    base, revision = adapter.get("base_model_name_or_path"), adapter.get("revision")
+    if not isinstance(base, str) or not base:
+        return None
+    line = f"note: config key model.adapter: {config.adapter} was made for {base}"
+    if _model_name(base) not in (_model_name(config.path), _model_name(place)):
+        return f"{line}, and is used on {config.path}"
+    if revision and config.revision and revision != config.revision:
+        return f"{line} at revision {revision}, and is used on revision {config.revision}"
+    return None
+
+
+def _model_name(path: str) -> str:
+    cached = re.search(r"models--([^/\\]+)", path)  # the hub's cache: models--OWNER--NAME/snapshots/COMMIT
+    name = cached[1].split("--")[-1] if cached else re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+    return re.sub(r"-[0-9a-f]{12}$", "", name.casefold().removesuffix(".gguf"))  # see locate.converted_folder
 
 
 def unload_adapter(model: Any) -> Any:

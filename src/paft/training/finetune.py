@@ -16,7 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError, one_line
-from paft.models.load import unload_adapter
+from paft.models.load import apply_adapter, unload_adapter
 from paft.tasks.task import Task
 from paft.training.data import PromptData, StepStats
 from paft.training.lora import add_adapter
@@ -123,6 +123,8 @@ def finetune(
         with console.progress(f"training {folder.name}", steps) as tick:
             trainer.add_callback(StepLog(folder / "train.jsonl", trainer.batches.stats, tick))
             checkpoint = newest_checkpoint(folder / "checkpoints")
+            if checkpoint and (Path(checkpoint) / "adapter_model.safetensors").is_file():
+                apply_adapter(engine.model, Path(checkpoint))  # the trainer, which does it again, ignores misfits
             try:
                 trainer.train(resume_from_checkpoint=checkpoint)
             except UnpicklingError:  # torch loads plain values only: what else is in the file never runs

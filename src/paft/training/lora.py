@@ -17,11 +17,13 @@ from paft.utils.hf_internals import Conv1D
 def add_adapter(base: Any, lora: LoraSection) -> Any:
     """Return the model with a fresh adapter; PEFT puts its layers into ``base`` itself.
 
+    The saved adapter names the base model, and its revision where the config does.
+
     Raises:
         UserError: PEFT refuses a setting.
     """
     try:
-        return get_peft_model(base, _config(lora))
+        return get_peft_model(base, _config(lora), revision=getattr(base, "base_revision", None))
     except (
         ValueError,
         TypeError,

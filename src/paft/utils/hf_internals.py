@@ -3,6 +3,7 @@
 Nothing else in paft uses these (``tests/test_architecture.py``): check this module against a new release.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "cpu_has_avx512_bfloat16",
     "dequantized_gguf",
     "get_reporting_integration_callbacks",
+    "load_adapter_tensors",
     "prepare_own_loss",
     "register_attention",
     "sdpa_attention_forward",
@@ -71,6 +73,23 @@ def dequantized_gguf() -> dict[str, Any]:
     if not hasattr(transformers, "GgufConfig"):
         return {}
     return {"quantization_config": transformers.GgufConfig(dequantize=True)}
+
+
+def load_adapter_tensors(model: Any, folder: Path) -> tuple[list[str], list[str]]:
+    """Load a saved adapter's tensors into a PEFT model that has its layers.
+
+    Returns:
+        The names of tensors that fit no module, and of the LoRA tensors that stay as they were. Other kinds share
+        tensors between layers, which PEFT reports as missing in each.
+
+    Raises:
+        KeyError: a module of ``modules_to_save`` is missing.
+        RuntimeError: a tensor has another shape.
+    """
+    renamed = getattr(model.get_base_model(), "_checkpoint_conversion_mapping", None)  # as PeftModel.from_pretrained
+    result = model.load_adapter(str(folder), model.active_adapter, is_trainable=True, key_mapping=renamed or None)
+    is_lora = model.active_peft_config.peft_type == "LORA"
+    return list(result.unexpected_keys), list(result.missing_keys) if is_lora else []
 
 
 def train_on_device(args: Any, device: torch.device) -> None:
