@@ -13,6 +13,7 @@ from paft.engine.generation import generate_packed, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
+from paft.models.thoughts import OPEN
 from paft.types import Conversation, Generation
 from paft.utils.device import default_batch_tokens, forked_rng
 from paft.utils.hf_internals import attention_implementation
@@ -247,7 +248,7 @@ class Engine:
         Args:
             temperature: 0 for the most likely token at each step; otherwise tokens are sampled with the seed.
         """
-        prompts = self.encode(conversations, longest=max_new_tokens)
+        prompts = self.encode(conversations, longest=max_new_tokens, thinking=self.thinks)
         self.choose_batch_format([Row(prompt, 1) for prompt in prompts[:4]])
         tokenizer = self.format.tokenizer
         own = self.model.generation_config.eos_token_id  # a number, a list or None
@@ -263,9 +264,19 @@ class Engine:
             yield [self._generation(ids, stops) for ids in answers]
 
     def _generation(self, ids: list[int], stops: set[int]) -> Generation:
+        opened = OPEN if self.thinks else ""  # by the prompt; a reader of the text has to know
         if ids[-1] in stops:
-            return Generation(self.format.decode(ids[:-1]), len(ids), "stop")
-        return Generation(self.format.decode(ids), len(ids), "length")
+            return Generation(opened + self.format.decode(ids[:-1]), len(ids), "stop")
+        return Generation(opened + self.format.decode(ids), len(ids), "length")
+
+    @property
+    def thinks(self) -> bool:
+        """Whether generated text begins inside a thought that the chat template opens.
+
+        Answers are trained after an empty thought, so a model with an adapter continues there.
+        """
+        adapted = hasattr(self.model, "get_base_model") or getattr(self.model, "has_merged_adapter", False)
+        return bool(self.format.thought) and not adapted
 
     def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[tuple[int, list[list[int]]]]:
         """Cut prompts into batches, each with the index of its first prompt.
@@ -309,16 +320,19 @@ class Engine:
         ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
         return [row[:end] for row, end in zip(rows, ends, strict=True)]
 
-    def encode(self, conversations: Sequence[Conversation], longest: int) -> list[list[int]]:
+    def encode(
+        self, conversations: Sequence[Conversation], longest: int, *, thinking: bool = False
+    ) -> list[list[int]]:
         """Return the token ids of the prompts.
 
         Args:
             longest: tokens of the longest answer.
+            thinking: end inside the thought that the chat template opens, instead of after an empty one.
 
         Raises:
             UserError: a prompt and its answer need more positions than the model has.
         """
-        prompts = self.format.prompts(conversations)
+        prompts = self.format.prompts(conversations, thinking=thinking)
         if (most := max(map(len, prompts))) + longest > self.positions:
             raise UserError(
                 f"a question of {most} tokens and an answer of up to {longest} do not fit the model's "

@@ -136,8 +136,8 @@ def check_adapter(folder: Path, key: str = "") -> int:
         kind = "activated LoRA"
     if kind in UNUSABLE_KINDS:
         raise UserError(
-            f"{where}: adapter_config.json: an adapter of the kind {kind} {UNUSABLE_KINDS[kind]}; paft takes those "
-            "that change the model's layers for every token, such as LORA"
+            f"{where}: adapter_config.json: an adapter of the kind {kind} {UNUSABLE_KINDS[kind]}; paft takes "
+            "those that change the model's layers for every token, such as LORA"
         )
     return len(shapes)
 
@@ -220,8 +220,8 @@ def apply_adapter(model: Any, folder: Path, key: str = "") -> None:
         )
     if missing:
         raise UserError(
-            f"{key}{folder}: {len(missing)} tensors of the modules that adapter_config.json names are missing from "
-            f"adapter_model.safetensors, the first {missing[0]}{_made_for(folder)}; save the adapter again"
+            f"{key}{folder}: {len(missing)} tensors of the modules that adapter_config.json names are missing "
+            f"from adapter_model.safetensors, the first {missing[0]}{_made_for(folder)}; save the adapter again"
         )
 
 

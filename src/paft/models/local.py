@@ -1,17 +1,31 @@
 """A model in this process."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from paft.engine.engine import Engine
+from paft.models.chat import ChatFormat
 from paft.models.load import with_adapter
 from paft.models.model import Mode
+from paft.models.thoughts import tag_of
 from paft.types import Conversation
 
 
 class LocalModel(Engine):
     """An :class:`~paft.engine.engine.Engine` as the model of a run: it can be trained and takes adapters."""
+
+    def __init__(
+        self, model: Any, format: ChatFormat, batch_tokens: int | None = None, say: Callable[[str], None] = print
+    ):
+        super().__init__(model, format, batch_tokens, say)
+        if format.thought:
+            say(
+                f"the chat template opens a thought ({tag_of(format.thought)}): answers are scored and trained "
+                "after an empty one; without an adapter, generated answers come after the model's own thoughts, which "
+                "count towards evaluation.max_new_tokens"
+            )
 
     def check(
         self,

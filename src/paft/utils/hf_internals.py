@@ -86,7 +86,7 @@ def load_adapter_tensors(model: Any, folder: Path) -> tuple[list[str], list[str]
         KeyError: a module of ``modules_to_save`` is missing.
         RuntimeError: a tensor has another shape.
     """
-    renamed = getattr(model.get_base_model(), "_checkpoint_conversion_mapping", None)  # as PeftModel.from_pretrained
+    renamed = getattr(model.get_base_model(), "_checkpoint_conversion_mapping", None)  # as PEFT's from_pretrained
     result = model.load_adapter(str(folder), model.active_adapter, is_trainable=True, key_mapping=renamed or None)
     is_lora = model.active_peft_config.peft_type == "LORA"
     return list(result.unexpected_keys), list(result.missing_keys) if is_lora else []
