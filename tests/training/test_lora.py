@@ -136,3 +136,23 @@ def test_a_config_without_unusual_keys_loads_no_torch(project):
     )
     assert config.training.lora.model_extra == {"use_dora": True}
     assert config.training.sampler == {"name": "x", "y": 1}
+
+
+def test_a_checkpoint_whose_adapter_does_not_fit_is_not_resumed_from(tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+    from transformers import Trainer
+
+    def stop(trainer, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("paft.training.finetune._save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, save_steps=2)
+    checkpoints = sorted((tmp_path / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints
+    for folder in checkpoints:
+        file = folder / "adapter_model.safetensors"
+        save_file({name.replace("v_proj", "value"): tensor for name, tensor in load_file(file).items()}, file)
+    monkeypatch.setattr(Trainer, "train", lambda *args, **kwargs: pytest.fail("trains"))
+    with pytest.raises(UserError, match=r"checkpoint-\d+: 4 of 8 tensors fit no module of the model"):
+        fit(tmp_path, save_steps=2)

@@ -8,18 +8,15 @@ also where the template's text and the user's meet.
 
 import json
 import re
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 from paft.errors import UserError
 
-_HIDDEN, _RENAMED = ("\ufdd0", "\ufdd1"), ("\ufdd2", "\ufdd3")
-"""Marks around the number of a control token: its text written by a user, and its other text in the copy. Unicode
-reserves these four characters for internal use."""
-_INTERNAL = re.compile("[\ufdd0-\ufdd3]")
 _FIRST = 0xF0000
-"""The character that stands for number 0, of a plane for private use."""
+"""The character that stands for control token number 0, of a plane for private use."""
 
 
 class ControlTokens:
@@ -41,6 +38,8 @@ class ControlTokens:
         self._ids = frozenset(ids.values())
         self._texts = sorted(ids, key=lambda text: (-len(text), text))  # a regex takes the first that fits
         self._numbers = {text: chr(_FIRST + i) for i, text in enumerate(self._texts)}
+        # the marks around a number: random, so that no text holds one; of digits, which no normalizer changes
+        self._hidden, self._renamed = [(f"\ufdd0{secrets.randbelow(10**18):018}", "\ufdd1") for _ in range(2)]
         self._pattern = re.compile("|".join(map(re.escape, self._texts)) or r"(?!)")
 
     def among(self, ids: Iterable[int]) -> list[int]:
@@ -48,17 +47,8 @@ class ControlTokens:
         return list(filter(self._ids.__contains__, ids))
 
     def hide(self, text: str) -> str:
-        """Return a user's text with a mark in place of the text of each control token.
-
-        Raises:
-            UserError: the text holds such a mark itself.
-        """
-        if match := _INTERNAL.search(text):
-            raise UserError(
-                f"a text holds a control token and the reserved character U+{ord(match[0]):04X}; remove the "
-                f"character from {_excerpt(text, match.start())}"
-            )
-        return self._replace(text, _HIDDEN)
+        """Return a user's text with a mark in place of the text of each control token."""
+        return self._replace(text, self._hidden)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without those that a tokenizer adds at both ends.
@@ -69,13 +59,14 @@ class ControlTokens:
         Raises:
             UserError: this tokenizer cannot tell the two apart.
         """
-        ids = self._encode(self._restore(self._replace(text, _RENAMED), _HIDDEN)) if self._encode else None
+        shown = self._restore(self._replace(text, self._renamed), self._hidden)
+        hidden = {self._texts[ord(number) - _FIRST] for number in re.findall(f"{self._hidden[0]}(.)", text)}
+        ids = self._encode(shown, hidden) if self._encode else None
         if ids is None:
-            before, _, after = text.partition(_HIDDEN[0])
-            where = _excerpt(self._restore(text, _HIDDEN), len(before)) if after else "the text"
+            place = text.find(self._hidden[0])
             raise UserError(
                 "this model's tokenizer always takes the text of a control token for the token; "
-                f"remove it from {where}"
+                f"remove it from {_excerpt(self._restore(text, self._hidden), max(place, 0))}"
             )
         return ids
 
@@ -84,48 +75,47 @@ class ControlTokens:
         """Whether the tokenizer has a copy with other control tokens; those without the fast library have none."""
         return self._encode is not None
 
-    def _replace(self, text: str, marks: tuple[str, str]) -> str:
+    def _replace(self, text: str, marks: Sequence[str]) -> str:
         return self._pattern.sub(lambda match: f"{marks[0]}{self._numbers[match[0]]}{marks[1]}", text)
 
-    def _restore(self, text: str, marks: tuple[str, str]) -> str:
+    def _restore(self, text: str, marks: Sequence[str]) -> str:
         return re.sub(f"{marks[0]}(.){marks[1]}", lambda match: self._texts[ord(match[1]) - _FIRST], text)
 
     @cached_property
-    def _encode(self) -> Callable[[str], list[int] | None] | None:
+    def _encode(self) -> Callable[[str, Collection[str]], list[int] | None] | None:
         """Encode with the renamed control tokens; None where the tokenizer cannot be copied.
 
-        The function returns None if the vocabulary itself makes a control token of ordinary text, or if a control
-        token is not found under its other text.
+        The function takes a text and the control tokens that are ordinary text in it. It returns None if the
+        vocabulary itself makes one of these of its text, or if a control token is not found under its other text.
         """
         from tokenizers import Tokenizer
 
         try:
             state = json.loads(self._tokenizer.backend_tokenizer.to_str())
-            added = [
-                (token["content"], self._replace(token["content"], _RENAMED)) for token in state["added_tokens"]
-            ]
-            added = [(old, new if old in self._numbers else old) for old, new in added]
-            for token, (_, new) in zip(state["added_tokens"], added, strict=True):
-                token["content"] = new
+            texts = [token["content"] for token in state["added_tokens"]]
+            for token in state["added_tokens"]:
+                if token["content"] in self._numbers:
+                    token["content"] = self._replace(token["content"], self._renamed)
             copy = Tokenizer.from_str(json.dumps(state))
-        except (
-            Exception
-        ):  # not of this library, or with parts written in Python; tokenizers raises bare Exceptions
+        except Exception:  # of another library, or with parts in Python; tokenizers raises the bare class
             return None
         copy.no_padding()
         copy.no_truncation()
-        own = {copy.token_to_id(new): self._tokenizer.convert_tokens_to_ids(old) for old, new in added}
-        renamed = {copy.token_to_id(new) for old, new in added if old != new}
+        id_of = self._tokenizer.convert_tokens_to_ids
+        copied = [copy.token_to_id(token["content"]) for token in state["added_tokens"]]
+        own = dict(zip(copied, map(id_of, texts), strict=True))
+        renamed = {id for id, text in zip(copied, texts, strict=True) if text in self._numbers}
 
-        def encode(text: str) -> list[int] | None:
+        def encode(text: str, ordinary: Collection[str] = ()) -> list[int] | None:
             ids = copy.encode(text, add_special_tokens=False).ids
-            made = any(id in self._ids and id not in own for id in ids)
-            lost = sum(id in renamed for id in ids) != text.count(_RENAMED[0])
+            made = set(map(id_of, ordinary)).intersection(ids) - own.keys()
+            lost = sum(id in renamed for id in ids) != text.count(self._renamed[0])
             return None if made or lost else [own.get(id, id) for id in ids]
 
-        sample = "".join(f"{text} a\n{text}b " for text in self._texts[:64])
-        expected = self._tokenizer(sample, add_special_tokens=False)["input_ids"]
-        return encode if encode(self._replace(sample, _RENAMED)) == expected else None
+        samples = [f"{text} a" for text in self._texts[:64]]  # a tokenizer may do more than its library's part
+        expected = [self._tokenizer.encode(sample, add_special_tokens=False) for sample in samples]
+        found = [encode(self._replace(sample, self._renamed)) for sample in samples]
+        return encode if found == expected else None
 
 
 def _is_markup(text: str) -> bool:

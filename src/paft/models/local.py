@@ -23,7 +23,7 @@ class LocalModel(Engine):
         if format.thought:
             say(
                 f"the chat template opens a thought ({tag_of(format.thought)}): answers are scored and trained "
-                "after an empty one; without an adapter, generated answers come after the model's own thoughts, which "
+                "after an empty one; without an adapter, generated answers follow the model's own thoughts, which "
                 "count towards evaluation.max_new_tokens"
             )
 
