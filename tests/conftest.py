@@ -61,6 +61,7 @@ NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server"}
 WHOLE_COMMANDS = {
     *("test_baselines", "test_cli", "test_disk", "test_docs", "test_doctor", "test_endpoint", "test_extending"),
     *(
+        "test_measured_models",
         "test_page",
         "test_page_data",
         "test_processes",

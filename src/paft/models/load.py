@@ -206,13 +206,13 @@ def apply_adapter(model: Any, folder: Path, key: str = "") -> None:
     try:
         strangers, missing = load_adapter_tensors(model, folder)
     except KeyError:  # of a module to save
-        from peft import get_peft_model_state_dict
-
-        own = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+        own = _tensor_names(model)
         strangers, missing = [name for name in names if name not in own], sorted(own.difference(names))
     except RuntimeError as error:
         problem = " ".join(str(error).split("\n", 1)[-1].split())  # the first line only says where
         raise UserError(f"{key}cannot load {folder}: {problem[:200]}{_made_for(folder)}") from None
+    own = _tensor_names(model) if strangers else set()
+    strangers = [name for name in strangers if name not in own]  # some releases make VeRA's anew, and report them
     if strangers:
         raise UserError(
             f"{key}{folder}: {len(strangers)} of {len(names)} tensors fit no module of the model, the first "
@@ -223,6 +223,13 @@ def apply_adapter(model: Any, folder: Path, key: str = "") -> None:
             f"{key}{folder}: {len(missing)} tensors of the modules that adapter_config.json names are missing "
             f"from adapter_model.safetensors, the first {missing[0]}{_made_for(folder)}; save the adapter again"
         )
+
+
+def _tensor_names(model: Any) -> set[str]:
+    """Return the names under which PEFT saves the model's adapter."""
+    from peft import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 @contextmanager
