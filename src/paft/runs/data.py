@@ -43,6 +43,10 @@ class RunData:
             UserError: a file is broken, or the test examples are training examples.
         """
         task, train, test = load_task(config.task)
+        if config.evaluation.mode == "likelihood" and not task.has_options:
+            raise UserError(
+                "config key evaluation.mode: likelihood compares options; name task.choices, or use generate"
+            )
         data = cls(
             task,
             make_scorers(config.task.scorer, task),
