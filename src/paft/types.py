@@ -30,14 +30,18 @@ class Prompt:
 class Example:
     """One labelled question of a task.
 
-    ``options`` are the texts to choose from, ``target`` is the index of the right one, ``id`` is the row
-    number in the file or split that the example came from.
+    Attributes:
+        id: the row number in the file or split that the example came from.
+        options: the texts to choose from; none in a free-text task.
+        target: the index of the right option; None in a free-text task.
+        targets: the accepted answers of a free-text task. The first one is trained on.
     """
 
     id: str
     fields: Mapping[str, str] = field(hash=False)
-    options: tuple[str, ...]
-    target: int
+    options: tuple[str, ...] = ()
+    target: int | None = None
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

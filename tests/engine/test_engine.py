@@ -18,6 +18,7 @@ from paft.engine.engine import Engine
 from paft.engine.pack import Row, TokenTree, answer_loss, padded
 from paft.errors import UserError
 from paft.models.chat import ChatFormat
+from paft.models.model import before_stop
 from paft.types import Conversation
 
 ROWS = [
@@ -326,6 +327,23 @@ def test_a_row_stops_at_its_end_and_the_others_go_on():
     alone = [g for question in questions for batch in one.generate([question], 10) for g in batch]
     assert found == alone
     assert len({g.tokens for g in found}) > 1
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_row_ends_where_it_has_written_a_stop_text(padded, monkeypatch):
+    one = engine()
+    if padded:
+        monkeypatch.setattr(one, "choose_batch_format", lambda rows: setattr(one, "batch_format", "padded"))
+    questions = [Conversation(f"question {i} {'x' * (i % 5)}") for i in range(6)]
+    free = [g for batch in one.generate(questions, 10) for g in batch]
+    stop = [free[0].text[1:3], free[1].text[2]]
+    found = [g for batch in one.generate(questions, 10, stop) for g in batch]
+    assert one.batch_format == ("padded" if padded else "tree")
+    for before, after in zip(free, found, strict=True):
+        assert after.text == before_stop(before.text, stop)
+        assert after.tokens <= before.tokens
+        assert after.finish == ("stop" if len(after.text) < len(before.text) else before.finish)
+    assert found[0].tokens < free[0].tokens
 
 
 def test_drawn_answers_depend_on_the_seed_alone():

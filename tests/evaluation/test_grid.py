@@ -37,7 +37,7 @@ def right(conversation) -> str:
 
 def fill(model, folder, prompts=PROMPTS, mode="likelihood", task=TASK, max_new_tokens=9, scorer=None):
     evaluate(
-        model, task, scorer or make_scorer(None, task), prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
+        model, task, [scorer or make_scorer(None, task)], prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
     )  # fmt: skip
     return parquet.read_table(folder / "predictions.parquet").to_pylist()
 
@@ -68,7 +68,7 @@ def test_of_two_options_with_one_text_either_is_right(tmp_path):
     twins = [Example("0", {"thing": "thing 0"}, ("red", "red", "blue"), 1)]
     task = replace(TASK, labels=None)
     evaluate(
-        FakeModel(lambda c: "red"), task, make_scorer(None, task), PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
+        FakeModel(lambda c: "red"), task, [make_scorer(None, task)], PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
     )  # fmt: skip
     assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 

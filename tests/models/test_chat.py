@@ -387,3 +387,16 @@ def test_a_thought_that_is_named_in_the_text_alone_is_not_open():
     assert form.thought == ""
     [ids] = form.prompts([Conversation("What does <think> mean?")])
     assert text_of(form, ids).endswith("mean?<|end|><|assistant|>")
+
+
+def test_a_stop_text_ends_an_answer_and_no_thought(monkeypatch):
+    engine = Engine(make_model(), ChatFormat(make_tokenizer(TEMPLATES["r1"][0])))
+    for written, text in (
+        ("red. Or", "<think>red. Or"),
+        ("red. Or</think>blue. Or", "<think>red. Or</think>blue"),
+        ("red</think>blue", "<think>red</think>blue"),
+    ):
+        ids = engine.format.tokenizer(written, add_special_tokens=False)["input_ids"]
+        monkeypatch.setattr("paft.engine.engine.generate_packed", lambda *args, ids=ids: [ids])
+        [[generation]] = engine.generate([QUESTION], 30, stop=["."])
+        assert (generation.text, generation.finish) == (text, "stop" if "blue. " in written else "length")

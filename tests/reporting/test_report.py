@@ -44,7 +44,7 @@ def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base",
     for method in finished:
         folder = path / "methods" / method
         evaluate(
-            FakeModel(answer), TASK, make_scorer(None, TASK), PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
+            FakeModel(answer), TASK, [make_scorer(None, TASK)], PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
             console=Console(quiet=True),
         )  # fmt: skip
         if method != "base":

@@ -193,7 +193,7 @@ def test_a_scorer_that_raises_names_its_file_and_line(own, setting, line):
     ("setting", "message"),
     [
         ("choise", r"task\.scorer: no scorer 'choise'; did you mean 'choice'"),
-        ({"worth": 1}, "a scorer's name is missing"),
+        ({"worth": 1}, r"task\.scorer takes a name or \{name: NAME"),
         ({"name": "choice", "strict": True}, r"task\.scorer\.strict is unknown"),
         ("own_scorers:nope", "'own_scorers' has no 'nope'"),
         ("nowhere_at_all:x", "cannot import 'nowhere_at_all'"),
@@ -221,7 +221,7 @@ def test_the_config_takes_a_name_or_a_mapping(scorer):
 
 
 def test_each_answer_format_reads_back_what_it_writes():
-    assert set(ANSWER_FORMATS) == {"label", "letter"}
+    assert set(ANSWER_FORMATS) == {"label", "letter", "text"}
     for answer_format in ANSWER_FORMATS.values():
         for index, answer in enumerate(answer_format.candidates(OPTIONS)):
             assert answer_format.read(answer, OPTIONS) == index

@@ -61,6 +61,15 @@ def sft(folder, **settings):
     return Sft(args, data(model), processing_class=make_tokenizer(), peft_config=LORA)
 
 
+def test_free_text_is_trained_on_its_first_accepted_answer():
+    rows = [{"thing": row["thing"], "colour": [f"It is {row['colour']}.", row["colour"]]} for row in things(4)]
+    made = prompt_data(
+        make_model(), make_tokenizer(), rows, ["Colour of {thing}?", "{thing}:"], fields=["thing"], target="colour"
+    )
+    assert not made.task.has_options
+    assert [made.task.target(example) for example in made.examples] == [row["colour"][0] for row in rows]
+
+
 @pytest.mark.parametrize("make", [plain, sft])
 def test_a_trainer_with_the_mixin_follows_the_schedule_and_learns(tmp_path, make, monkeypatch):
     trainer = make(tmp_path)

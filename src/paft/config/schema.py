@@ -145,6 +145,7 @@ class OptionColumns(Section):
     columns: list[str] = Field(min_length=2)
 
 
+PartSetting = str | dict[str, Any]
 Source = str | HubSource
 Choices = list[str] | str | OptionColumns
 TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"]
@@ -163,10 +164,14 @@ class TaskConfig(Section):
     target: str | None = None
     target_format: TargetFormat | None = None
     """How the target column refers to an option; ``auto`` tries text, then letter, then zero-based index."""
-    answer: Literal["label", "letter"] | None = None
-    """Whether a model must answer with the text of an option or with its letter."""
-    scorer: str | dict[str, Any] | None = None
-    """How an output is judged: a name, ``{name: NAME, other settings}``, or ``module:name`` of your own."""
+    answer: Literal["label", "letter", "text"] | None = None
+    """Whether a model must answer with the text of an option, with its letter, or in free text."""
+    scorer: PartSetting | list[PartSetting] | None = None
+    """How an output is judged: a name, ``{name: NAME, other settings}``, ``module:name`` of your own, or a list.
+
+    Of a list, the first is the score that prompts and methods are compared by. ``choice`` when left out, in a
+    free-text task ``exact``.
+    """
     top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @field_validator("name")
@@ -344,6 +349,8 @@ class EvaluationConfig(Section):
     """At most so many test examples, drawn with the seed; all when left out."""
     mode: Literal["likelihood", "generate"] = "generate"
     max_new_tokens: Positive = 256
+    stop: list[Annotated[str, Field(min_length=1)]] = []
+    """An answer ends before the first of these texts."""
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
 

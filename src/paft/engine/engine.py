@@ -9,11 +9,12 @@ from transformers import DynamicCache
 
 from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
-from paft.engine.generation import generate_packed, picker
+from paft.engine.generation import TextStop, generate_packed, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
-from paft.models.thoughts import OPEN
+from paft.models.model import before_stop
+from paft.models.thoughts import CLOSE, OPEN
 from paft.types import Conversation, Generation
 from paft.utils.device import default_batch_tokens, forked_rng
 from paft.utils.hf_internals import attention_implementation
@@ -241,11 +242,19 @@ class Engine:
 
     @torch.no_grad()
     def generate(
-        self, conversations: Sequence[Conversation], max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> Iterator[list[Generation]]:
         """Yield answers, in batches, in order; each row stops at the end of its answer.
 
         Args:
+            stop: a row also ends where it has written one of these texts; the answer is what comes before it. In
+                thoughts they are ordinary text.
             temperature: 0 for the most likely token at each step; otherwise tokens are sampled with the seed.
         """
         prompts = self.encode(conversations, longest=max_new_tokens, thinking=self.thinks)
@@ -253,21 +262,25 @@ class Engine:
         tokenizer = self.format.tokenizer
         own = self.model.generation_config.eos_token_id  # a number, a list or None
         stops = {self.format.end[0], tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        has_ended = TextStop(self.format.decode, stop) if stop and not self.thinks else None  # no end of thoughts
         cache = self.cache(_shared(prompts))
         for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
             if cache is None:
-                answers = self._generate_padded(batch, max_new_tokens, stops, temperature, seed + start)
+                answers = self._generate_padded(batch, max_new_tokens, stops, has_ended, temperature, seed + start)
             else:
                 answers = generate_packed(
-                    self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start)
+                    self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start), has_ended
                 )
-            yield [self._generation(ids, stops) for ids in answers]
+            yield [self._generation(ids, stops, stop) for ids in answers]
 
-    def _generation(self, ids: list[int], stops: set[int]) -> Generation:
-        opened = OPEN if self.thinks else ""  # by the prompt; a reader of the text has to know
-        if ids[-1] in stops:
-            return Generation(opened + self.format.decode(ids[:-1]), len(ids), "stop")
-        return Generation(opened + self.format.decode(ids), len(ids), "length")
+    def _generation(self, ids: list[int], stops: set[int], stop: Sequence[str]) -> Generation:
+        ended = ids[-1] in stops
+        whole = self.format.decode(ids[:-1] if ended else ids)
+        text = before_stop(whole, stop)
+        if self.thinks:  # the prompt has opened the thought, and a reader of the text has to know
+            thoughts, close, answer = (OPEN + whole).partition(CLOSE)
+            text, whole = thoughts + close + before_stop(answer, stop), OPEN + whole
+        return Generation(text, len(ids), "stop" if ended or len(text) < len(whole) else "length")
 
     @property
     def thinks(self) -> bool:
@@ -294,7 +307,13 @@ class Engine:
         yield start, prompts[start:]
 
     def _generate_padded(
-        self, prompts: list[list[int]], max_new_tokens: int, stops: set[int], temperature: float, seed: int
+        self,
+        prompts: list[list[int]],
+        max_new_tokens: int,
+        stops: set[int],
+        has_ended: TextStop | None,
+        temperature: float,
+        seed: int,
     ) -> list[list[int]]:
         tokenizer = self.format.tokenizer
         length = max(map(len, prompts))
@@ -315,10 +334,12 @@ class Engine:
                 max_new_tokens=max_new_tokens,
                 eos_token_id=sorted(stops),
                 pad_token_id=pad,
+                stopping_criteria=[has_ended.criteria(length)] if has_ended else None,
             )
         rows = output[:, length:].tolist()
         ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
-        return [row[:end] for row, end in zip(rows, ends, strict=True)]
+        answers = [row[:end] for row, end in zip(rows, ends, strict=True)]
+        return [has_ended.cut(answer) for answer in answers] if has_ended else answers
 
     def encode(
         self, conversations: Sequence[Conversation], longest: int, *, thinking: bool = False

@@ -26,6 +26,39 @@ def picker(temperature: float, seed: int) -> Pick:
     return draw
 
 
+class TextStop:
+    """Tells whether an answer holds one of some texts at its end.
+
+    Only the last tokens are decoded at each step: a text of n bytes lies in at most n of them, and one more keeps
+    the decoder from dropping a space at the start.
+
+    Args:
+        decode: returns the text of token ids.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str], texts: Sequence[str]):
+        self.decode, self.texts = decode, tuple(texts)
+        self.window = max(len(text.encode()) for text in texts) + 1
+
+    def __call__(self, ids: Sequence[int]) -> bool:
+        """Return True if one of the texts ends in the last tokens."""
+        tail = self.decode(list(ids[-self.window :]))
+        return any(text in tail for text in self.texts)
+
+    def cut(self, ids: list[int]) -> list[int]:
+        """Return an answer up to the token in which the first text ends."""
+        return next((ids[:end] for end in range(1, len(ids)) if self(ids[:end])), ids)
+
+    def criteria(self, prompt_length: int) -> Callable[..., torch.Tensor]:
+        """Return what ``generate`` of transformers asks after each step: which rows have ended."""
+
+        def ended(input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+            rows = input_ids[:, prompt_length:].tolist()
+            return torch.tensor([self(row) for row in rows], device=input_ids.device)
+
+        return ended
+
+
 @torch.no_grad()
 def generate_packed(
     engine: Any,
@@ -34,8 +67,9 @@ def generate_packed(
     max_new_tokens: int,
     stops: Collection[int],
     pick: Pick,
+    has_ended: TextStop | None = None,
 ) -> list[list[int]]:
-    """Return the tokens that follow each prompt, including the stop token.
+    """Return the tokens that follow each prompt, including the stop token or the one that ends a stop text.
 
     Args:
         engine: :class:`paft.engine.engine.Engine` whose batch format is chosen and not ``padded``.
@@ -58,7 +92,12 @@ def generate_packed(
         tokens = pick(logits).cpu()
         for row, token in zip(live.tolist(), tokens.tolist(), strict=True):
             answers[row].append(token)
-        on = torch.tensor([token not in stops for token in tokens.tolist()])
+        on = torch.tensor(
+            [
+                token not in stops and not (has_ended and has_ended(answers[row]))
+                for row, token in zip(live.tolist(), tokens.tolist(), strict=True)
+            ]
+        )
         live, tokens = live[on], tokens[on]
         if not len(live) or step + 1 == max_new_tokens:
             break

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from paft.errors import WorkError
 from paft.models.model import Answerer, Mode
 from paft.prompts.template import render
 from paft.scoring import Scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt, Score
+from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
 from paft.utils.io import replacing
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
         ("output", pa.string()),  # what the model wrote; null when options were scored
         ("generated_tokens", pa.int32()),
         ("finish", pa.string()),  # stop, length, refused or error; null when options were scored, or unknown
+        ("other_scores", pa.list_(pa.float32())),  # of the task's other scorers, in their order
+        ("explanation", pa.string()),  # the scorer's; null where it gave none
     ]
 )
 """The columns of ``predictions.parquet``, schema 2."""
@@ -41,13 +44,14 @@ SECONDS = b"paft.seconds"
 def evaluate(
     model: Answerer,
     task: Task,
-    scorer: Scorer,
+    scorers: Sequence[Scorer],
     prompts: Sequence[Prompt],
     examples: Sequence[Example],
     folder: Path,
     *,
     mode: Mode,
     max_new_tokens: int,
+    stop: Sequence[str] = (),
     console: Console,
     processes: Processes = ALONE,
 ) -> None:
@@ -56,7 +60,8 @@ def evaluate(
     Each finished prompt is kept in ``folder/predictions`` until all are finished, so a second call resumes.
 
     Args:
-        scorer: judges what the model writes; not used where ``mode`` is ``likelihood``.
+        scorers: judge what the model writes, the first is the score; not used where ``mode`` is ``likelihood``.
+        stop: a written answer ends before the first of these texts.
         processes: the processes that make this call together, each for its shard of the prompts. The recorded
             seconds are the sum over all of them.
 
@@ -74,7 +79,7 @@ def evaluate(
                 tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
-            for row in answer(model, task, scorer, prompt, examples, mode, max_new_tokens):
+            for row in answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop):
                 rows.append(row)
                 tick(1)
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
@@ -96,16 +101,17 @@ def seconds_of(path: Path) -> float:
 def answer(
     model: Answerer,
     task: Task,
-    scorer: Scorer,
+    scorers: Sequence[Scorer],
     prompt: Prompt,
     examples: Sequence[Example],
     mode: str,
     max_new_tokens: int,
+    stop: Sequence[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield one row for each example under the prompt, in the columns of ``predictions.parquet``.
 
     With ``mode`` ``likelihood`` the prediction is the likeliest candidate, and the score is 1 if it is the right
-    answer, else 0. Otherwise the scorer judges what the model writes.
+    answer, else 0. Otherwise the scorers judge what the model writes.
     """
     conversations = [render(prompt, task, example) for example in examples]
     remaining = iter(examples)
@@ -116,19 +122,32 @@ def answer(
                 example = next(remaining)
                 yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
-    for batch in model.generate(conversations, max_new_tokens):
+    for batch in model.generate(conversations, max_new_tokens, stop):
         for generated in batch:
             example = next(remaining)
+            score, *others = _judged(scorers, generated, prompt, example)
             yield _row(
                 task,
                 prompt,
                 example,
-                scorer.score(generated.text, example),
-                scorer.is_binary,
+                score,
+                scorers[0].is_binary,
                 output=generated.text,
                 generated_tokens=generated.tokens,
                 finish=generated.finish,
+                other_scores=[other.value for other in others],
+                explanation=score.explanation or None,
             )
+
+
+def _judged(scorers: Sequence[Scorer], generated: Generation, prompt: Prompt, example: Example) -> list[Score]:
+    """Return the score by each scorer; where the provider refused or failed, there is no answer to read."""
+    if generated.finish in ("refused", "error"):
+        return [Score(0.0, None) for _ in scorers]
+    try:
+        return [scorer.score(generated.text, example) for scorer in scorers]
+    except WorkError as error:
+        raise WorkError(f"prompt {prompt.id}: {error}") from error
 
 
 def _likeliest(task: Task, example: Example, values: Sequence[float]) -> Score:
@@ -152,6 +171,8 @@ def _row(
         "output": None,
         "generated_tokens": 0,
         "finish": None,
+        "other_scores": None,
+        "explanation": None,
     } | more
 
 

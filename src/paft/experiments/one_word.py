@@ -36,7 +36,7 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
     from paft.models.load import with_adapter
     from paft.models.open import load_local
     from paft.runs.run import run
-    from paft.scoring.registry import make_scorer
+    from paft.scoring.registry import make_scorers
     from paft.tasks.load import load_task, subset
 
     run(config, folder, console)  # raises an error if the folder belongs to another config
@@ -62,7 +62,8 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
             mode=config.evaluation.mode,
             max_new_tokens=config.evaluation.max_new_tokens,
             log=folder / "one-word-evaluations.jsonl",
-            scorer=make_scorer(config.task.scorer, task),
+            stop=config.evaluation.stop,
+            scorers=make_scorers(config.task.scorer, task),
         )
         with console.progress("evaluating one-word edits", len(kept)) as tick:
             accuracy = {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from paft.evaluation.grid import Answerer, answer
 from paft.scoring import Scorer
-from paft.scoring.registry import make_scorer
+from paft.scoring.registry import make_scorers
 from paft.tasks.task import Task
 from paft.types import Example, Prompt, content_hash
 from paft.utils.io import append_jsonl, read_keyed
@@ -40,7 +40,8 @@ class PromptEvaluator:
     Args:
         mode: how the model is asked, as in the evaluation.
         log: the file that keeps the evaluations.
-        scorer: judges the answers that are generated; ``choice`` when left out.
+        scorers: judge the answers that are generated, the first is what counts; the task's default when left out.
+        stop: a generated answer ends before the first of these texts.
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class PromptEvaluator:
         mode: Literal["likelihood", "generate"],
         max_new_tokens: int,
         log: Path,
-        scorer: Scorer | None = None,
+        scorers: Sequence[Scorer] = (),
+        stop: Sequence[str] = (),
     ):
-        self.scorer = scorer or make_scorer(None, task)
+        self.scorer = [*scorers, *make_scorers(None, task)][0]
+        self.stop = tuple(stop)
         self.model: Any = model
         self.task, self.mode, self.max_new_tokens = task, mode, max_new_tokens
         self.log = log
@@ -68,7 +71,9 @@ class PromptEvaluator:
         row = self._done.get(key)
         if row is None:
             started = time.perf_counter()
-            answered = answer(self.model, self.task, self.scorer, prompt, examples, self.mode, self.max_new_tokens)
+            answered = answer(
+                self.model, self.task, [self.scorer], prompt, examples, self.mode, self.max_new_tokens, self.stop
+            )
             cells = list(zip(answered, examples, strict=True))
             row = {
                 "key": key,
@@ -93,7 +98,7 @@ class PromptEvaluator:
 
 def _right(cell: Mapping, example: Example) -> float:
     scores = cell["scores"]
-    if scores is None or any(map(math.isnan, scores)):
+    if scores is None or example.target is None or any(map(math.isnan, scores)):
         return float(cell["score"])
     highest = max(scores)
     weights = [math.exp(score - highest) for score in scores]

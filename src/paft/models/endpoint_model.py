@@ -63,7 +63,9 @@ class EndpointModel:
         self.endpoint, self.cache = endpoint, ResponseCache(answers)
         self._breaker = CircuitBreaker(endpoint, self.cache)
 
-    def generate(self, conversations: Sequence[Conversation], max_new_tokens: int) -> Iterator[list[Generation]]:
+    def generate(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[list[Generation]]:
         """Yield the answers in order, one per batch, as they arrive."""
         for answer in self._answers([question(c, "generate", max_new_tokens) for c in conversations]):
             yield [Generation(answer.text, answer.completion_tokens, answer.finish)]
@@ -90,6 +92,7 @@ class EndpointModel:
         options: Sequence[Sequence[str]],
         mode: Mode,
         max_new_tokens: int,
+        stop: Sequence[str] = (),
     ) -> None:
         """Ask the first question, before anything is written, and drop the answer.
 
@@ -111,7 +114,9 @@ class EndpointModel:
                 f"{self.endpoint.name} at {self.endpoint.base_url} returned no log-probabilities. {ON_LETTERS}"
             )
 
-    def announce(self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int) -> str:
+    def announce(
+        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> str:
         """Return one line on how many requests follow and about how many tokens they take."""
         keys: set[str] = set()
         characters = known = 0

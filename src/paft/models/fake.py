@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from paft.models.model import before_stop
 from paft.types import Conversation, Finish, Generation
 
 
@@ -26,15 +27,15 @@ class FakeModel:
             yield [[0.0 if text == answer else -1.0 for text in texts]]
 
     def generate(
-        self, conversations: Sequence[Conversation], max_new_tokens: int
+        self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str] = ()
     ) -> Iterator[Sequence[Generation]]:
-        """Yield the answers, one conversation per batch, cut to ``max_new_tokens`` words.
+        """Yield the answers, one conversation per batch, cut before ``stop`` and to ``max_new_tokens`` words.
 
         Each word counts as one token, and so does the end.
         """
         for conversation in conversations:
             self.asked.append(conversation)
-            words = self.answer(conversation).split()
+            words = before_stop(self.answer(conversation), stop).split()
             kept = words[:max_new_tokens]
             finish: Finish = "stop" if len(kept) == len(words) else "length"
             yield [Generation(" ".join(kept), len(kept) + 1, finish)]

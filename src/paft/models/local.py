@@ -33,6 +33,7 @@ class LocalModel(Engine):
         options: Sequence[Sequence[str]],
         mode: Mode,
         max_new_tokens: int,
+        stop: Sequence[str] = (),
     ) -> None:
         """Refuse questions that are longer than the model's positions."""
         answer = max_new_tokens
@@ -41,7 +42,9 @@ class LocalModel(Engine):
             answer = max(len(self.format.answer(text) + self.format.end) for text in texts)
         self.encode(conversations, longest=answer)
 
-    def announce(self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int) -> None:
+    def announce(
+        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> None:
         """Return None: the answers cost only time."""
 
     def usage(self) -> None:

@@ -11,6 +11,11 @@ Mode = Literal["likelihood", "generate"]
 """How a model is asked: by the likelihood of given options, or by letting it write an answer."""
 
 
+def before_stop(text: str, stop: Sequence[str]) -> str:
+    """Return what comes before the first of the ``stop`` texts; the whole text where none occurs."""
+    return text[: min((i for s in stop if (i := text.find(s)) >= 0), default=len(text))]
+
+
 class Answerer(Protocol):
     """Scores options and writes answers. Both methods yield in batches, in the order of the conversations."""
 
@@ -21,9 +26,13 @@ class Answerer(Protocol):
         ...
 
     def generate(
-        self, conversations: Sequence[Conversation], max_new_tokens: int
+        self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str] = ()
     ) -> Iterator[Sequence[Generation]]:
-        """Yield what the model writes, at temperature 0."""
+        """Yield what the model writes, at temperature 0.
+
+        Args:
+            stop: an answer ends before the first of these texts.
+        """
         ...
 
 
@@ -36,6 +45,7 @@ class Model(Answerer, Protocol):
         options: Sequence[Sequence[str]],
         mode: Mode,
         max_new_tokens: int,
+        stop: Sequence[str] = (),
     ) -> None:
         """Refuse, before anything is written or trained, questions that the model cannot take.
 
@@ -48,7 +58,9 @@ class Model(Answerer, Protocol):
         """
         ...
 
-    def announce(self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int) -> str | None:
+    def announce(
+        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
+    ) -> str | None:
         """Return one line on what asking all of these will cost; None where it costs only time."""
         ...
 

@@ -87,7 +87,7 @@ def requirements(task: Task) -> list[str]:
 
 def json_form(task: Task) -> str:
     """Return the request for an answer in the form of :data:`SCHEMA`."""
-    needed = [*task.fields, *(["choices"] if task.labels is None else [])]
+    needed = [*task.fields, *(["choices"] if task.has_own_options else [])]
     text = " ... ".join(["", *(f"{{{name}}}" for name in needed), ""]).strip()
     return (
         f'Answer with JSON alone: {{"prompts": [{{"system": "", "text": "{text}"}}]}}, where text is a template '
@@ -101,6 +101,8 @@ def whole(prompt: Prompt) -> str:
 
 
 def _options(task: Task) -> str:
+    if not task.has_options:
+        return ""
     single = ", ".join(f"{{{c}}}" for c in LETTERS[: task.letters])
     if task.labels is not None:
         return f"{{choices}} stands for the list of labels ({', '.join(task.labels)}); use it or name all of them."
@@ -113,5 +115,6 @@ def _options(task: Task) -> str:
 
 def _shown(task: Task, example: Example) -> str:
     fields = "; ".join(f"{name} = {value[:300]!r}" for name, value in example.fields.items())
-    options = "" if task.labels is not None else f"; options = {[option[:100] for option in example.options]}"
-    return f"{fields}{options}."
+    options = f"; options = {[option[:100] for option in example.options]}" if task.has_own_options else ""
+    answer = "" if task.has_options else f"; its right answer = {task.target(example)[:300]!r}"
+    return f"{fields}{options}{answer}."

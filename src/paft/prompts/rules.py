@@ -46,7 +46,7 @@ def _missing_slot(prompt: Prompt, task: Task) -> str | None:
     missing = next((name for name in task.fields if name not in used), None)
     if missing is not None:
         return f"the slot {{{missing}}} is missing"
-    if task.labels is None and "choices" not in used and not _single(used, task):
+    if task.has_own_options and "choices" not in used and not _single(used, task):
         return f"the options are not shown: {{choices}}{' or {A}, {B}, ...' * bool(task.letters)} is missing"
     return None
 

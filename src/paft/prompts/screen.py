@@ -43,7 +43,8 @@ def screen(
     examples = list(examples)
     passages = []
     if task.labels is None and "answer-leak" not in off:
-        passages.append(_Passages("answer-leak", "answer", ((e.options[e.target], e.id) for e in examples)))
+        answers = ((text, e.id) for e in examples for text in _right_answers(task, e))
+        passages.append(_Passages("answer-leak", "answer", answers))
     if "copied-example" not in off:
         fields = ((text, e.id) for e in examples for text in e.fields.values())
         passages.append(_Passages("copied-example", "text", fields))
@@ -72,6 +73,11 @@ def screen(
             others.append(prompt)
             encoded.append(code)
     return kept, out
+
+
+def _right_answers(task: Task, example: Example) -> tuple[str, ...]:
+    """Return the texts that are right: the option itself, also where its letter is the answer."""
+    return task.targets(example) if example.target is None else (example.options[example.target],)
 
 
 def overlap(train: Iterable[Prompt], test: Iterable[Prompt], task: Task) -> list[tuple[Prompt, Prompt]]:

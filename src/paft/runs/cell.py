@@ -139,7 +139,8 @@ class Cell:
             self.data.task,
             mode=self.evaluation.mode,
             max_new_tokens=self.evaluation.max_new_tokens,
-            scorer=self.data.scorer,
+            stop=self.evaluation.stop,
+            scorers=self.data.scorers,
             log=self.folder / "evaluations.jsonl",
         )
 
@@ -170,7 +171,7 @@ class Cell:
         from paft.evaluation.grid import evaluate
 
         model, data, prompts = self.open_model(), self.data, self.data.prompts.test
-        how = self.evaluation.model_dump(include={"mode", "max_new_tokens"})
+        how = self.evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
         questions = (render(prompt, data.task, example) for prompt in prompts for example in data.test_examples)
         self._say(model.announce(questions, **how))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +179,7 @@ class Cell:
             evaluate(
                 model,
                 data.task,
-                data.scorer,
+                data.scorers,
                 prompts,
                 data.test_examples,
                 self.folder,

@@ -8,7 +8,7 @@ from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.prompts.prepare import PromptSets
 from paft.scoring import Scorer
-from paft.scoring.registry import make_scorer
+from paft.scoring.registry import make_scorers
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task
 from paft.types import Example
@@ -20,14 +20,14 @@ class RunData:
     """The data of a run.
 
     Attributes:
-        scorer: judges what a model writes.
+        scorers: judge what a model writes; prompts and methods are compared by the first.
         train, test_examples: all training examples; the test examples that are asked.
         reported: lines that were printed, so that methods do not repeat them.
         known: every example, for screening: a prompt that holds an answer to one of them is left out.
     """
 
     task: Task
-    scorer: Scorer
+    scorers: list[Scorer]
     train: list[Example]
     test_examples: list[Example]
     known: list[Example]
@@ -43,9 +43,13 @@ class RunData:
             UserError: a file is broken, or the test examples are training examples.
         """
         task, train, test = load_task(config.task)
+        if config.evaluation.mode == "likelihood" and not task.has_options:
+            raise UserError(
+                "config key evaluation.mode: likelihood compares options; name task.choices, or use generate"
+            )
         data = cls(
             task,
-            make_scorer(config.task.scorer, task),
+            make_scorers(config.task.scorer, task),
             train,
             subset(test, config.evaluation.examples, config.seed),
             train + test,
@@ -69,7 +73,9 @@ class RunData:
         task, examples = self.task, self.test_examples
         return {
             "top": task.top_threshold,
-            "chance": round(sum(1 / len(e.options) for e in examples) / len(examples), 6),
+            "chance": _chance(examples) if task.has_options else None,
+            "scorers": [scorer.name for scorer in self.scorers],
+            "yes_or_no": self.scorers[0].is_binary,
             "fields": list(task.fields),
             "labels": None if task.labels is None else list(task.labels),
             "aliases": dict(task.aliases),
@@ -83,9 +89,14 @@ class RunData:
                 "fields": dict(example.fields),
                 "options": list(example.options),
                 "target": self.task.target(example),
+                "targets": list(self.task.targets(example)),
             }
             for example in self.test_examples
         ]
+
+
+def _chance(examples: list[Example]) -> float:
+    return round(sum(1 / len(example.options) for example in examples) / len(examples), 6)
 
 
 def _check_test_examples(train: list[Example], test: list[Example], console: Console) -> None:

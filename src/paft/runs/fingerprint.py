@@ -113,7 +113,15 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
     }
     if evaluation.mode == "generate":
         keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
-    return keys | _part("task.scorer", config.task.scorer)
+        if evaluation.stop:
+            keys["evaluation.stop"] = evaluation.stop
+    return keys | _scorers(config.task.scorer)
+
+
+def _scorers(setting: Any) -> dict[str, Any]:
+    if not isinstance(setting, list):
+        return _part("task.scorer", setting)
+    return {k: v for i, each in enumerate(setting) for k, v in _part(f"task.scorer.{i}", each).items()}
 
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:

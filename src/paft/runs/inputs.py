@@ -60,7 +60,9 @@ def hash_files(files: Iterable[Path]) -> str:
 
 def hash_examples(examples: Iterable[Example]) -> str:
     """Return the hash of what examples ask and of their targets, in their order."""
-    return hash_value([[dict(e.fields), list(e.options), e.target] for e in examples])
+    return hash_value(
+        [[dict(e.fields), list(e.options), e.target if e.options else list(e.targets)] for e in examples]
+    )
 
 
 def hash_prompts(prompts: Iterable[Prompt]) -> str:

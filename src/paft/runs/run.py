@@ -175,7 +175,7 @@ class Run:
         longest = sorted(examples, key=lambda example: len(render(first, task, example).user))[-LONGEST:]
         conversations += [render(prompt, task, example) for prompt in others for example in longest]
         options = list(dict.fromkeys(task.candidates(example) for example in examples))
-        model.check(conversations, options, evaluation.mode, evaluation.max_new_tokens)
+        model.check(conversations, options, evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
 
 
 def check_config(config: Config, processes: Processes, console: Console) -> list[Variant]:

@@ -1,8 +1,8 @@
-"""How a model must write its answer: the letter of an option, or the option's text."""
+"""How a model must write its answer: the letter of an option, the option's text, or free text."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from paft.errors import UserError, nearest
@@ -28,14 +28,20 @@ class AnswerFormat(Protocol):
 
     Attributes:
         name: its name in the config.
+        has_options: whether the answer is one of the options of an example; if not, it is free text.
         max_options: how many options it can tell apart; None where there is no limit.
         forbidden_requests: what a prompt must not ask for, by name, each with the pattern that finds it: a model
             that did so would give the right answer in a format that is counted as wrong.
     """
 
     name: ClassVar[str]
+    has_options: ClassVar[bool]
     max_options: ClassVar[int | None]
-    forbidden_requests: ClassVar[Mapping[str, str]]
+
+    @property
+    def forbidden_requests(self) -> Mapping[str, str]:
+        """See above."""
+        ...
 
     def candidates(self, options: tuple[str, ...]) -> tuple[str, ...]:
         """Return the answer that stands for each option."""
@@ -72,6 +78,7 @@ class LetterAnswers:
     """The model answers with the letter of an option."""
 
     name: ClassVar[str] = "letter"
+    has_options: ClassVar[bool] = True
     max_options: ClassVar[int | None] = len(LETTERS)
     forbidden_requests: ClassVar[Mapping[str, str]] = {
         **_FORBIDDEN,
@@ -109,6 +116,7 @@ class LabelAnswers:
     """The model answers with the text of an option."""
 
     name: ClassVar[str] = "label"
+    has_options: ClassVar[bool] = True
     max_options: ClassVar[int | None] = None
     forbidden_requests: ClassVar[Mapping[str, str]] = {
         **_FORBIDDEN,
@@ -139,6 +147,42 @@ class LabelAnswers:
         return _stated(text, statement, labels or (), re.IGNORECASE, words_may_follow=True)
 
 
+@dataclass(frozen=True)
+class TextAnswers:
+    """The model answers in its own words; a scorer compares them with the accepted answers.
+
+    Attributes:
+        wanted: what a model must write, for a language model that writes prompts.
+        forbidden_requests: what the scorer would count as wrong although the answer is right.
+    """
+
+    wanted: str = "the answer alone"
+    forbidden_requests: Mapping[str, str] = field(default_factory=dict)
+    name: ClassVar[str] = "text"
+    has_options: ClassVar[bool] = False
+    max_options: ClassVar[int | None] = None
+
+    def candidates(self, options: tuple[str, ...]) -> tuple[str, ...]:
+        """Return nothing: there are no options."""
+        return ()
+
+    def format_options(self, options: tuple[str, ...], are_shared: bool) -> str:
+        """Return nothing: there are no options."""
+        return ""
+
+    def read(self, output: str, options: tuple[str, ...]) -> int | None:
+        """Return None: there is no option that an output could pick."""
+        return None
+
+    def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
+        """Return what the scorer wants."""
+        return self.wanted
+
+    def stated_answers(self, text: str, labels: tuple[str, ...] | None, option_count: int) -> dict[str, str]:
+        """Return nothing: any text could be an answer."""
+        return {}
+
+
 def _stated(
     text: str, statement: str, answers: Sequence[str], case: re.RegexFlag, *, words_may_follow: bool
 ) -> dict[str, str]:
@@ -156,7 +200,7 @@ def _stated(
 
 
 ANSWER_FORMATS: dict[str, AnswerFormat] = {
-    answer_format.name: answer_format for answer_format in (LabelAnswers(), LetterAnswers())
+    answer_format.name: answer_format for answer_format in (LabelAnswers(), LetterAnswers(), TextAnswers())
 }
 """The answer formats by the name that ``task.answer`` takes."""
 

@@ -3,35 +3,74 @@
 import inspect
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError, WorkError
 from paft.scoring import Scorer
-from paft.tasks.task import Task
+from paft.scoring.answer_format import TextAnswers
 from paft.types import Example, Score
-from paft.utils.plugins import Registry, create, keywords, source_file, user_code
+from paft.utils.plugins import Registry, create, keywords, part_setting, source_file, user_code
 
-SCORERS = Registry("scorer", {"choice": "paft.scoring.choice:ChoiceScorer"})
+if TYPE_CHECKING:
+    from paft.tasks.task import Task
+
+SCORERS = Registry(
+    "scorer",
+    {
+        "choice": "paft.scoring.choice:ChoiceScorer",
+        "exact": "paft.scoring.exact:ExactScorer",
+    },
+)
 KEY = "task.scorer"
+DEFAULT_TEXT = "exact"
+"""The scorer of a free-text task that names none."""
 _COLUMNS = ("completions", "target", "options")
 """What a reward function is called with beside the example's fields."""
 
 
-def make_scorer(setting: str | Mapping[str, Any] | None, task: Task) -> Scorer:
-    """Return the scorer that the config key ``task.scorer`` names.
+def text_answers(setting: Any) -> TextAnswers:
+    """Return how an answer in free text is written, as the first scorer of ``task.scorer`` wants it.
+
+    Raises:
+        UserError: there is no such scorer.
+    """
+    setting = setting[0] if isinstance(setting, list) and setting else setting
+    name, _ = part_setting(setting or DEFAULT_TEXT, KEY)
+    part = SCORERS.get(name, KEY)
+    wanted = getattr(part, "wanted", TextAnswers.wanted)
+    return TextAnswers(wanted, getattr(part, "forbidden_requests", {}))
+
+
+def make_scorers(setting: Any, task: "Task") -> list[Scorer]:
+    """Return the scorers that the config key ``task.scorer`` names; the first one is what is compared by.
+
+    Raises:
+        UserError: there is no such scorer, it refuses its settings, or two have one name.
+    """
+    if isinstance(setting, list) and not setting:
+        raise UserError(f"config key {KEY} is an empty list; name a scorer, or leave the key out")
+    scorers = [make_scorer(each, task) for each in (setting if isinstance(setting, list) else [setting])]
+    names = [scorer.name for scorer in scorers]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"config key {KEY}: two scorers are called {repeated[0]!r}; leave one out")
+    return scorers
+
+
+def make_scorer(setting: str | Mapping[str, Any] | None, task: "Task") -> Scorer:
+    """Return the scorer of one setting.
 
     Args:
-        setting: a name, ``{name: NAME, other settings}``, or None for ``choice``. A scorer of the user's own is
+        setting: a name, ``{name: NAME, other settings}``, or None for ``choice`` or, in a free-text task,
+            ``exact``. A scorer of the user's own is
             named ``module:name``: a class that is created with the settings, and with the task where its
             constructor takes ``task``; or a function of TRL's reward form (:class:`FunctionScorer`).
 
     Raises:
         UserError: there is no such scorer, or it refuses its settings.
     """
-    settings = {"name": setting or "choice"} if setting is None or isinstance(setting, str) else dict(setting)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"config key {KEY}: a scorer's name is missing; write {{name: NAME, ...its settings}}")
+    name, settings = part_setting(setting or ("choice" if task.has_options else DEFAULT_TEXT), KEY)
+    if name == "choice" and not task.has_options:
+        raise UserError(f"config key {KEY}: choice needs task.choices; free text takes {DEFAULT_TEXT} or another")
     part = SCORERS.get(name, KEY)
     if not inspect.isclass(part):
         if not callable(part):
@@ -65,7 +104,7 @@ class FunctionScorer:
     ``**kwargs`` gets only those that it takes. Set ``f.is_binary = True`` where every value is 0 or 1.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, task: Task):
+    def __init__(self, function: Callable[..., Any], name: str, task: "Task"):
         self.function, self.name, self.task = function, name, task
         self.is_binary = bool(getattr(function, "is_binary", False))
         self._takes = keywords(function)

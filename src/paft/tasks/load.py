@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from paft.config.schema import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
 from paft.errors import UserError, nearest, one_line
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
+from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.task import Task
 from paft.types import LETTERS, Example
@@ -32,7 +33,7 @@ class Spec:
     name: str
     description: str
     fields: tuple[str, ...]
-    choices: Choices
+    choices: Choices | None
     target: str
     target_format: TargetFormat
     answer_format: AnswerFormat
@@ -73,7 +74,7 @@ def complete(config: TaskConfig) -> Spec:
         values = [value for value in (getattr(config, key), getattr(builtin, key)) if value not in (None, "")]
         return values[0] if values else default
 
-    for key in ("fields", "choices", "target"):
+    for key in ("fields", "target"):
         if not pick(key):
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
@@ -87,7 +88,7 @@ def complete(config: TaskConfig) -> Spec:
             "config key task.test: the test examples are the training examples; name another file or split"
         )
     choices = pick("choices")
-    how = get_answer_format(pick("answer", "label"))
+    how = _answer_format(pick("answer"), choices, config.scorer)
     if isinstance(choices, list) and how.max_options is not None and len(choices) > how.max_options:
         raise UserError(
             f"config key task.answer: {how.name} takes at most {how.max_options} options, found {len(choices)} "
@@ -105,6 +106,24 @@ def complete(config: TaskConfig) -> Spec:
         answer_format=how,
         top_threshold=pick("top_threshold", 0.85),
     )
+
+
+def _answer_format(name: str | None, choices: Choices | None, scorer: Any) -> AnswerFormat:
+    """Return how an answer is written: by options if the task has them, else as the scorer wants it.
+
+    Raises:
+        UserError: the task has options and free text, or neither.
+    """
+    if choices is None:
+        if name not in (None, "text"):
+            raise UserError(
+                f"config key task.choices is missing: task.answer is {name}; name the options, or leave out "
+                "task.answer for free text"
+            )
+        return text_answers(scorer)
+    if name == "text":
+        raise UserError("config key task.answer: text is for a task without task.choices; use label")
+    return get_answer_format(name or "label")
 
 
 def subset(examples: list[T], size: int | None, seed: int) -> list[T]:
@@ -143,15 +162,31 @@ def _rows(source: Source, split: str) -> list[PlacedRow]:
 def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
     options = [_options(spec, row, place) for place, row in rows]
     values = [_cell(row, spec.target, place) for place, row in rows]
-    targets = _targets(spec, values, options, [place for place, _ in rows])
     fields = [{name: _text(row, name, place) for name in spec.fields} for place, row in rows]
     for (place, _), texts in zip(rows, fields, strict=True):
         if not any(text.strip() for text in texts.values()):
             raise UserError(f"{place}: nothing is asked, {' and '.join(texts)} is empty; leave the row out")
+    if spec.choices is None:
+        accepted = [
+            _accepted(value, f"{place}: {spec.target}") for (place, _), value in zip(rows, values, strict=True)
+        ]
+        return [
+            Example(str(number), texts, targets=targets)
+            for number, (texts, targets) in enumerate(zip(fields, accepted, strict=True))
+        ]
+    targets = _targets(spec, values, options, [place for place, _ in rows])
     return [
         Example(str(number), texts, opts, target)
         for number, (texts, opts, target) in enumerate(zip(fields, options, targets, strict=True))
     ]
+
+
+def _accepted(value: Any, place: str) -> tuple[str, ...]:
+    """Return the accepted answers of a cell: a text, or a list of texts."""
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise UserError(f"{place} is {value!r}, expected a text or a list of texts")
+    return tuple(text.strip() for text in texts)
 
 
 def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
@@ -211,6 +246,8 @@ def _text(row: dict[str, Any], column: str, place: str) -> str:
 
 
 def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
+    if spec.choices is None:
+        return ()
     if isinstance(spec.choices, list):
         return tuple(spec.choices)
     if isinstance(spec.choices, OptionColumns):

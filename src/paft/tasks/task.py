@@ -1,4 +1,4 @@
-"""A task: which fields are asked about, between which options, and how the answer is written."""
+"""A task: which fields are asked about, between which options if any, and how the answer is written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ class Task:
     """What is asked.
 
     Attributes:
-        labels: the options where all examples share them, None where each example brings its own.
+        labels: the options where all examples share them, None where each example brings its own or has none.
         answer_format: how the model must write its answer; ``Task`` takes its name too.
         top_threshold: the accuracy at which a prompt counts for the Top figure, a fraction of 1.
         letters: how many single-option slots ``{A}``, ``{B}``, ... a prompt may use; 0 where the number
@@ -37,12 +37,23 @@ class Task:
     @property
     def slots(self) -> frozenset[str]:
         """The names a prompt may use in braces, aliases left out."""
-        return frozenset((*self.fields, "choices", *LETTERS[: self.letters]))
+        return frozenset((*self.fields, *(["choices"] if self.has_options else []), *LETTERS[: self.letters]))
+
+    @property
+    def has_options(self) -> bool:
+        """Whether each example has options; if not, the answer is free text."""
+        return self.answer_format.has_options
+
+    @property
+    def has_own_options(self) -> bool:
+        """Whether each example brings options of its own."""
+        return self.has_options and self.labels is None
 
     def slot_values(self, example: Example) -> dict[str, str]:
         """Return what each slot is filled with for this example."""
         values = dict(example.fields)
-        values["choices"] = self.format_options(example.options)
+        if self.has_options:
+            values["choices"] = self.format_options(example.options)
         values.update(zip(LETTERS[: self.letters], example.options, strict=False))
         return values
 
@@ -55,5 +66,11 @@ class Task:
         return self.answer_format.candidates(example.options)
 
     def target(self, example: Example) -> str:
-        """Return the right answer."""
-        return self.candidates(example)[example.target]
+        """Return the right answer: the one that is trained on and shown."""
+        return self.targets(example)[0]
+
+    def targets(self, example: Example) -> tuple[str, ...]:
+        """Return every answer that is accepted as right, the one that is trained on first."""
+        if example.target is None:
+            return example.targets
+        return (self.candidates(example)[example.target],)

@@ -193,9 +193,9 @@ def prompt_data(
     prompts: Sequence[str | Prompt],
     *,
     fields: Sequence[str],
-    choices: Sequence[str] | str,
+    choices: Sequence[str] | str | None = None,
     target: str,
-    answer: Literal["label", "letter"] = "label",
+    answer: Literal["label", "letter", "text"] | None = None,
     K: int = 4,  # noqa: N803
     seed: int = 0,
     sampler: Part = "uniform",
@@ -207,9 +207,10 @@ def prompt_data(
         model: a loaded causal language model; it may have its adapter already, or leave that to the trainer.
         examples: rows with the columns ``fields`` and ``target``, such as those of a ``datasets.Dataset``.
         prompts: templates with slots, ``{message}`` and so on.
-        choices: the labels, or the column that holds each row's own options.
-        target: the column of the right answer.
-        answer: whether the model answers with the option's text or its letter.
+        choices: the labels, or the column that holds each row's own options; None for free text.
+        target: the column of the right answer. In a free-text task it may hold a list of accepted answers, of
+            which the first is trained on.
+        answer: whether the model answers with the option's text (the default), its letter, or free text.
         K: optimiser steps that one drawn prompt is kept for.
         seed: of the order of the examples and of the sampler.
         sampler: which prompt serves which example of a step: a name, ``module:name``, a mapping with ``name`` and
@@ -219,7 +220,7 @@ def prompt_data(
     Raises:
         UserError: a row or a prompt does not fit the task.
     """
-    labels = choices if isinstance(choices, str) else list(choices)
+    labels = choices if choices is None or isinstance(choices, str) else list(choices)
     config = TaskConfig(name="task", fields=list(fields), choices=labels, target=target, answer=answer)
     task, known = task_of_rows(examples, config)
     fit, out = screen([Prompt(p) if isinstance(p, str) else p for p in prompts], task, known)

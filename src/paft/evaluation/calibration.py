@@ -1,0 +1,128 @@
+"""Batch Calibration: take out the preference for an option that a prompt brings, whatever the example.
+
+Zhou et al., "Batch Calibration: Rethinking Calibration for In-Context Learning and Prompt Engineering"
+(arXiv 2309.17249, section 3): for one prompt, subtract from each option's log-probability, normalised over the
+options, its mean over a batch of unlabelled examples. It needs no training and no further forward. It assumes that
+the labels of the batch are about balanced; docs/method.md says what happens where they are not.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paft.errors import UserError
+from paft.utils.safe_io import CONFIG, read_text
+
+FEW = 10
+"""With fewer examples, the error of an offset is as large as the offsets themselves often are."""
+
+
+def normalised(scores: np.ndarray) -> np.ndarray:
+    """Return log-probabilities over the options.
+
+    Args:
+        scores: log-likelihoods, the options along the last axis.
+    """
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def offsets(scores: np.ndarray) -> np.ndarray:
+    """Return the mean log-probability of each option under one prompt, ``(..., options)``.
+
+    Args:
+        scores: log-likelihoods ``(..., examples, options)``. An example with NaN has no answer and
+            is left out.
+    """
+    logs = normalised(scores)
+    answered = ~np.isnan(logs).any(axis=-1, keepdims=True)
+    counts = answered.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(answered, logs, 0.0).sum(axis=-2) / counts
+
+
+def calibrated(scores: np.ndarray) -> np.ndarray:
+    """Return log-probabilities less the offsets of their prompt, ``(prompts, examples, options)``."""
+    return normalised(scores) - offsets(scores)[..., None, :]
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """The offsets of one prompt, to be subtracted from the log-likelihood of each answer.
+
+    Attributes:
+        values: by answer, the mean log-probability over the examples.
+        errors: by answer, the standard error of that mean.
+        examples: how many examples they were measured on.
+    """
+
+    values: Mapping[str, float]
+    errors: Mapping[str, float]
+    examples: int
+
+    @classmethod
+    def measure(cls, answers: Sequence[str], scores: np.ndarray) -> "Offsets":
+        """Return the offsets of a prompt.
+
+        Args:
+            answers: what stands for each option.
+            scores: log-likelihoods ``(examples, options)``.
+
+        Raises:
+            UserError: no example has an answer.
+        """
+        logs = normalised(scores)
+        logs = logs[~np.isnan(logs).any(axis=-1)]
+        if not len(logs):
+            raise UserError("no example has an answer to calibrate with")
+        errors = (
+            logs.std(axis=0, ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else np.full(len(answers), np.nan)
+        )
+        return cls(_named(answers, logs.mean(axis=0)), _named(answers, errors), len(logs))
+
+    @classmethod
+    def read(cls, file: Path) -> "Offsets":
+        """Return the offsets that ``paft calibrate`` wrote.
+
+        Raises:
+            UserError: the file is missing or holds something else.
+        """
+        try:
+            tree: dict[str, Any] = json.loads(read_text(file, CONFIG))
+            errors = {name: math.nan if e is None else float(e) for name, e in tree["errors"].items()}
+            return cls({name: float(v) for name, v in tree["offsets"].items()}, errors, int(tree["examples"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{file}: not a file of `paft calibrate`") from None
+
+    def best(self, scores: Mapping[str, float]) -> str:
+        """Return the likeliest answer after calibration.
+
+        Args:
+            scores: the log-likelihood of each answer; a constant added to all of them changes nothing.
+
+        Raises:
+            UserError: the answers are not those of the offsets.
+        """
+        if scores.keys() != self.values.keys():
+            other = sorted(scores.keys() ^ self.values.keys())
+            raise UserError(
+                f"these offsets are for the answers {', '.join(self.values)}; {other[0]!r} is only in one"
+            )
+        return max(scores, key=lambda name: scores[name] - self.values[name])
+
+    def warning(self) -> str | None:
+        """Return a line where the offsets rest on few examples."""
+        if self.examples >= FEW:
+            return None
+        known = [error for error in self.errors.values() if not math.isnan(error)]
+        size = f"a standard error of up to {max(known):.2f}" if known else "an unknown error"
+        return f"the offsets are measured on {self.examples} examples only and have {size}; use at least {FEW}"
+
+
+def _named(answers: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return {answer: float(value) for answer, value in zip(answers, values, strict=True)}

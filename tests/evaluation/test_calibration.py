@@ -1,0 +1,55 @@
+"""Batch Calibration on likelihoods."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from paft.errors import UserError
+from paft.evaluation.calibration import Offsets, calibrated, normalised, offsets
+
+LOGS = st.floats(-30, 0)
+
+
+@given(arrays.arrays(float, (3, 5, 4), elements=LOGS))
+def test_after_calibration_no_option_is_preferred_on_average(scores):
+    assert np.allclose(calibrated(scores).mean(axis=1), 0, atol=1e-9)
+
+
+@given(arrays.arrays(float, (2, 6, 3), elements=LOGS), arrays.arrays(float, (2, 1, 3), elements=st.floats(-9, 9)))
+def test_a_preference_that_a_prompt_brings_changes_no_calibrated_difference(scores, preference):
+    """Batch Calibration takes out whatever is added to an option under all examples of one prompt, up to normalisation."""
+    before, after = calibrated(scores), calibrated(scores + preference)
+    assert np.allclose(np.diff(before, axis=-1), np.diff(after, axis=-1), atol=1e-6)
+
+
+@given(arrays.arrays(float, (4, 3), elements=LOGS))
+def test_normalised_log_likelihoods_are_probabilities(scores):
+    assert np.allclose(np.exp(normalised(scores)).sum(axis=-1), 1)
+
+
+def test_an_example_without_an_answer_is_left_out_of_the_offsets():
+    scores = np.log([[0.7, 0.3], [np.nan, np.nan], [0.5, 0.5]])
+    assert np.allclose(offsets(scores), np.log([0.7, 0.3]) / 2 + np.log(0.5) / 2)
+    assert Offsets.measure(["a", "b"], scores).examples == 2
+    with pytest.raises(UserError, match="no example has an answer"):
+        Offsets.measure(["a", "b"], scores[1:2])
+
+
+def test_offsets_choose_as_the_calibrated_grid_does_and_refuse_other_answers(tmp_path):
+    scores = np.log(np.random.default_rng(0).dirichlet([5, 1, 1], size=40))
+    measured = Offsets.measure(["x", "y", "z"], scores)
+    grid = calibrated(scores[None])[0].argmax(axis=-1)
+    chosen = [measured.best(dict(zip("xyz", row, strict=True))) for row in scores]
+    assert chosen == ["xyz"[i] for i in grid]
+    assert len(set(chosen)) > len(set(scores.argmax(axis=-1))) - 1
+    with pytest.raises(UserError, match="'w' is only in one"):
+        measured.best({"x": 0.0, "y": 0.0, "z": 0.0, "w": 0.0})
+    assert measured.warning() is None
+    assert "standard error of up to" in Offsets.measure(["x", "y", "z"], scores[:4]).warning()
+    (tmp_path / "o.json").write_text(json.dumps({"schema": 1}))
+    with pytest.raises(UserError, match="not a file of"):
+        Offsets.read(tmp_path / "o.json")
