@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from conftest import COLOURS, make_model, make_tokenizer, things, write_rows
-from endpoints import Server, answer
+from endpoints import Server, answer, likeliest
 from paft.config.load import load_config
 from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
@@ -345,14 +345,6 @@ def test_a_config_made_in_code_keeps_the_form_of_its_model():
 
 def lettered(project, server, *overrides):
     return served(project, server, "task.answer=letter", "evaluation.mode=likelihood", *overrides)
-
-
-def likeliest(*tokens):
-    """Return a reply that tells its first token's log-probabilities."""
-    top = [{"token": t, "logprob": p, "bytes": None} for t, p in tokens]
-    logprobs = {"content": [top[0] | {"top_logprobs": top}]}
-    choice = {"index": 0, "message": {"content": tokens[0][0]}, "finish_reason": "length", "logprobs": logprobs}
-    return 200, answer(choices=[choice]), {}
 
 
 def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve):

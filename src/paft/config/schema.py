@@ -105,13 +105,13 @@ class ServedModel(EndpointSection):
     """Its name at the endpoint."""
     base_url: str
     on_unanswered: Literal["stop", "count"] = "stop"
-    """What a message that the provider refuses, or that alone keeps failing, does: it stops the run after all others
-    are answered, or counts as not answered."""
+    """What a message that the provider refuses, or that alone keeps failing, does: it stops the run after all
+    others are answered, or counts as not answered."""
     tokenizer: str | None = None
     """The model's tokenizer (a folder or a hub id): prompts are sent as tokens through ``/v1/completions``."""
     chat_template: str | None = None
-    """With ``tokenizer``: ``auto`` (its own), ``none`` or a Jinja file. Without it: ``none`` sends plain text through
-    ``/v1/completions``; left out, the endpoint's chat completions use the server's template."""
+    """With ``tokenizer``: ``auto`` (its own), ``none`` or a Jinja file. Without it: ``none`` sends plain text
+    through ``/v1/completions``; left out, the endpoint's chat completions use the server's template."""
 
     @model_validator(mode="after")
     def _template_has_a_tokenizer(self) -> "ServedModel":

@@ -213,15 +213,13 @@ class EndpointModel:
 
     def _rejection(self, error: ModelError, scored: bool) -> Exception:
         """Return the error of the first question, with the setting to take where it is about likelihoods."""
-        text = str(error)
-        fix = ""
+        text, fix = str(error), ""
         if scored and self._prompts is not None:
             refuses_echo = error.refused or error.unreadable or error.status == 404 or "echo" in text
             fix = f". {ON_ECHO}" if refuses_echo else ""
         elif scored and error.refused:
-            limits = [
-                int(n) for n in re.findall(r"\b\d{1,2}\b", text.partition(" (")[2]) if 0 < int(n) < LIKELIEST
-            ]
+            numbers = re.findall(r"\b\d{1,2}\b", text.partition(" (")[2])
+            limits = [int(number) for number in numbers if 0 < int(number) < LIKELIEST]
             if "logprobs" in text and limits:
                 fix = f"; set model.request={{top_logprobs: {max(limits)}}}"
             else:
@@ -250,8 +248,8 @@ class EndpointModel:
         if isinstance(row[0].text, str) and share_a_beginning([[token for token, _ in e] for e in echoes]):
             options = ", ".join(repr(continuation.option.strip()) for continuation in row)
             raise UserError(
-                f"the tokens of one of the options {options} begin another's, so the end of the answer must count, "
-                f"which plain text cannot show; {SET_TOKENIZER}"
+                f"the tokens of one of the options {options} begin another's, so the end of the answer must "
+                f"count, which plain text cannot show; {SET_TOKENIZER}"
             )
         return [sum(value for _, value in echo) for echo in echoes]
 
@@ -291,7 +289,7 @@ class EndpointModel:
         if failed and not self._breaker.check():
             raise self._failure(sum(key not in known for key in needed))
         if reasons:
-            self._unanswered(reasons, failed)
+            self._leave_unanswered(reasons, failed)
 
     def _send(self, question: Question) -> Completion:
         """Return the answer; a message that the content filter refuses has a refusal, which is kept like one."""
@@ -315,16 +313,14 @@ class EndpointModel:
             return False
         return True
 
-    def _unanswered(self, reasons: dict[int, str], failed: bool) -> None:
+    def _leave_unanswered(self, reasons: dict[int, str], failed: bool) -> None:
         """Say what has no answer, or stop there.
 
         Raises:
             UnansweredError: ``on_unanswered`` is ``stop``.
         """
         if self._on_unanswered == "stop":
-            again = "run the same command again to ask for them once more, " if failed else ""
-            fix = "remove such rows from the data, or set model.on_unanswered=count to count them as not answered"
-            raise UnansweredError(reasons, f"{again}{fix}; all other answers are kept")
+            raise UnansweredError(reasons, passes=failed)
         self._lacking += len(reasons)
         first = next(iter(reasons.values()))
         self._say(f"{len(reasons)} question(s) of a prompt have no answer and count as unparsed ({first})")

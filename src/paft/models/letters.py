@@ -17,7 +17,7 @@ _SPELLING = re.compile(
     r"[\s\u2581\u0120\u010a]*"
     r"(?P<open>[(\[{<\"'*_`#]*)(?P<letter>[A-Za-z])(?P<close>[)\]}>.:,;\"'*_`]*)\s*"
 )
-"""A letter with spaces and marks around it; the signs that some tokenizers write for a space or a line end count."""
+"""A letter with spaces and marks around it; some tokenizers write signs of their own for a space or a line end."""
 
 
 def letter_of(token: str) -> str | None:

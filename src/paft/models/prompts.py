@@ -1,5 +1,6 @@
 """What a model behind an endpoint is sent through text completions: plain text, or a chat template's tokens."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,7 +48,7 @@ class Continuation:
         ranges = self._in_text(tokens, places, read) if is_text else self._in_tokens(len(tokens), read)
         for first, last in ranges:
             spelt = _spelt(tokens[first : last - self.end])
-            if spelt == self.option.strip() or "\ufffd" in spelt:  # part of a character cannot be compared
+            if _spells(spelt, self.option.strip()):
                 break
         else:
             fix = SET_TOKENIZER if is_text else "model.tokenizer must be the tokenizer of this model"
@@ -138,6 +139,13 @@ class TemplateTokens:
 def share_a_beginning(answers: Sequence[Sequence[object]]) -> bool:
     """Return True if the tokens of one answer begin another's; the shorter one would then always be likelier."""
     return any(long != short and long[: len(short)] == short for short in answers for long in answers)
+
+
+def _spells(spelt: str, option: str) -> bool:
+    """Return True if tokens spell an option, where one that is a part of a character may stand for anything."""
+    if spelt == option or "\ufffd" not in spelt or option.isascii():
+        return spelt == option
+    return re.fullmatch(".+".join(map(re.escape, re.split("\ufffd+", spelt))), option, re.DOTALL) is not None
 
 
 def _spelt(tokens: Sequence[str]) -> str:
