@@ -1,6 +1,7 @@
 """Questions that alone have no answer: named, counted, asked again or not, and no paid answer lost for them."""
 
 import json
+import shutil
 
 import pytest
 from pyarrow import parquet
@@ -98,6 +99,23 @@ def test_a_row_that_is_removed_takes_no_paid_answer_with_it(project, serve):
     assert len(server.requests) == asked
     assert len(rows(project)) == 10
     assert all(row["correct"] for row in rows(project))
+
+
+def test_removing_a_row_that_one_prompt_has_refused_keeps_the_answers_under_the_others(project, serve):
+    def picky(body):
+        return AZURE_FILTER if number(body) == 103 and "Paint" in body["messages"][-1]["content"] else reply(body)
+
+    server = serve(picky)
+    with pytest.raises(WorkError, match=r"1 question\(s\) have no answer"):
+        evaluate(served(project, server), project / "run", QUIET)
+    write_rows(project / "test.jsonl", [row for row in things(6, 100) if row["thing"] != "thing 103"])
+    with pytest.raises(UserError, match=r"remove .*methods/base to redo"):
+        evaluate(served(project, server), project / "run", QUIET)
+    shutil.rmtree(project / "run/methods/base")
+    asked = len(server.requests)
+    evaluate(served(project, server), project / "run", QUIET)
+    assert len(server.requests) - asked == 1  # whether it answers at all
+    assert len(rows(project)) == 10
 
 
 @pytest.mark.parametrize("fault", [FAILING, TOO_LONG, message("error", content="")], ids=["500", "400", "200"])

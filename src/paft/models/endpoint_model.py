@@ -64,6 +64,7 @@ class EndpointModel:
         self._answered: Question | None = None
         self._keys: set[str] = set()
         self._measured = self._low_mass = self._lacking = 0
+        self._mass = 0.0
 
     def generate(
         self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str] = ()
@@ -230,8 +231,9 @@ class EndpointModel:
         if answer is None or answer.refusal is not None:
             return [math.nan] * len(letters)
         scores = letter_scores(answer.first or {}, letters)
-        self._measured += 1
-        if mass(scores) >= LEAST_MASS:
+        held = mass(scores)
+        self._measured, self._mass = self._measured + 1, self._mass + held
+        if held >= LEAST_MASS:
             return scores
         self._low_mass += 1
         return [math.nan] * len(letters)
@@ -345,11 +347,10 @@ class EndpointModel:
             yield f"{empty:,} hold no text"
         if self._lacking:
             yield f"{self._lacking:,} questions have no answer and count as unparsed"
+        if self._measured:
+            yield f"the letters hold {self._mass / self._measured:.0%} of the first token's probability on average"
         if self._low_mass:
-            yield (
-                f"in {self._low_mass:,} of {self._measured:,} the letters hold less than {LEAST_MASS:.0%} of the "
-                "first token's probability, which counts as unparsed"
-            )
+            yield f"less than {LEAST_MASS:.0%} in {self._low_mass:,} of {self._measured:,}, which are unparsed"
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
