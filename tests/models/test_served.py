@@ -21,6 +21,7 @@ from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
 from paft.models import endpoint_model
 from paft.models.endpoint import Endpoint
+from paft.models.endpoint_model import EndpointModel
 from paft.types import Conversation
 from paft.utils.console import Console
 from reported_runs import evaluate, run
@@ -462,7 +463,7 @@ def test_answers_of_another_model_or_to_another_request_are_not_taken(project, s
 
 def test_an_answer_ends_before_a_stop_string_whatever_the_server_does_with_it(tmp_path, serve):
     server = serve((200, answer("red\nQ: next"), {}), (200, answer("blue END"), {}), (200, answer("green"), {}))
-    model = endpoint_model.EndpointModel(Endpoint("m", server.url, parallel=1), tmp_path / "answers.jsonl")
+    model = EndpointModel(Endpoint("m", server.url, parallel=1), tmp_path / "answers.jsonl")
     asked = [Conversation(text) for text in "abc"]
     [[a], [b], [c]] = model.generate(asked, 9, ["\nQ:", " END"])
     assert [a.text, b.text, c.text] == ["red", "blue", "green"]
@@ -508,3 +509,18 @@ def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedd
     likelihood = load_config(path, ["task.answer=letter", "evaluation.mode=likelihood"])
     with pytest.raises(UserError, match=r"logprobs.*set evaluation\.mode=generate"):
         evaluate(likelihood, project / "other", QUIET)
+    plain = "model.chat_template=none"
+    evaluate(
+        load_config(project / "config.yaml", [f"model.path={embedded}", plain, *generate]),
+        project / "here-plain",
+        QUIET,
+    )
+    evaluate(load_config(path, [plain, *generate]), project / "there-plain", QUIET)
+    assert rows(project / "there-plain") == rows(project / "here-plain")
+    with pytest.raises(UserError, match=r"vLLM; otherwise set evaluation\.mode=generate"):
+        evaluate(load_config(path, [plain, "evaluation.mode=likelihood"]), project / "other", QUIET)
+    model = EndpointModel(Endpoint(folder, url, timeout=120), project / "stop.jsonl")
+    ask = Conversation("Count: one, two, three, four, five, six. Repeat this line word for word.")
+    [[whole]], [[cut]] = model.generate([ask], 24), model.generate([ask], 24, [","])
+    assert "," in whole.text
+    assert (cut.text, cut.finish) == (whole.text.split(",")[0], "stop")
