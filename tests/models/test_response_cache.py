@@ -55,3 +55,26 @@ def test_three_failures_in_a_row_or_a_final_one_open_the_breaker(tmp_path):
     assert answered("a", down, down, "a", down, down) == ([False, False, True, False, False], False, 0)
     assert answered("b", down, down, down, "a") == ([False] * 4, True, 1)
     assert answered("c", "a", gone, "b") == ([True, False, False], True, 1)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_failures_in_a_row_are_of_their_questions_while_an_earlier_one_is_answered_again(tmp_path, works):
+    too_long = ModelError("too long", final=False, refused=True)
+    model, probes = Model("a", *[too_long] * 4, "b"), []
+    breaker = CircuitBreaker(model, ResponseCache(tmp_path / "answers"), lambda: probes.append(1) or works)
+    came = [breaker.ask(str(i), ASK) is not None for i in range(6)]
+    assert came == ([True, *[False] * 4, True] if works else [True, *[False] * 5])
+    assert (breaker.open, len(probes)) == (not works, 1)
+    assert set(breaker.errors) == ({"1", "2", "3", "4"} if works else {"1", "2", "3"})
+
+
+def test_a_refusal_is_kept_like_an_answer(tmp_path):
+    cache = ResponseCache(tmp_path / "answers")
+    cache.get("k", lambda: Completion("", 0, 0, finish="refused", refusal="no"))
+    assert read_answers(cache.path)["k"].refusal == "no"
+
+
+def test_echoed_tokens_are_kept(tmp_path):
+    cache = ResponseCache(tmp_path / "answers")
+    cache.get("k", lambda: Completion("red", 7, 0, echoed=((" r", -0.5), ("ed", -0.25))))
+    assert read_answers(cache.path)["k"].echoed == ((" r", -0.5), ("ed", -0.25))

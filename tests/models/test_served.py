@@ -1,8 +1,10 @@
 """A model that is measured behind an endpoint: the whole grid, whatever the server does, and nothing paid twice."""
 
 import json
+import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +15,14 @@ import pytest
 from pyarrow import parquet
 
 from conftest import COLOURS, make_model, make_tokenizer, things, write_rows
-from endpoints import Server, answer
+from endpoints import Server, answer, error, likeliest
 from paft.config.load import load_config
 from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
+from paft.models import endpoint_model
+from paft.models.endpoint import Endpoint
+from paft.models.endpoint_model import EndpointModel
+from paft.types import Conversation
 from paft.utils.console import Console
 from reported_runs import evaluate, run
 
@@ -206,10 +212,12 @@ def test_one_question_without_an_answer_does_not_keep_the_others_from_theirs(pro
         return (500, {}, {}) if "thing 101" in asked_for(body) else reply(body)
 
     server = serve(picky)
-    with pytest.raises(WorkError, match=r"status 500 .*; 1 question\(s\) of this prompt have no answer"):
+    with pytest.raises(
+        WorkError, match=r"2 question\(s\) have no answer \(first: prompt \w+, example 1: .*status 500"
+    ):
         evaluate(served(project, server, retries=0), project / "run", QUIET)
     cache = project / "run/answers.jsonl"
-    assert cache.read_bytes().count(b"\n") == 5
+    assert cache.read_bytes().count(b"\n") == 10
 
 
 @pytest.mark.parametrize(
@@ -347,26 +355,17 @@ def lettered(project, server, *overrides):
     return served(project, server, "task.answer=letter", "evaluation.mode=likelihood", *overrides)
 
 
-def likeliest(*tokens):
-    """Return a reply that tells its first token's log-probabilities."""
-    top = [{"token": t, "logprob": p, "bytes": None} for t, p in tokens]
-    logprobs = {"content": [top[0] | {"top_logprobs": top}]}
-    choice = {"index": 0, "message": {"content": tokens[0][0]}, "finish_reason": "length", "logprobs": logprobs}
-    return 200, answer(choices=[choice]), {}
-
-
-def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve):
+def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve, monkeypatch):
     """A server that computes: the tiny network's next-token distribution, its 20 likeliest tokens told."""
     import torch
 
     from paft.models.chat import ChatFormat
 
+    monkeypatch.setattr(endpoint_model, "LEAST_MASS", 0)  # a random network does not prefer letters
     model, tokenizer = make_model(), make_tokenizer()
     chat = ChatFormat(tokenizer)
 
     def tell(body):
-        from paft.types import Conversation
-
         texts = {m["role"]: m["content"] for m in body["messages"]}
         [ids] = chat.prompts([Conversation(texts["user"], texts.get("system"))])
         with torch.no_grad():
@@ -386,17 +385,93 @@ def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve):
     assert (body["max_tokens"], body["logprobs"], body["top_logprobs"]) == (1, True, 20)
 
 
-def test_a_letter_that_is_not_told_is_less_likely_than_those_that_are_and_none_is_no_answer(project, serve):
+def test_a_letter_that_is_not_told_is_less_likely_and_few_of_the_mass_are_no_answer(project, serve, capsys):
     def tell(body):
         if "thing 103" in asked_for(body):
             return likeliest(("The", -0.1), (" A", -3.0))
-        return likeliest(("The", -0.5), ("B", -1.0), ("A", -2.0), ("B", -9.0))
+        return likeliest(("The", -0.9), ("B", -1.0), ("A", -2.0), (" B", -2.0), ("B", -1.0))
 
-    evaluate(lettered(project, serve(tell)), project / "run", QUIET)
+    evaluate(lettered(project, serve(tell)), project / "run", Console())
     found = rows(project / "run")
     assert {r["prediction"] for r in found if r["example_id"] != "3"} == {"B"}
-    assert found[0]["scores"] == [-2.0, -1.0, -float("inf")]
+    assert found[0]["scores"] == pytest.approx([-2.0, math.log(math.exp(-1) + math.exp(-2)), -float("inf")])
     assert {r["prediction"] for r in found if r["example_id"] == "3"} == {None}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the letters hold 54% of the first token's probability on average; less than 50% in 2 of 12" in said
+
+
+def test_a_model_that_writes_a_space_before_its_letter_is_right(project, serve):
+    def tell(body):
+        number = int("".join(c for c in asked_for(body) if c.isdigit()))
+        right, wrong = "ABC"[number % 3], "ABC"[(number + 1) % 3]
+        return likeliest((f" {right}", -0.7), (f" {wrong}", -1.6), ("\n", -2.5), (wrong, -6.2), (f"({right}", -3))
+
+    evaluate(lettered(project, serve(tell)), project / "run", QUIET)
+    assert all(r["correct"] for r in rows(project / "run"))
+
+
+def test_an_answer_that_begins_with_no_letter_at_all_is_refused_by_the_first_question(project, serve):
+    server = serve(likeliest(("The", -0.1), ("\n", -3.0)))
+    with pytest.raises(
+        UserError, match=r"one of the letters A, B, C \(likeliest: 'The' 0\.90.*set evaluation\.mode=gen"
+    ):
+        evaluate(lettered(project, server), project / "run", QUIET)
+    assert len(server.requests) == 1
+    assert not (project / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Invalid value for 'top_logprobs': must be less than or equal to 5.", "Requested sample logprobs of 20, which is greater than max allowed: 5"],
+)  # fmt: skip
+def test_the_limit_of_top_logprobs_is_shown_with_the_setting_to_take(project, serve, text):
+    def limited(body):
+        return likeliest(("A", -0.1)) if body["top_logprobs"] <= 5 else error(400, text)
+
+    server = serve(limited)
+    with pytest.raises(UserError, match=rf"{re.escape(text[:40])}.*set model\.request={{top_logprobs: 5}}"):
+        evaluate(lettered(project, server), project / "run", QUIET)
+    evaluate(lettered(project, server, "model.request={top_logprobs: 5}"), project / "run", QUIET)
+    assert {r["prediction"] for r in rows(project / "run")} == {"A"}
+
+
+def test_a_run_goes_on_where_the_server_has_moved(project, serve):
+    first = serve(*[reply] * 8, (500, {}, {}))
+    with pytest.raises(WorkError):
+        evaluate(served(project, first, retries=0), project / "run", QUIET)
+    kept = (project / "run/answers.jsonl").read_bytes().count(b"\n")
+    second = serve(reply)
+    evaluate(served(project, second), project / "run", QUIET)
+    assert len(second.requests) == 12 - kept
+    third = serve(reply)
+    evaluate(served(project, third), project / "run", QUIET)
+    assert not third.requests
+
+
+@pytest.mark.parametrize(
+    "change", ["model.path=other", "model.request={top_p: 0.5}", "evaluation.max_new_tokens=9"]
+)
+def test_answers_of_another_model_or_to_another_request_are_not_taken(project, serve, change):
+    server = serve(*[reply] * 4, (500, {}, {}))
+    with pytest.raises(WorkError):
+        evaluate(served(project, server, "model.parallel=1", retries=0), project / "run", QUIET)
+    server.replies[:] = [reply]
+    asked = len(server.requests)
+    evaluate(served(project, server, change), project / "run", QUIET)
+    assert len(server.requests) - asked == 12
+
+
+def test_an_answer_ends_before_a_stop_string_whatever_the_server_does_with_it(tmp_path, serve):
+    server = serve((200, answer("red\nQ: next"), {}), (200, answer("blue END"), {}), (200, answer("green"), {}))
+    model = EndpointModel(Endpoint("m", server.url, parallel=1), tmp_path / "answers.jsonl")
+    asked = [Conversation(text) for text in "abc"]
+    [[a], [b], [c]] = model.generate(asked, 9, ["\nQ:", " END"])
+    assert [a.text, b.text, c.text] == ["red", "blue", "green"]
+    assert server.requests[0][0]["stop"] == ["\nQ:", " END"]
+    assert len(list(model.generate(asked, 9, ["\nQ:", " END"]))) == len(server.requests) == 3
+    list(model.generate(asked, 9))
+    assert len(server.requests) == 6
+    assert "stop" not in server.requests[-1][0]
 
 
 @pytest.mark.parametrize(
@@ -434,3 +509,18 @@ def test_a_real_server_gives_the_answers_of_the_model_in_process(project, embedd
     likelihood = load_config(path, ["task.answer=letter", "evaluation.mode=likelihood"])
     with pytest.raises(UserError, match=r"logprobs.*set evaluation\.mode=generate"):
         evaluate(likelihood, project / "other", QUIET)
+    plain = "model.chat_template=none"
+    evaluate(
+        load_config(project / "config.yaml", [f"model.path={embedded}", plain, *generate]),
+        project / "here-plain",
+        QUIET,
+    )
+    evaluate(load_config(path, [plain, *generate]), project / "there-plain", QUIET)
+    assert rows(project / "there-plain") == rows(project / "here-plain")
+    with pytest.raises(UserError, match=r"vLLM; otherwise set evaluation\.mode=generate"):
+        evaluate(load_config(path, [plain, "evaluation.mode=likelihood"]), project / "other", QUIET)
+    model = EndpointModel(Endpoint(folder, url, timeout=120), project / "stop.jsonl")
+    ask = Conversation("Count: one, two, three, four, five, six. Repeat this line word for word.")
+    [[whole]], [[cut]] = model.generate([ask], 24), model.generate([ask], 24, [","])
+    assert "," in whole.text
+    assert (cut.text, cut.finish) == (whole.text.split(",")[0], "stop")

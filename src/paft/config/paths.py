@@ -12,7 +12,15 @@ Place = tuple[dict[str, Any], str]
 FILES = ("task.train", "task.test", "prompts.train", "prompts.test", "model.adapter", "model.chat_template")
 """Keys that name a file or a folder wherever they hold text."""
 
-MODELS = ("model.path", "task.train.hub", "task.test.hub", "prompts.train.generate.models", "baselines", "methods")
+MODELS = (
+    "model.path",
+    "model.tokenizer",
+    "task.train.hub",
+    "task.test.hub",
+    "prompts.train.generate.models",
+    "baselines",
+    "methods",
+)
 """Keys at or below which text may name a folder, but also a hub id, an embedded model, or something else."""
 
 NO_PATHS = ("key", "api_key_env", "base_url", "request", "name", "method", "training")

@@ -104,11 +104,28 @@ class ServedModel(EndpointSection):
     path: str
     """Its name at the endpoint."""
     base_url: str
+    on_unanswered: Literal["stop", "count"] = "stop"
+    """What a message that the provider refuses, or that alone keeps failing, does: it stops the run after all
+    others are answered, or counts as not answered."""
+    tokenizer: str | None = None
+    """The model's tokenizer (a folder or a hub id): prompts are sent as tokens through ``/v1/completions``."""
+    chat_template: str | None = None
+    """With ``tokenizer``: ``auto`` (its own), ``none`` or a Jinja file. Without it: ``none`` sends plain text
+    through ``/v1/completions``; left out, the endpoint's chat completions use the server's template."""
+
+    @model_validator(mode="after")
+    def _template_has_a_tokenizer(self) -> "ServedModel":
+        if self.chat_template not in (None, "none") and self.tokenizer is None:
+            raise UserError(
+                "config key model.chat_template: behind an endpoint, a template requires model.tokenizer, the "
+                "folder or hub id of the model's tokenizer; only none (plain text) does without"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
     def _no_keys_of_a_local_model(cls, tree: Any) -> Any:
-        for key in ModelConfig.model_fields.keys() - {"path"}:
+        for key in ModelConfig.model_fields.keys() - {"path", "chat_template"}:
             if isinstance(tree, dict) and key in tree:
                 raise UserError(
                     f"config key model.{key}: a model behind an endpoint is used as it is; leave the key out"

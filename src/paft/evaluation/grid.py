@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from paft.errors import WorkError
 from paft.models.model import Answerer, Mode
+from paft.models.unanswered import UnansweredError, UnansweredGridError, named
 from paft.prompts.template import render
 from paft.scoring import Scorer
 from paft.tasks.task import Task
@@ -40,6 +41,9 @@ SCHEMA = pa.schema(
 
 SECONDS = b"paft.seconds"
 
+NO_ANSWER = ("refused", "error")
+"""Values of ``finish`` of a question that was not answered, or whose answer was withheld."""
+
 
 def evaluate(
     model: Answerer,
@@ -66,23 +70,34 @@ def evaluate(
             seconds are the sum over all of them.
 
     Raises:
-        WorkError: a scorer of the user's own failed.
+        WorkError: a scorer of the user's own failed; or some questions have no answer, after all others have one.
     """
     done = folder / "predictions.parquet"
     if done.is_file():
         return
     parts = [folder / "predictions" / f"{index:04d}.parquet" for index in range(len(prompts))]
     own = processes.shard(list(zip(prompts, parts, strict=True)))
+    unanswered: list[tuple[Prompt, UnansweredError]] = []
     with console.progress(f"evaluating {folder.name}", len(own) * len(examples)) as tick:
         for prompt, part in own:
             if _readable(part):
                 tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
-            for row in answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop):
-                rows.append(row)
-                tick(1)
+            try:
+                for row in answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop):
+                    rows.append(row)
+                    tick(1)
+            except UnansweredError as error:
+                unanswered.append((prompt, error))
+                missing = named([examples[index].id for index in error.reasons])
+                console.say(f"prompt {prompt.id}: no answer for example {missing}")
+                continue
+            if counted := [f"{r['example_id']} ({r['finish']})" for r in rows if r["finish"] in NO_ANSWER]:
+                console.say(f"prompt {prompt.id}: refused or failed: example {named(counted)}")
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
+    if unanswered:
+        raise UnansweredGridError(unanswered, examples)
     processes.wait()
     processes.once(lambda: _merge(parts, done))
 

@@ -61,7 +61,7 @@ class CachedClient:
                 schema=schema,
             )
         except ModelError as error:
-            raise (UserError if error.final else WorkError)(
+            raise (UserError if error.final or error.refused else WorkError)(
                 f"{error}; run the same command again to resume"
             ) from None
         self._asked[key] = answer

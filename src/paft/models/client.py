@@ -14,9 +14,11 @@ class Completion:
     """What a model wrote, and what it cost in tokens; zero where an endpoint does not report it.
 
     Attributes:
-        finish: why the model stopped; None where the endpoint does not say.
         first: log-probabilities of the likeliest first tokens by their text; None if they were not requested,
             empty if the endpoint did not return them.
+        finish: why the model stopped; None where the endpoint does not say.
+        refusal: the provider's words where its content filter refused the message, so that there is no answer.
+        echoed: the tokens of an option and their log-probabilities, in order, where those were requested.
     """
 
     text: str
@@ -24,6 +26,8 @@ class Completion:
     completion_tokens: int
     first: Mapping[str, float] | None = None
     finish: Finish | None = None
+    refusal: str | None = None
+    echoed: tuple[tuple[str, float], ...] | None = None
 
 
 class ModelError(Exception):
@@ -31,12 +35,25 @@ class ModelError(Exception):
 
     Attributes:
         final: no other request to this model will succeed (a wrong key, an unknown model, no server).
-        refused: the endpoint rejects the request as it is.
+        refused: the endpoint rejects the request as it is; others may succeed.
+        filtered: the provider's content filter rejects the message.
+        unreadable: the reply is not what was requested.
+        status: the HTTP status, or the code in an error object; None where there is none.
     """
 
-    def __init__(self, reason: str, *, final: bool, refused: bool = False):
+    def __init__(
+        self,
+        reason: str,
+        *,
+        final: bool,
+        refused: bool = False,
+        filtered: bool = False,
+        unreadable: bool = False,
+        status: int | None = None,
+    ):
         super().__init__(reason)
-        self.final, self.refused = final, refused
+        self.final, self.refused, self.filtered, self.unreadable = final, refused, filtered, unreadable
+        self.status = status
 
 
 class Client(Protocol):
@@ -65,10 +82,6 @@ class Client(Protocol):
             ModelError: there is no answer, after retries.
         """
         ...
-
-
-FINISH: dict[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refused"}
-"""What ``finish_reason`` of a chat completion means."""
 
 
 class LocalClient:

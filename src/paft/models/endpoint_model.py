@@ -1,54 +1,41 @@
 """A model behind an endpoint as the model of a run: parallel requests, and no answer requested twice."""
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from paft.errors import UserError, WorkError
 from paft.models.client import Completion, ModelError
 from paft.models.endpoint import Endpoint
-from paft.models.model import Mode
-from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
+from paft.models.letters import LEAST_MASS, letter_scores, mass
+from paft.models.model import Mode, before_stop
+from paft.models.prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
+from paft.models.questions import ChatQuestion, EchoQuestion, Question, TextQuestion, key_of
+from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
+from paft.models.unanswered import UnansweredError
 from paft.types import Conversation, Generation
 
 LIKELIEST = 20
 """First tokens whose log-probabilities are requested; endpoints return no more."""
 
+OnUnanswered = Literal["stop", "count"]
+"""What a question that alone has no answer does: stop the run after all others, or count as unparsed."""
+
 ON_LETTERS = (
-    "config key evaluation.mode: behind an endpoint only the likelihood of single letters can be measured, and "
-    "only where its chat completions return top_logprobs; set evaluation.mode=generate"
+    "config key evaluation.mode: through chat completions only the likelihood of single letters can be measured "
+    "(task.answer=letter), and only where they return top_logprobs; for other options set model.tokenizer (or "
+    "model.chat_template=none for a base model) if the server echoes log-probabilities in /v1/completions; "
+    "otherwise set evaluation.mode=generate"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A conversation and the limit of its answer; for likelihoods, one token with its alternatives."""
-
-    conversation: Conversation
-    max_tokens: int
-    first_tokens: int | None = None
-
-    @property
-    def key(self) -> str:
-        """Return the key of its answer."""
-        asked = (self.max_tokens, self.first_tokens, self.conversation.system, self.conversation.user)
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Return the parameters of the request."""
-        return {"max_tokens": self.max_tokens, "temperature": 0, "first_tokens": self.first_tokens}
-
-
-def question(conversation: Conversation, mode: str, max_new_tokens: int) -> Question:
-    """Return the request for a likelihood, or for a generated answer."""
-    return Question(conversation, *((1, LIKELIEST) if mode == "likelihood" else (max_new_tokens, None)))
+ON_ECHO = (
+    "config key evaluation.mode: the likelihood of options requires a server that echoes the log-probabilities of "
+    "the whole prompt in /v1/completions, such as vLLM; otherwise set evaluation.mode=generate"
+)
 
 
 class EndpointModel:
@@ -57,34 +44,69 @@ class EndpointModel:
     Args:
         endpoint: takes ``endpoint.parallel`` requests at a time.
         answers: the file that each answer is written to as it arrives; a second run asks only for the rest.
+        prompts: how conversations become the text or tokens of text completions; None for chat completions.
+        on_unanswered: whether questions that alone have no answer stop the run after all others have one.
+        say: called with one line on what is noteworthy.
     """
 
-    def __init__(self, endpoint: Endpoint, answers: Path):
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        answers: Path,
+        *,
+        prompts: CompletionPrompts | None = None,
+        on_unanswered: OnUnanswered = "stop",
+        say: Callable[[str], None] = print,
+    ):
         self.endpoint, self.cache = endpoint, ResponseCache(answers)
-        self._breaker = CircuitBreaker(endpoint, self.cache)
+        self._prompts, self._on_unanswered, self._say = prompts, on_unanswered, say
+        self._breaker = CircuitBreaker(endpoint, self.cache, self._works)
+        self._answered: Question | None = None
+        self._keys: set[str] = set()
+        self._measured = self._low_mass = self._lacking = 0
+        self._mass = 0.0
 
     def generate(
         self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str] = ()
     ) -> Iterator[list[Generation]]:
-        """Yield the answers in order, one per batch, as they arrive."""
-        for answer in self._answers([question(c, "generate", max_new_tokens) for c in conversations]):
-            yield [Generation(answer.text, answer.completion_tokens, answer.finish)]
+        """Yield the answers in order, one per batch, as they arrive.
+
+        An answer that the provider's content filter refused, or that failed by itself, is empty and has ``finish``
+        refused or error.
+
+        Args:
+            stop: strings before which an answer ends.
+
+        Raises:
+            UnansweredError: at the end, where some questions have no answer and ``on_unanswered`` is ``stop``.
+            UserError, WorkError: the endpoint does not work any more.
+        """
+        for answer in self._answers(self._generating(conversations, max_new_tokens, stop)):
+            yield [Generation("", 0, "error") if answer is None else _generation(answer, stop)]
 
     def score(
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
     ) -> Iterator[list[list[float]]]:
-        """Yield the log-probability of each option, a letter, as the first token of the answer.
+        """Yield the log-likelihood of each option; all are NaN where the answer cannot be read.
 
-        A letter that is not among the likeliest tokens that the endpoint returns gets minus infinity: it is less
-        likely than all of them. If none of the letters is among them, all are NaN.
+        Through text completions it is the sum over the option's tokens. Through chat completions it is that of a
+        letter as the first token, summed over its spellings, with minus infinity for a letter that is not among
+        the likeliest tokens; it cannot be read where the letters hold less than ``LEAST_MASS`` together.
 
         Raises:
-            UserError: an option is more than a letter.
+            UserError: an option is more than a letter, and there are only chat completions.
+            UnansweredError, UserError, WorkError: as :meth:`generate`.
         """
-        _check_letters(options)
-        questions = [question(c, "likelihood", 1) for c in conversations]
-        for answer, letters in zip(self._answers(questions), options, strict=True):
-            yield [_scores(answer, letters)]
+        if self._prompts is None:
+            _check_letters(options)
+            for answer, letters in zip(self._answers(_letters(conversations)), options, strict=True):
+                yield [self._letter_scores(answer, letters)]
+            return
+        rows = self._prompts.continuations(conversations, options)
+        echoes = self._answers([EchoQuestion(c) for row in rows for c in row], [len(row) for row in rows])
+        for row in rows:
+            yield [self._option_scores([next(echoes) for _ in row], row)]
+        next(echoes, None)  # it may have to raise at its end
 
     def check(
         self,
@@ -96,52 +118,56 @@ class EndpointModel:
     ) -> None:
         """Ask the first question, before anything is written, and drop the answer.
 
+        If the endpoint rejects just this message, the next one is asked.
+
         Raises:
             UserError: a wrong API key, an unknown model, no log-probabilities where they are needed.
         """
         scored = mode == "likelihood"
-        if scored:
+        if scored and self._prompts is None:
             _check_letters(options)
-        try:
-            request = question(conversations[0], mode, max_new_tokens)
-            completion = self.endpoint.complete(request.conversation, **request.parameters)
-        except ModelError as error:
-            if error.final:
-                raise UserError(f"{error}{f'. {ON_LETTERS}' if scored and error.refused else ''}") from None
-            raise WorkError(str(error)) from None
-        if scored and not completion.first:
-            raise UserError(
-                f"{self.endpoint.name} at {self.endpoint.base_url} returned no log-probabilities. {ON_LETTERS}"
-            )
+        first: ModelError | None = None
+        for conversation in conversations[:FAILURES]:
+            try:
+                if scored:
+                    return self._check_scores(conversation, options[0])
+                return self._check_text(*self._generating([conversation], max_new_tokens, stop))
+            except ModelError as error:
+                if not (error.refused or error.filtered):
+                    raise self._rejection(error, scored) from None
+                first = error if first is None or first.filtered else first
+        if first is not None and not first.filtered:  # a filter that rejects them all is shown cell by cell
+            raise self._rejection(first, scored)
 
     def announce(
         self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
     ) -> str:
         """Return one line on how many requests follow and about how many tokens they take."""
-        keys: set[str] = set()
-        characters = known = 0
-        for conversation in conversations:
-            request = question(conversation, mode, max_new_tokens)
-            if request.key in self.cache.answers:
-                known += 1
-            elif request.key not in keys:
-                keys.add(request.key)
-                characters += len(conversation.user) + len(conversation.system or "")
-        writes = len(keys) * (1 if mode == "likelihood" else max_new_tokens)
+        endpoint, asked = self.endpoint, list(conversations)
+        asking = f"asking {endpoint.name} at {endpoint.base_url}, {endpoint.parallel} at a time:"
+        if mode == "likelihood" and self._prompts is not None:
+            return f"{asking} {len(asked):,} questions, one request for each option"
+        scored = mode == "likelihood"
+        questions = _letters(asked) if scored else self._generating(asked, max_new_tokens, stop)
+        keys = [key_of(question, endpoint) for question in questions]
+        self._keys |= set(keys)
+        new = {k: q for k, q in zip(keys, questions, strict=True) if k not in self.cache.answers}
+        known = sum(key in self.cache.answers for key in keys)
+        writes = len(new) * (1 if scored else max_new_tokens)
         return (
-            f"asking {self.endpoint.name} at {self.endpoint.base_url}, {self.endpoint.parallel} at a time: "
-            f"{len(keys):,} requests, about {characters // 4:,} tokens to read and at most {writes:,} to write"
-            f"{f'; {known:,} answers are cached' if known else ''}"
+            f"{asking} {len(new):,} requests, about {sum(q.characters for q in new.values()) // 4:,} tokens to "
+            f"read and at most {writes:,} to write{f'; {known:,} answers are cached' if known else ''}"
         )
 
     def usage(self) -> str:
-        """Return one line on the tokens of all answers, those of earlier calls included."""
+        """Return one line on the tokens of all answers, those of earlier calls included, and on what is amiss."""
         answers = self.cache.answers.values()
         read, wrote = sum(a.prompt_tokens for a in answers), sum(a.completion_tokens for a in answers)
         tokens = (
             f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint reports no token counts"
         )
-        return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}"
+        notes = "".join(f"; {note}" for note in self._notes())
+        return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}{notes}"
 
     def use_adapter(self, folder: Path | None) -> AbstractContextManager[None]:
         """Return a context that changes nothing: a model behind an endpoint is not trained here.
@@ -153,19 +179,153 @@ class EndpointModel:
             raise ValueError("an endpoint takes no adapter")
         return nullcontext()
 
-    def _answers(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Yield the answers in order, with parallel requests; equal questions are sent once."""
-        known = self.cache.answers
-        needed = {q.key: q for q in questions if q.key not in known}
+    def _generating(
+        self, conversations: Sequence[Conversation], max_new_tokens: int, stop: Sequence[str]
+    ) -> Sequence[Question]:
+        if self._prompts is None:
+            return [ChatQuestion(c, max_new_tokens, stop=tuple(stop)) for c in conversations]
+        return [
+            TextQuestion(prompt, max_new_tokens, tuple(stop)) for prompt in self._prompts.prompts(conversations)
+        ]
+
+    def _check_scores(self, conversation: Conversation, options: Sequence[str]) -> None:
+        if self._prompts is not None:
+            [row] = self._prompts.continuations([conversation], [options])
+            self._option_scores([EchoQuestion(continuation).send(self.endpoint) for continuation in row], row)
+            return
+        [question] = _letters([conversation])
+        first = question.send(self.endpoint).first
+        if not first:
+            raise UserError(f"{self.endpoint.where} returned no log-probabilities. {ON_LETTERS}")
+        if mass(letter_scores(first, options)) == 0:
+            likeliest = ", ".join(f"{text!r} {math.exp(first[text]):.2f}" for text in list(first)[:3])
+            raise UserError(
+                f"{self.endpoint.where}: none of the likeliest first tokens of its answer is one of the letters "
+                f"{', '.join(options)} (likeliest: {likeliest}); set evaluation.mode=generate"
+            )
+
+    def _check_text(self, question: Question) -> None:
+        completion = question.send(self.endpoint)
+        if completion.finish == "length" and not completion.text.strip():
+            self._say(
+                f"{self.endpoint.where}: the first answer reached the limit of tokens before any text (thoughts "
+                "count too); raise evaluation.max_new_tokens, or turn the thoughts off with model.request"
+            )
+
+    def _rejection(self, error: ModelError, scored: bool) -> Exception:
+        """Return the error of the first question, with the setting to take where it is about likelihoods."""
+        text, fix = str(error), ""
+        if scored and self._prompts is not None:
+            refuses_echo = error.refused or error.unreadable or error.status == 404 or "echo" in text
+            fix = f". {ON_ECHO}" if refuses_echo else ""
+        elif scored and error.refused:
+            numbers = re.findall(r"\b\d{1,2}\b", text.partition(" (")[2])
+            limits = [int(number) for number in numbers if 0 < int(number) < LIKELIEST]
+            if "logprobs" in text and limits:
+                fix = f"; set model.request={{top_logprobs: {max(limits)}}}"
+            else:
+                fix = f". {ON_LETTERS}"
+        return (UserError if error.final or error.refused or fix else WorkError)(text + fix)
+
+    def _letter_scores(self, answer: Answer | None, letters: Sequence[str]) -> list[float]:
+        if answer is None or answer.refusal is not None:
+            return [math.nan] * len(letters)
+        scores = letter_scores(answer.first or {}, letters)
+        held = mass(scores)
+        self._measured, self._mass = self._measured + 1, self._mass + held
+        if held >= LEAST_MASS:
+            return scores
+        self._low_mass += 1
+        return [math.nan] * len(letters)
+
+    def _option_scores(self, answers: Sequence[Completion | None], row: Sequence[Continuation]) -> list[float]:
+        """Return the sums over the echoed tokens of a question's options.
+
+        Raises:
+            UserError: the tokens of one option begin another's, and the token that ends an answer is not known.
+        """
+        echoes = [answer.echoed for answer in answers if answer is not None and answer.echoed]
+        if len(echoes) < len(row):
+            return [math.nan] * len(row)
+        if isinstance(row[0].text, str) and share_a_beginning([[token for token, _ in e] for e in echoes]):
+            options = ", ".join(repr(continuation.option.strip()) for continuation in row)
+            raise UserError(
+                f"the tokens of one of the options {options} begin another's, so the end of the answer must "
+                f"count, which plain text cannot show; {SET_TOKENIZER}"
+            )
+        return [sum(value for _, value in echo) for echo in echoes]
+
+    def _answers(
+        self, questions: Sequence[Question], sizes: Sequence[int] | None = None
+    ) -> Iterator[Answer | None]:
+        """Yield the answers in order, with parallel requests; equal questions are sent once.
+
+        None stands for a question that alone has no answer.
+
+        Args:
+            sizes: how many requests in a row belong to each question; one each when left out.
+        """
+        keys, known = [key_of(question, self.endpoint) for question in questions], self.cache.answers
+        self._keys |= set(keys)
+        owners = [i for i, size in enumerate(sizes or [1] * len(keys)) for _ in range(size)]
+        needed = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
+        if self._answered is None:
+            cached = (q for k, q in zip(keys, questions, strict=True) if k in known and known[k].refusal is None)
+            self._answered = next(cached, None)
+        reasons: dict[int, str] = {}
+        failed = False
         with pools(self.endpoint) as pool:
-            submit, ask = pool[self.endpoint.name].submit, self._breaker.ask
-            asked = {key: submit(ask, key, q.conversation, **q.parameters) for key, q in needed.items()}
-            for key in (q.key for q in questions):
+            submit = pool[self.endpoint.name].submit
+            asked = {key: submit(self._breaker.get, key, partial(self._send, q)) for key, q in needed.items()}
+            for owner, key in zip(owners, keys, strict=True):
                 answer = known.get(key) or asked[key].result()
-                if answer is None:
+                if answer is None and self._breaker.open:
                     wait(asked.values())
                     raise self._failure(sum(key not in known for key in needed))
+                if answer is None:
+                    failed = True
+                    reasons.setdefault(owner, str(self._breaker.errors[key]))
+                elif answer.refusal is not None:
+                    reasons.setdefault(owner, answer.refusal)
                 yield answer
+        if failed and not self._breaker.check():
+            raise self._failure(sum(key not in known for key in needed))
+        if reasons:
+            self._leave_unanswered(reasons, failed)
+
+    def _send(self, question: Question) -> Completion:
+        """Return the answer; a message that the content filter refuses has a refusal, which is kept like one."""
+        try:
+            completion = question.send(self.endpoint)
+        except ModelError as error:
+            if not error.filtered:
+                raise
+            return Completion("", 0, 0, finish="refused", refusal=str(error))
+        self._answered = question
+        return completion
+
+    def _works(self) -> bool:
+        """Ask again what has been answered; return True if the endpoint still answers it."""
+        if self._answered is None:
+            return False
+        try:
+            self._answered.send(self.endpoint)
+        except ModelError as error:
+            self._breaker.error = error
+            return False
+        return True
+
+    def _leave_unanswered(self, reasons: dict[int, str], failed: bool) -> None:
+        """Say what has no answer, or stop there.
+
+        Raises:
+            UnansweredError: ``on_unanswered`` is ``stop``.
+        """
+        if self._on_unanswered == "stop":
+            raise UnansweredError(reasons, passes=failed)
+        self._lacking += len(reasons)
+        first = next(iter(reasons.values()))
+        self._say(f"{len(reasons)} question(s) of a prompt have no answer and count as unparsed ({first})")
 
     def _failure(self, missing: int) -> Exception:
         error = self._breaker.error
@@ -173,16 +333,35 @@ class EndpointModel:
             f"{error}; {missing} question(s) of this prompt have no answer; those that arrived are kept, "
             "run the same command again to ask for the rest"
         )
-        return UserError(line) if error is not None and error.final else WorkError(line)
+        return UserError(line) if error is not None and (error.final or error.refused) else WorkError(line)
+
+    def _notes(self) -> Iterator[str]:
+        """Yield what the answers of this run lack, so that it is not taken for the model's mistakes."""
+        answers = [self.cache.answers[key] for key in self._keys if key in self.cache.answers]
+        written = [a for a in answers if a.first is None and a.echoed is None and a.refusal is None]
+        if cut := sum(a.finish == "length" for a in written):
+            yield f"{cut:,} of {len(written):,} were cut by the limit of tokens (evaluation.max_new_tokens)"
+        if filtered := sum(a.finish == "refused" for a in written):
+            yield f"{filtered:,} were cut by the provider's content filter"
+        if empty := sum(not a.text.strip() for a in written):
+            yield f"{empty:,} hold no text"
+        if self._lacking:
+            yield f"{self._lacking:,} questions have no answer and count as unparsed"
+        if self._measured:
+            yield f"the letters hold {self._mass / self._measured:.0%} of the first token's probability on average"
+        if self._low_mass:
+            yield f"less than {LEAST_MASS:.0%} in {self._low_mass:,} of {self._measured:,}, which are unparsed"
+
+
+def _generation(answer: Answer, stop: Sequence[str]) -> Generation:
+    text = before_stop(answer.text, stop)  # the endpoint may take fewer of them, or leave them in
+    return Generation(text, answer.completion_tokens, answer.finish if text == answer.text else "stop")
+
+
+def _letters(conversations: Sequence[Conversation]) -> list[ChatQuestion]:
+    return [ChatQuestion(conversation, 1, LIKELIEST) for conversation in conversations]
 
 
 def _check_letters(options: Sequence[Sequence[str]]) -> None:
     if any(len(option) != 1 for letters in options for option in letters):
-        raise UserError(f"{ON_LETTERS} (or task.answer=letter)")
-
-
-def _scores(answer: Completion, letters: Sequence[str]) -> list[float]:
-    first = answer.first or {}
-    if not any(letter in first for letter in letters):
-        return [math.nan] * len(letters)
-    return [first.get(letter, -math.inf) for letter in letters]
+        raise UserError(ON_LETTERS)

@@ -85,6 +85,22 @@ def _merged(model: Any, adapter: str) -> Any:
         ) from None
 
 
+def load_tokenizer(path: str, say: Say = print) -> Any:
+    """Return the tokenizer alone of what ``model.tokenizer`` names.
+
+    Raises:
+        UserError: there is no tokenizer at the path.
+    """
+    locate(path, "model.tokenizer")
+    place = model_folder(path, say)
+    try:
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever it meets in a damaged folder
+        if not Path(place).exists():
+            raise hub_error(place, "model.tokenizer", None, error) from None
+        raise UserError(f"config key model.tokenizer: cannot load {path}: {_first_line(error)}") from None
+
+
 def _causal_language_model(place: str, **arguments: Any) -> Any:
     """Return the model; ValueError if weights are missing, which transformers fills with random numbers."""
     loaded: Any = AutoModelForCausalLM.from_pretrained(place, **arguments, output_loading_info=True)

@@ -13,6 +13,7 @@ from paft.models.endpoint_model import EndpointModel
 from paft.models.locate import check_model as check_path
 from paft.models.locate import locate
 from paft.models.model import Model
+from paft.models.prompts import CompletionPrompts, PlainText, TemplateTokens
 from paft.utils.console import Console
 
 if TYPE_CHECKING:
@@ -64,8 +65,30 @@ def open_model(
         answers: the file that keeps every answer of a model behind an endpoint.
     """
     if isinstance(config, ServedModel):
-        return EndpointModel(Endpoint.of(config.path, config), answers)
+        return EndpointModel(
+            Endpoint.of(config.path, config, console.say),
+            answers,
+            prompts=_completion_prompts(config, console),
+            on_unanswered=config.on_unanswered,
+            say=console.say,
+        )
     return load_local(config, console, batch_tokens=batch_tokens, merge=trains)
+
+
+def _completion_prompts(config: ServedModel, console: Console) -> CompletionPrompts | None:
+    """Return how prompts become text completions; None where the endpoint's chat template is used.
+
+    Raises:
+        UserError: there is no tokenizer at the path.
+    """
+    if config.tokenizer is None:
+        return PlainText() if config.chat_template == "none" else None
+    from paft.models.chat import ChatFormat
+    from paft.models.load import load_tokenizer
+
+    return TemplateTokens(
+        ChatFormat(load_tokenizer(config.tokenizer, console.say), config.chat_template or "auto")
+    )
 
 
 def load_local(
@@ -96,7 +119,7 @@ def language_models(models: Sequence[LlmConfig], key: str, console: Console) -> 
         if name in clients:
             raise UserError(f"config key {key}: {name!r} is listed twice")
         if model.base_url is not None:
-            clients[name] = Endpoint.of(name, model)
+            clients[name] = Endpoint.of(name, model, console.say)
         else:
             locate(name, key)
             clients[name] = LocalClient(name, partial(load_local, ModelConfig(path=name), console))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,6 +18,9 @@ from paft.utils.io import append_jsonl, read_log
 
 FAILURES = 3
 """A model that fails this many requests in a row, each after its retries, is not asked any more."""
+
+RARE = ("refusal", "echoed")
+"""Columns that most rows of the file lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class ResponseCache:
         about: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> Answer:
-        """Return the cached answer, or ask for it.
+        """Return the cached answer of a client, or ask for it.
 
         Args:
             about: further columns of its row in the file.
@@ -56,13 +59,18 @@ class ResponseCache:
         Raises:
             ModelError: there is none, after the client's retries.
         """
+        return self.get(key, lambda: client.complete(conversation, **parameters), about)
+
+    def get(self, key: str, send: Callable[[], Completion], about: Mapping[str, Any] | None = None) -> Answer:
+        """Return the cached answer, or what ``send`` returns."""
         if known := self.answers.get(key):
             return known
         started = time.monotonic()
-        found = asdict(client.complete(conversation, **parameters))
+        found = asdict(send())
         answer = Answer(key=key, seconds=round(time.monotonic() - started, 3), **found)
+        row = {name: value for name, value in asdict(answer).items() if value is not None or name not in RARE}
         with self._writing:
-            append_jsonl(self.path, {"key": key, **(about or {}), **asdict(answer)})
+            append_jsonl(self.path, {"key": key, **(about or {}), **row})
             self.answers[key] = answer
         return answer
 
@@ -101,34 +109,66 @@ def pools(*clients: Client) -> Iterator[dict[str, ThreadPoolExecutor]]:
 class CircuitBreaker:
     """Asks a model until a final failure, or several in a row, opens it; then no more requests are sent.
 
+    Args:
+        works: asks the model a question that it has answered before, and returns True if it answers again. Several
+            failures in a row then do not open the breaker: they are of their questions, such as ones that are too
+            long, and not of the server.
+
     Attributes:
         error: the failure that opened it; before that, the last one.
+        errors: the last failure of each key.
     """
 
-    def __init__(self, client: Client, cache: ResponseCache):
+    def __init__(self, client: Client, cache: ResponseCache, works: Callable[[], bool] = lambda: False):
         self.client, self.cache = client, cache
         self.error: ModelError | None = None
+        self.errors: dict[str, ModelError] = {}
         self.open = False
+        self._works = works
         self._in_a_row = 0
-        self._noting = threading.Lock()
+        self._noting, self._probing = threading.Lock(), threading.Lock()
 
     @property
     def failing(self) -> bool:
         """Return True if the last request that ended was a failure."""
         return self.open or self._in_a_row > 0
 
-    def ask(self, key: str, conversation: Conversation, **more: Any) -> Answer | None:
-        """Return the answer; None if the request fails or the breaker is open."""
+    def ask(
+        self, key: str, conversation: Conversation, about: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> Answer | None:
+        """Return the client's answer; None if the request fails or the breaker is open."""
+        return self.get(key, lambda: self.client.complete(conversation, **parameters), about)
+
+    def get(
+        self, key: str, send: Callable[[], Completion], about: Mapping[str, Any] | None = None
+    ) -> Answer | None:
+        """Return the cached answer, or what ``send`` returns; None if it fails or the breaker is open."""
         if self.open:
             return None
         try:
-            answer = self.cache.ask(key, self.client, conversation, **more)
+            answer = self.cache.get(key, send, about)
         except ModelError as error:
-            with self._noting:
-                if not self.open:
-                    self.error, self._in_a_row = error, self._in_a_row + 1
-                    self.open = error.final or self._in_a_row >= FAILURES
+            self._note(key, error)
             return None
         with self._noting:
             self._in_a_row = 0
         return answer
+
+    def check(self) -> bool:
+        """Return True if the model works; open the breaker otherwise."""
+        with self._probing:
+            works = not self.failing or (not self.open and self._works())
+            with self._noting:
+                self._in_a_row, self.open = (0, self.open) if works else (self._in_a_row, True)
+        return works
+
+    def _note(self, key: str, error: ModelError) -> None:
+        with self._noting:
+            self.errors[key] = error
+            if self.open:
+                return
+            self.error, self._in_a_row = error, self._in_a_row + 1
+            self.open = error.final
+            suspicious = self._in_a_row >= FAILURES
+        if suspicious and not error.final:
+            self.check()

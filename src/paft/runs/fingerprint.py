@@ -26,7 +26,7 @@ CONTENT = "sha256:"
 """What the value of a key that stands for some content begins with."""
 
 NEUTRAL = re.compile(
-    r"(.+\.)?(key|base_url|parallel|retries|timeout|device)"
+    r"(.+\.)?(key|base_url|parallel|retries|timeout|on_unanswered|device)"
     r"|.*\.(logging|save|hub|log)_\w+|.*\.(report_to|run_name|project|push_to_hub|max_request_factor)"
 )
 """Keys that change no result: where and how fast a model is reached, what is logged and saved."""

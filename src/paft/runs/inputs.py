@@ -17,6 +17,9 @@ SAMPLES = 1_024
 MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
 """The files in a model's folder that it is loaded from."""
 
+TOKENIZER_FILES = MODEL_FILES - {".safetensors"}
+"""Those that its tokenizer may be loaded from."""
+
 
 def input_hashes(config: Config) -> dict[str, str]:
     """Return the hash of what each path of the config holds, by key; a hub id has none."""
@@ -39,6 +42,11 @@ def input_hashes(config: Config) -> dict[str, str]:
         if config.model.adapter:
             names = ("adapter_config.json", "adapter_model.safetensors")
             files["model.adapter"] = [Path(config.model.adapter) / name for name in names]
+    else:
+        if config.model.chat_template:
+            files["model.chat_template"] = [Path(config.model.chat_template)]
+        if config.model.tokenizer and (folder := Path(config.model.tokenizer)).is_dir():
+            files["model.tokenizer"] = sorted(p for p in folder.glob("*") if p.suffix in TOKENIZER_FILES)
     return {key: hash_files(paths) for key, paths in files.items() if all(p.is_file() for p in paths)}
 
 
