@@ -13,7 +13,7 @@ from paft.training.settings import number
 
 
 class Calibration(CrossEntropy):
-    """Cross-entropy plus ``weight`` times the shift of the mean prediction under a prompt from the label frequencies.
+    """Cross-entropy plus ``weight`` times how far a prompt shifts the predictions from the label frequencies.
 
     A row's prediction over the labels is its distribution at the first answer token, restricted to the first
     tokens of the labels. Under each prompt of a step, the predictions are averaged to p, the right labels counted

@@ -1,4 +1,4 @@
-"""The hardest of some drawn prompts: adversarial training as the paper's future work, mined as in arXiv 1604.03540."""
+"""The hardest of some drawn prompts (the paper's future work), mined as in arXiv 1604.03540."""
 
 import random
 from collections.abc import Sequence
@@ -52,6 +52,7 @@ class HardestSampler(MixedSampler):
             list(examples), min(self.examples, len(examples))
         )
         sums = [sum(row) for row in self._losses(drawn, compared)]
-        hardest = drawn.pop(sums.index(max(sums)))
-        size = max(1, int(self.share * len(examples) + 1e-9)) if drawn else len(examples)
-        return [hardest] * size + spread(drawn, len(examples) - size)
+        hardest = sums.index(max(sums))
+        others = drawn[:hardest] + drawn[hardest + 1 :]
+        size = max(1, int(self.share * len(examples) + 1e-9)) if others else len(examples)
+        return [drawn[hardest]] * size + spread(others, len(examples) - size)
