@@ -292,22 +292,25 @@ def test_hardest_gives_the_prompt_with_the_highest_loss_no_more_than_its_share()
     assert alone.draw(0, EXAMPLES[:5]) == PROMPTS[:1] * 5
 
 
-def test_hardest_is_the_hardest_for_the_model_that_is_trained(tmp_path, monkeypatch):
-    """Its losses are those of the adapter of that moment: they fall."""
+def test_hardest_compares_by_the_adapter_of_that_moment(tmp_path, monkeypatch):
+    """If all examples get the hardest prompt, the loss of the step is the one that it was chosen by."""
     from paft.training.probe import ModelLosses
 
-    means = []
+    expected = []
     call = ModelLosses.__call__
 
     def recorded(self, prompts, examples):
         result = call(self, prompts, examples)
-        means.append(sum(map(sum, result)) / len(prompts) / len(examples))
+        tokens = [len(TASK.target(example)) + 1 for example in examples]
+        sums = [sum(map(math.prod, zip(row, tokens, strict=True))) for row in result]
+        expected.append(sums[max(range(len(result)), key=lambda i: sum(result[i]))] / sum(tokens))
         return result
 
     monkeypatch.setattr(ModelLosses, "__call__", recorded)
-    fit(tmp_path, PROMPTS, sampler={"name": "hardest", "prompts_per_step": 4})
-    assert len(means) == 9
-    assert means[-1] < 0.7 * means[0]
+    setting = {"name": "hardest", "prompts_per_step": 2, "share": 1}
+    log = fit(tmp_path, PROMPTS, sampler=setting, batch_size=2, num_train_epochs=1)
+    assert losses(log) == pytest.approx(expected, abs=1e-3)
+    assert losses(log)[-1] < losses(log)[0]
 
 
 @pytest.mark.parametrize("batch_format", ["tree", "padded"])
