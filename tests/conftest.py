@@ -68,6 +68,7 @@ WHOLE_COMMANDS = {
         "test_reproduce",
         "test_run",
         "test_served",
+        "test_training_settings",
         "test_untrusted",
     ),
 }

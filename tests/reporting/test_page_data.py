@@ -16,8 +16,9 @@ from conftest import ROOT
 from made_up_runs import HOSTILE, LABELS, SKILLS, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
+from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
-from paft.reporting.features import contrasts, effect, trait_effects, traits_of
+from paft.reporting.features import effect, trait_effects
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import compare, report_all, write_report

@@ -180,6 +180,38 @@ def test_two_processes_observe_the_same_losses_as_one_with_the_doubled_batch(pro
         assert left[2] == pytest.approx(right[2], abs=1e-4)
 
 
+BUILT_IN = {
+    "mixed": "sampler: mixed, prompts_per_step: 3",
+    "dropout": "sampler: {name: dropout, p: 0.4}",
+    "curriculum": "sampler: {name: curriculum, prompts_per_step: 2}",
+    "importance": "sampler: {name: importance, by: trait, power: 4}",
+    "group-dro": "sampler: {name: group-dro, eta: 1.0}",
+    "hardest": "sampler: hardest, prompts_per_step: 3",
+    "consistency": "sampler: mixed, objective: consistency",
+    "noise": "sampler: mixed, prompt_noise: 5",
+}
+
+
+def test_two_processes_are_one_with_every_sampler_and_objective(project):
+    write_rows(project / "train.jsonl", things(17))
+    text = (project / "config.yaml").read_text()
+    variants = "".join(f"  - {{name: {n}, method: paft, training: {{{t}}}}}\n" for n, t in BUILT_IN.items())
+    text = text.replace("batch_size: 4", "batch_size: 4, gradient_accumulation_steps: 2")
+    (project / "config.yaml").write_text(f"{text}methods:\n{variants}")
+    quick = ("evaluation.examples=1", "training.epochs=2")
+    alone(project, "one", *quick)
+    run(project, "torchrun", "two", "training.batch_size=2", *quick)
+    for method in BUILT_IN:
+        one, two = log(project / "one", method), log(project / "two", method)
+        assert [(r["step"], r["prompt_ids"], r["examples"]) for r in two] == [
+            (r["step"], r["prompt_ids"], r["examples"]) for r in one
+        ], method
+        assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], rel=1e-3), method
+        assert sum(row["examples"] for row in one) == 34
+    with pytest.raises(UserError, match=r"Calibration needs all rows of a step in one forward, but there are 2"):
+        alone(project, "three", "methods=[paft]", "training.objective=calibration", *quick)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_spread_over_two_processes_by_fsdp_is_trained_as_one(project, dtype):

@@ -46,12 +46,14 @@ def fit(
     lora=None,
     sampler="uniform",
     objective="cross-entropy",
+    prompt_noise=None,
     **arguments,
 ):
     arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
     finetune(
         model or engine(), TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
         lora=lora or LoraSection(), seed=seed, console=QUIET, sampler=sampler, objective=objective,
+        prompt_noise=prompt_noise,
     )  # fmt: skip
     return read_log(folder / "train.jsonl")
 

@@ -306,7 +306,7 @@ class TrainingConfig(BaseModel):
     """The most training examples; they are drawn with the seed."""
     epochs: Positive = 3
     K: Positive = 4
-    """Optimiser steps that one drawn prompt is kept for."""
+    """Optimiser steps that one drawn prompt is kept for; of the sampler ``uniform``."""
     batch_size: Positive = 8
     """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
@@ -315,8 +315,13 @@ class TrainingConfig(BaseModel):
     """What to do with an example longer than ``max_length``: refuse it, or leave it out with a message."""
     sampler: str | dict[str, Any] = "uniform"
     """Which prompt serves which example: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
+    prompts_per_step: Positive | None = None
+    """How many prompts the examples of a step get, for samplers that give them several; their own default if left
+    out."""
     objective: str | dict[str, Any] = "cross-entropy"
     """What is minimised: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
+    prompt_noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Noise on the embeddings of prompt tokens while training: NEFTune's alpha, such as 5."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: str = "cosine"
@@ -343,7 +348,26 @@ class TrainingConfig(BaseModel):
 def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     """Return the part of the section that goes to ``transformers.TrainingArguments``, by the names there."""
     own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "sampler", "objective", "lora"}
+    own |= {"prompts_per_step", "prompt_noise"}
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
+
+
+def sampler_setting(training: TrainingConfig) -> PartSetting:
+    """Return the sampler of the section, ``prompts_per_step`` among its settings.
+
+    Raises:
+        UserError: it is given in both places.
+    """
+    setting, size = training.sampler, training.prompts_per_step
+    if size is None:
+        return setting
+    settings = {"name": setting} if isinstance(setting, str) else setting
+    if "prompts_per_step" in settings:
+        raise UserError(
+            f"config key training.prompts_per_step: {size} here, {settings['prompts_per_step']} in "
+            "training.sampler; leave one of them out"
+        )
+    return {**settings, "prompts_per_step": size}
 
 
 class NamedVariant(BaseModel):

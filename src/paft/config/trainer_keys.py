@@ -40,6 +40,7 @@ OWNED_ARGUMENTS = {
     "eval_on_start": "use the evaluation section",
     "load_best_model_at_end": "training never sees the test prompts",
     "push_to_hub": "upload RUN/methods/METHOD/adapter when it is finished",
+    "neftune_noise_alpha": "use training.prompt_noise",
     "use_liger_kernel": "the engine's layers are those of transformers",
     "save_strategy": "use training.save_steps",
     "eval_strategy": "training never sees the test prompts; use the evaluation section",

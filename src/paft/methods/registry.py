@@ -107,10 +107,13 @@ def _check_section(section: str, settings: Mapping[str, Any]) -> None:
 
 
 def _changed(training: TrainingConfig, changes: Mapping[str, Any], key: str) -> TrainingConfig:
-    """Return the ``training`` section with some keys replaced; ``lora`` is merged key by key."""
+    """Return the ``training`` section with some keys replaced.
+
+    A mapping such as ``lora`` is merged key by key, unless it names another sampler or objective.
+    """
     tree = training.model_dump(exclude_unset=True)
     for name, value in changes.items():
-        below = isinstance(value, Mapping) and isinstance(tree.get(name), Mapping)
+        below = isinstance(value, Mapping) and isinstance(tree.get(name), Mapping) and "name" not in value
         tree[name] = {**tree[name], **value} if below else value
     try:
         return TrainingConfig.model_validate(tree)

@@ -15,8 +15,9 @@ import yaml
 from paft import __version__
 from paft.errors import UserError
 from paft.evaluation.metrics import Interval
+from paft.prompts.traits import traits_of
 from paft.reporting.answers import cut, encode
-from paft.reporting.features import trait_effects, traits_of
+from paft.reporting.features import trait_effects
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import HEADER, cells, consistency, over_seeds, run_names, sentence
 from paft.utils.io import write_text

@@ -1,13 +1,13 @@
 """One method of a run: planned, trained, evaluated. A step whose result is there is skipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig, trainer_arguments
+from paft.config.schema import EvaluationConfig, sampler_setting, trainer_arguments
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant
@@ -62,20 +62,48 @@ class Cell:
         """
         from paft.training.finetune import trainer_settings
         from paft.training.lora import check_lora
-        from paft.training.objectives import make_objective
-        from paft.training.samplers import make_sampler
 
-        training, seed = self.variant.training, self.data.seed
-        check_lora(self.open_model().model, training.lora)
-        make_sampler(training.sampler, self.data.prompts.named, K=training.K, steps_per_epoch=1, seed=seed)
-        make_objective(training.objective)
+        training, model = self.variant.training, self.open_model()
+        check_lora(model.model, training.lora)
+        self._refuse_test_prompts(self._extra_prompts(model.format), f"the sampler of {self.variant.name}")
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
         self.examples()
+
+    def _extra_prompts(self, format: Any) -> Sequence[Prompt]:
+        """Return the prompts that the sampler adds to the training prompts; check sampler and objective."""
+        from paft.training.parts import StepShape, make_parts
+
+        training = self.variant.training
+        forwards = training.gradient_accumulation_steps * self.processes.size
+        sampler, _ = make_parts(
+            sampler_setting(training),
+            training.objective,
+            self.data.task,
+            format,
+            self.data.prompts.named,
+            StepShape(training.batch_size * forwards, forwards, steps_per_epoch=1),
+            K=training.K,
+            seed=self.data.seed,
+        )
+        return sampler.extra_prompts
+
+    def _refuse_test_prompts(self, prompts: Sequence[Prompt], user: str) -> None:
+        """Refuse to train on a test prompt.
+
+        Args:
+            user: what would train on it, for the message.
+        """
+        if shared := overlap(prompts, self.data.prompts.test, self.data.task):
+            raise UserError(
+                f"{self.folder}: {user} would train on the test prompt {shared[0][1].id}, up to case, spacing and "
+                "punctuation; test prompts must be unseen: remove it from them and choose another --output"
+            )
 
     def examples(self) -> list[Example]:
         """Return the training examples that are short enough under every prompt that is named in the config."""
         if self._examples is None:
-            self._examples = self._filtered(self.data.prompts.named, drop=self._drops, say=self._say_once)
+            prompts = [*self.data.prompts.named, *self._extra_prompts(self.open_model().format)]
+            self._examples = self._filtered(prompts, drop=self._drops, say=self._say_once)
         return self._examples
 
     @property
@@ -123,12 +151,7 @@ class Cell:
             plan = variant.method.plan(context)
         if not plan.prompts:
             raise UserError(f"config key methods: {variant.name!r} plans to train without a prompt")
-        if shared := overlap(plan.prompts, data.prompts.test, data.task):
-            raise UserError(
-                f"{self.folder}: {variant.name} would train on the test prompt {shared[0][1].id}, up to case, "
-                "spacing and punctuation; test prompts must be unseen: remove it from them and choose another "
-                "--output"
-            )
+        self._refuse_test_prompts(plan.prompts, variant.name)
         return plan
 
     def _evaluator(self) -> "PromptEvaluator":
@@ -154,8 +177,9 @@ class Cell:
             self.examples(),
             plan.prompts,
             self.folder,
-            sampler=plan.sampler or training.sampler,
+            sampler=plan.sampler or sampler_setting(training),
             objective=plan.objective or training.objective,
+            prompt_noise=training.prompt_noise,
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),

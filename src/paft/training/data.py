@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from paft.engine.pack import Inputs, Row
 from paft.errors import UserError
 from paft.prompts.template import render, slots
 from paft.tasks.task import Task
+from paft.training.noise import NoisePlan, PromptNoise
 from paft.training.objectives import StepRows
 from paft.training.samplers import PromptSampler, draw_prompts
 from paft.types import Example, Prompt
@@ -31,6 +32,7 @@ class PromptData:
         K: optimiser steps that one drawn prompt is kept for.
         seed: of the order of the examples and of the sampler.
         sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
+        prompt_noise: NEFTune's alpha, on prompt tokens only; None for no noise.
     """
 
     engine: Engine
@@ -41,6 +43,7 @@ class PromptData:
     seed: int = 0
     sampler: Part = "uniform"
     objective: Part = "cross-entropy"
+    prompt_noise: float | None = None
 
 
 @lru_cache(maxsize=2)
@@ -87,10 +90,11 @@ class EpochDataset(Dataset[Item]):
         step_size: examples of one optimiser step, over accumulation and processes.
         seed: of the order within each epoch.
         batch: examples of one forward, over the processes; an epoch is filled up to whole ones.
+        copies: how many rows a step holds of each of its examples, each under a prompt of its own.
     """
 
-    def __init__(self, examples: Sequence[Example], step_size: int, seed: int, batch: int = 1):
-        self.examples, self.step_size, self.seed = examples, step_size, seed
+    def __init__(self, examples: Sequence[Example], step_size: int, seed: int, batch: int = 1, copies: int = 1):
+        self.examples, self.step_size, self.seed, self.copies = examples, step_size, seed, copies
         self.steps_per_epoch = -(-len(examples) // step_size)
         self._places = -(-len(examples) // batch) * batch
 
@@ -106,11 +110,14 @@ class EpochDataset(Dataset[Item]):
         return Item(step, place_in_step, example, is_padding=place >= len(order))
 
     def step_examples(self, step: int) -> list[Example]:
-        """Return all examples of an optimiser step, over accumulation and processes; padding is left out."""
+        """Return all examples of an optimiser step, over accumulation and processes; padding is left out.
+
+        With several copies, all examples come once, then all of them again, and so on.
+        """
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.examples), self.seed, epoch)
         first = step_in_epoch * self.step_size
-        return [self.examples[index] for index in order[first : first + self.step_size]]
+        return [self.examples[index] for index in order[first : first + self.step_size]] * self.copies
 
 
 def as_items(items: list[Item]) -> list[Item]:
@@ -127,10 +134,11 @@ class RowTags:
     """The rows of one forward without the model's outputs.
 
     Attributes:
-        places: the place of each row's example in the step.
+        places: the place of each row in the step.
         examples, prompts, answer_lengths: of each row.
         keep: positions of the labels that are answer tokens, boolean; None where all are.
         is_padding: no row is trained on.
+        noise: where noise is added to the embeddings; None for no noise.
     """
 
     step: int
@@ -141,6 +149,7 @@ class RowTags:
     answer_lengths: Sequence[int]
     keep: torch.Tensor | None
     is_padding: bool
+    noise: NoisePlan | None = None
 
     def with_logits(
         self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | int | None
@@ -174,7 +183,8 @@ class StepStats(NamedTuple):
 
     Attributes:
         prompt_ids: the distinct prompts of the whole step, in order of first use.
-        examples, tokens: of this process.
+        examples, tokens: of this process; an example under several prompts is counted once, and tokens are those
+            of all forwards, also of those that a sampler asks for.
         seconds: spent on drawing, rendering, tokenising and packing.
     """
 
@@ -188,21 +198,31 @@ class BatchBuilder:
     """Draws the prompts of an optimiser step and builds the model's inputs for its forwards.
 
     Args:
-        prompts: the training prompts.
+        prompts: the training prompts, and the extra prompts of the sampler.
         data: the examples of every step, also those of other processes.
+        noise: on the prompts' embeddings; None for no noise.
+        probed_tokens: returns the tokens of all forwards so far that the sampler asked for, of this process.
 
     Attributes:
         stats: of each step that was built.
-        drawn: the prompts of all examples of the step that was built last.
+        drawn: the prompt of each row of the step that was built last.
     """
 
     def __init__(
-        self, engine: Engine, task: Task, prompts: Sequence[Prompt], sampler: PromptSampler, data: EpochDataset
+        self,
+        engine: Engine,
+        task: Task,
+        prompts: Iterable[Prompt],
+        sampler: PromptSampler,
+        data: EpochDataset,
+        noise: PromptNoise | None = None,
+        probed_tokens: Callable[[], int] = lambda: 0,
     ):
-        self.engine, self.task, self.sampler, self.data = engine, task, sampler, data
+        self.engine, self.task, self.sampler, self.data, self.noise = engine, task, sampler, data, noise
         self._prompts = frozenset(prompts)
         self.stats: dict[int, StepStats] = {}
         self.drawn: list[Prompt] = []
+        self._probed_tokens = probed_tokens
 
     def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
         """Return, for each forward of a step on this process, what the model takes, ``labels`` and ``rows``.
@@ -215,35 +235,44 @@ class BatchBuilder:
         started = time.perf_counter()
         step = batches[0][0].step
         examples = self.data.step_examples(step)
+        probed = self._probed_tokens()
         self.drawn = draw_prompts(self.sampler, step, examples, self._prompts)
-        built = [self._inputs(step, items) for items in batches]
+        whole = rows(self.engine, self.task, self.drawn, examples) if self.noise else []
+        built = [self._inputs(step, items, whole) for items in batches]
         self.stats[step] = StepStats(
             tuple(dict.fromkeys(prompt.id for prompt in self.drawn)),
             sum(not item.is_padding for items in batches for item in items),
-            sum(inputs["input_ids"].numel() for inputs in built),
+            sum(inputs["input_ids"].numel() for inputs in built) + self._probed_tokens() - probed,
             time.perf_counter() - started,
         )
         return built
 
-    def _inputs(self, step: int, items: Sequence[Item]) -> dict[str, Any]:
+    def _inputs(self, step: int, items: Sequence[Item], step_rows: Sequence[Row]) -> dict[str, Any]:
         trained = [item for item in items if not item.is_padding]
-        examples = [item.example for item in trained or items[:1]]
-        prompts = [self.drawn[item.place] for item in trained] or self.drawn[:1]
+        examples_in_step = len(self.drawn) // self.data.copies
+        places = [copy * examples_in_step + item.place for copy in range(self.data.copies) for item in trained]
+        examples = [item.example for item in trained] * self.data.copies or [items[0].example]
+        prompts = [self.drawn[place] for place in places] or self.drawn[:1]
         tokens = rows(self.engine, self.task, prompts, examples)
         inputs: Inputs = self.engine.inputs(tokens)
         labels = inputs["labels"]
         if not trained:
             labels.fill_(-100)
         keep = labels != -100
+        noise = None
+        if self.noise and trained:
+            width = inputs["input_ids"].shape[1] if self.engine.batch_format == "padded" else None
+            noise = self.noise.plan(step, step_rows, tokens, width)
         tags = RowTags(
             step,
-            len(self.drawn),
-            [item.place for item in trained],
+            examples_in_step,
+            places,
             examples,
             prompts,
             [row.answer for row in tokens],
             None if keep.all() else keep,
             is_padding=not trained,
+            noise=noise,
         )
         return {**inputs, "rows": tags}
 

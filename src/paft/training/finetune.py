@@ -91,6 +91,7 @@ def finetune(
     *,
     sampler: Part = "uniform",
     objective: Part = "cross-entropy",
+    prompt_noise: float | None = None,
     K: int,  # noqa: N803
     batch_size: int,
     arguments: Mapping[str, Any],
@@ -106,6 +107,7 @@ def finetune(
 
     Args:
         sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
+        prompt_noise: NEFTune's alpha, on the embeddings of prompt tokens only.
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
         seed: of the adapter's first weights, the order of the examples and the sampler.
     """
@@ -115,11 +117,13 @@ def finetune(
     settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
     try:
         engine.model = add_adapter(base, lora)
-        data = PromptData(engine, task, examples, prompts, K, seed, sampler, objective)
+        data = PromptData(engine, task, examples, prompts, K, seed, sampler, objective, prompt_noise)
         trainer = PromptTrainer(settings, data)
         trainer.remove_callback(PrinterCallback)
         steps = trainer.epoch_data.steps_per_epoch * int(settings.num_train_epochs)
         is_main = trainer.is_world_process_zero()
+        for prompt in trainer.prompt_sampler.extra_prompts:
+            console.say(f"training {folder.name}: its sampler adds prompt {prompt.id}: {prompt.text!r}")
         with console.progress(f"training {folder.name}", steps) as tick:
             trainer.add_callback(StepLog(folder / "train.jsonl", trainer.batches.stats, tick))
             checkpoint = newest_checkpoint(folder / "checkpoints")

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -18,8 +19,11 @@ from paft.models.chat import ChatFormat
 from paft.prompts.screen import counts, screen
 from paft.tasks.load import task_of_rows
 from paft.training.data import BatchBuilder, EpochDataset, EpochSampler, PromptData, RowTags, as_items, rows
-from paft.training.objectives import loss_of, make_objective
-from paft.training.samplers import PromptSampler, make_sampler
+from paft.training.noise import PromptNoise
+from paft.training.objectives import loss_of
+from paft.training.parts import StepShape, make_parts
+from paft.training.probe import ModelLosses
+from paft.training.samplers import PromptSampler
 from paft.types import Prompt
 from paft.utils.hf_internals import prepare_own_loss, train_on_device
 from paft.utils.plugins import Part, user_code
@@ -58,6 +62,10 @@ class DynamicPrompts:
         for setting in dataclasses.fields(args):
             if setting.name in ANOTHER_LOSS and getattr(args, setting.name) != setting.default:
                 raise UserError(f"{setting.name}: the loss is taken on the answers alone; leave it out")
+        if args.neftune_noise_alpha is not None:
+            raise UserError(
+                "neftune_noise_alpha: its noise depends on how rows are packed; use prompt_noise instead"
+            )
         if not data.engine.keeps_logits:
             raise UserError("the model's forward takes no logits_to_keep; it can be measured but not trained")
         train_on_device(args, data.engine.model.device)
@@ -65,16 +73,37 @@ class DynamicPrompts:
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises before the training by default
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}
         batch = args.per_device_train_batch_size * args.world_size
-        self.epoch_data = EpochDataset(data.examples, batch * args.gradient_accumulation_steps, data.seed, batch)
-        self.prompt_sampler = make_sampler(
+        forwards, step_size = (
+            args.gradient_accumulation_steps * args.world_size,
+            batch * args.gradient_accumulation_steps,
+        )
+        self.prompt_sampler, self.row_objective = make_parts(
             data.sampler,
+            data.objective,
+            data.task,
+            data.engine.format,
             data.prompts,
+            StepShape(step_size, forwards, steps_per_epoch=-(-len(data.examples) // step_size)),
             K=data.K,
-            steps_per_epoch=self.epoch_data.steps_per_epoch,
             seed=data.seed,
         )
-        self.row_objective = make_objective(data.objective)
-        self.batches = BatchBuilder(data.engine, data.task, data.prompts, self.prompt_sampler, self.epoch_data)
+        self.epoch_data = EpochDataset(
+            data.examples, step_size, data.seed, batch, self.row_objective.prompts_per_example
+        )
+        self.noise = PromptNoise(data.prompt_noise, data.seed) if data.prompt_noise else None
+        self.engine = data.engine
+        losses = ModelLosses(data.engine, data.task, args.world_size)
+        with user_code(f"the sampler {type(self.prompt_sampler).__name__}"):
+            self.prompt_sampler.bind(losses)
+        self.batches = BatchBuilder(
+            data.engine,
+            data.task,
+            (*data.prompts, *self.prompt_sampler.extra_prompts),
+            self.prompt_sampler,
+            self.epoch_data,
+            self.noise,
+            probed_tokens=lambda: losses.tokens,
+        )
         self._row_losses: torch.Tensor | None = None
         placeholder_dataset = Dataset.from_dict(
             {"id": [example.id for example in data.examples]}
@@ -115,11 +144,15 @@ class DynamicPrompts:
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """Return the objective on the answers."""
         labels, tags = inputs.pop("labels"), inputs.pop("rows")
-        outputs = model(**inputs)
+        with self._noise_of(tags):
+            outputs = model(**inputs)
         loss = self._loss(tags, outputs.logits, labels, num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # counted over all of them, which then average gradients
         return (loss, outputs) if return_outputs else loss
+
+    def _noise_of(self, tags: RowTags) -> AbstractContextManager[None]:
+        return self.noise.added(self.engine.model, tags.noise) if self.noise else nullcontext()
 
     def _loss(self, tags: RowTags, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if tags.is_padding:
@@ -131,7 +164,7 @@ class DynamicPrompts:
         return loss
 
     def step_losses(self) -> tuple[list[Prompt], list[float]]:
-        """Return the prompt of each example of the last step, and its loss gathered over the processes."""
+        """Return the prompt of each row of the last step, and its loss gathered over the processes."""
         assert self._row_losses is not None
         losses = self._row_losses
         if self.accelerator.num_processes > 1:
@@ -145,7 +178,7 @@ class SamplerState(TrainerCallback):
     The state is written into the trainer's before the trainer saves, so any Trainer restores it on resume.
 
     Args:
-        step_losses: returns the prompt and the loss of each example of the last step.
+        step_losses: returns the prompt and the loss of each row of the last step.
     """
 
     NAME = "PromptSampler"
@@ -162,12 +195,12 @@ class SamplerState(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Hand the losses of the step to the sampler; this comes before a checkpoint is saved."""
-        if not self.sampler.observes:
-            return
-        prompts, losses = self.step_losses()
-        with user_code(f"the sampler {type(self.sampler).__name__}"):
-            self.sampler.observe(state.global_step - 1, prompts, losses)
-        state.stateful_callbacks[self.NAME] = {"args": {}, "attributes": self._state()}
+        if self.sampler.observes:
+            prompts, losses = self.step_losses()
+            with user_code(f"the sampler {type(self.sampler).__name__}"):
+                self.sampler.observe(state.global_step - 1, prompts, losses)
+        if now := self._state():
+            state.stateful_callbacks[self.NAME] = {"args": {}, "attributes": now}
 
     def _state(self) -> dict[str, Any]:
         """Return the sampler's state as a checkpoint returns it.
@@ -200,6 +233,7 @@ def prompt_data(
     seed: int = 0,
     sampler: Part = "uniform",
     objective: Part = "cross-entropy",
+    prompt_noise: float | None = None,
 ) -> PromptData:
     """Return training data from rows.
 
@@ -216,6 +250,7 @@ def prompt_data(
         sampler: which prompt serves which example of a step: a name, ``module:name``, a mapping with ``name`` and
             further settings, or a subclass of :class:`~paft.training.samplers.PromptSampler`.
         objective: what is minimised; likewise, a subclass of :class:`~paft.training.objectives.Objective`.
+        prompt_noise: NEFTune's alpha, on the embeddings of prompt tokens only.
 
     Raises:
         UserError: a row or a prompt does not fit the task.
@@ -228,4 +263,5 @@ def prompt_data(
         raise UserError(
             f"{len(out)} prompt(s) do not fit ({counts(out)}); the first, {out[0].prompt.text!r}: {out[0].reason}"
         )
-    return PromptData(Engine(model, ChatFormat(tokenizer)), task, known, fit, K, seed, sampler, objective)
+    engine = Engine(model, ChatFormat(tokenizer))
+    return PromptData(engine, task, known, fit, K, seed, sampler, objective, prompt_noise)

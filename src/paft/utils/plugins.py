@@ -211,11 +211,19 @@ def _searched() -> Iterator[None]:
 
 
 def keywords(part: Any) -> set[str] | None:
-    """Return the names of the arguments that a part takes by keyword; None where it takes any."""
+    """Return the names of the arguments that a part takes by keyword; None where it takes any.
+
+    A class of paft hands the arguments that it does not name to its base class.
+    """
     try:
         parameters: Iterable[inspect.Parameter] = inspect.signature(part).parameters.values()
     except (TypeError, ValueError):
         return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
+    names = {parameter.name for parameter in parameters if parameter.kind not in kinds}
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
+        if not (inspect.isclass(part) and part.__module__.startswith("paft.")):
+            return None
+        inherited = keywords(part.__base__)
+        return None if inherited is None else names | inherited
+    return names

@@ -4,18 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from paft.errors import WorkError
+from paft.models.chat import ChatFormat
+from paft.tasks.task import Task
 from paft.types import Example, Prompt
-from paft.utils.plugins import Part, Registry, make_part, user_code
 
 
 @dataclass(frozen=True)
 class StepRows:
     """The rows of one forward: each is an example under a prompt, followed by its answer.
+
+    If the objective needs each example under several prompts, all examples of the forward come under a first
+    prompt, then all of them again, in the same order, under a second one, and so on.
 
     Attributes:
         examples, prompts: of each row.
@@ -26,7 +30,7 @@ class StepRows:
         count: answer tokens of the whole optimiser step, over gradient accumulation and processes; None where
             the loss is computed outside of a training step.
         step: the optimiser step, counted from 0.
-        examples_in_step: examples of the whole optimiser step.
+        examples_in_step: examples of the whole optimiser step, each counted once.
     """
 
     examples: Sequence[Example]
@@ -58,7 +62,23 @@ class StepRows:
 
 
 class Objective(ABC):
-    """A loss of rows that are tagged with their example and prompt."""
+    """A loss of rows that are tagged with their example and prompt.
+
+    Attributes:
+        prompts_per_example: how many rows, each under a prompt of its own, a step holds of each of its examples.
+    """
+
+    needs_whole_step: ClassVar[bool] = False
+    """Whether the loss is no sum over rows, so that one forward must hold all rows of a step."""
+
+    prompts_per_example: int = 1
+
+    def bind(self, task: Task, format: ChatFormat) -> None:  # noqa: B027  (most objectives need neither)
+        """Take the task and the way that its answers become tokens; called once, before the training.
+
+        Raises:
+            UserError: the loss cannot be computed for this task.
+        """
 
     @abstractmethod
     def loss(self, rows: StepRows) -> torch.Tensor:
@@ -67,43 +87,3 @@ class Objective(ABC):
         The losses of a step's forwards are added up, over gradient accumulation and processes. So a mean over
         the step divides the sum over the rows by ``rows.count`` (tokens) or ``rows.examples_in_step``.
         """
-
-
-class CrossEntropy(Objective):
-    """The paper's objective: the mean cross-entropy of the step's answer tokens, as in ordinary fine-tuning."""
-
-    def loss(self, rows: StepRows) -> torch.Tensor:
-        """Return the summed cross-entropy of the rows, divided by the step's answer tokens."""
-        count = len(rows.labels) if rows.count is None else rows.count
-        return rows.token_losses.sum() / torch.as_tensor(count).clamp(min=1)
-
-
-OBJECTIVES = Registry("objective", {"cross-entropy": "paft.training.objectives:CrossEntropy"})
-
-
-def make_objective(setting: Part, key: str = "training.objective") -> Objective:
-    """Return the objective of a setting.
-
-    Args:
-        setting: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
-        key: the config key of the setting, for messages.
-
-    Raises:
-        UserError: there is no such objective, it is no :class:`Objective`, or it refuses a setting.
-    """
-    return make_part(OBJECTIVES, setting, key, Objective)  # type: ignore[type-abstract]
-
-
-def loss_of(objective: Objective, rows: StepRows) -> torch.Tensor:
-    """Return the objective's loss.
-
-    Raises:
-        WorkError: the objective's code fails, or returns anything but a scalar tensor.
-    """
-    name = f"the objective {type(objective).__name__}"
-    with user_code(name):
-        loss = objective.loss(rows)
-    if not isinstance(loss, torch.Tensor) or loss.ndim:
-        shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else ""
-        raise WorkError(f"{name} returned a {type(loss).__name__}{shape}; loss() returns a scalar tensor")
-    return loss
