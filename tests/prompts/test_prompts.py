@@ -231,6 +231,8 @@ BANK_TASKS = {
         0.85,
         6,
     ),
+    # free text: as labels that no prompt names
+    "bookings": Task("bookings", ("message",), ("first label", "second label"), "label", 0.85, 2),
     "sst2": Task("sst2", ("sentence",), ("negative", "positive"), "label", 0.85, 2),
 }
 
