@@ -73,7 +73,7 @@ def test_a_mark_is_read_by_mouse_and_by_keyboard_and_leads_to_its_answers(browse
 
 def column(browser, number):
     rows = browser.js(
-        f"[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[{number}].textContent)"
+        f"[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[{number}].firstChild.textContent)"
     )
     return [float(v.rstrip("%")) for v in rows]
 
@@ -113,7 +113,8 @@ def test_a_prompt_shows_the_examples_it_fails_and_what_was_answered(browser, pag
     shown = browser.js(
         "[...document.querySelectorAll('#cases tbody tr')].map((r) => [r.cells[1].textContent, r.cells[2].textContent])"
     )
-    expected = [[r["target"], f"{r['prediction'] or 'could not be read'}wrote: {r['output']}"] for r in wrong]
+    first = sorted(wrong, key=lambda r: r["prediction"] is not None)
+    expected = [[r["target"], f"{r['prediction'] or 'could not be read'}wrote: {r['output']}"] for r in first]
     assert shown == expected
     browser.mouse("#detail .choice[aria-label='Which examples'] button:nth-child(3)", click=True)
     unread = sum(r["prediction"] is None for r in wrong)

@@ -129,8 +129,11 @@ def test_a_right_answer_in_other_words_is_right_on_the_page_and_its_output_is_sh
     for name in ("prediction", "output"):
         table = table.set_column(table.schema.get_field_index(name), name, said)
     parquet.write_table(table, path)
-    method = run_data(read_run(folder))["methods"][0]
-    assert set(base64.b64decode(method["cells"])) == {0}
+    found = run_data(read_run(folder))
+    assert set(base64.b64decode(found["methods"][0]["cells"])) == {1}
+    assert {(*e["choices"], *e["right"]) for e in found["examples"]} == {
+        (label, "Scarlet!", 1) for label in LABELS
+    }
 
 
 def test_more_different_answers_than_a_byte_holds_share_one_code(tmp_path):
@@ -141,7 +144,7 @@ def test_more_different_answers_than_a_byte_holds_share_one_code(tmp_path):
     parquet.write_table(table.set_column(table.schema.get_field_index("prediction"), "prediction", said), path)
     found = run_data(read_run(folder))
     choices, cells = found["examples"][0]["choices"], base64.b64decode(found["methods"][0]["cells"])
-    assert [choices[code] for code in cells] == [*(f"answer {i}" for i in range(252)), *["another answer"] * 48]
+    assert [choices[code] for code in cells] == [*(f"answer {i}" for i in range(251)), *["another answer"] * 49]
 
 
 def test_runs_of_single_methods_make_one_page(tmp_path):

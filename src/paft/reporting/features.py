@@ -41,14 +41,12 @@ class PromptTraits:
     def describe(self) -> str:
         """Return the traits as a phrase."""
         order = f"{self.first} first" if self.first else ""
-        where = self.options and f"options {self.options}" + (
-            f" in the {self.options_in} text" if self.options_in else ""
-        )
+        where = f" in the {self.options_in} text" if self.options_in else ""
         parts = [
             f"{self.words} words",
             "system text" if self.system else "",
             order,
-            where,
+            f"options {self.options}{where}" if self.options else "",
             f"ends with a {self.ending}",
         ]
         return ", ".join(filter(None, parts))

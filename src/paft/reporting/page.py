@@ -21,10 +21,12 @@ from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import (
     Columns,
     answers_by,
+    baselines,
     cells,
     columns,
     consistency,
     failures,
+    is_uneven,
     other_scores,
     over_seeds,
     run_names,
@@ -71,10 +73,11 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
         header=list(shown),
         measure="accuracy" if all(result.is_binary for result in results) else "score",
         others=other_scores(results),
+        unparsed=any(m.failures.unparsed for result in results for m in result.methods),
         seeds=over_seeds(results),
         unreadable=unreadable,
         css=source("page.css"),
-        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "page.js")],
+        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "answers.js", "page.js")],
         data=island({"runs": [run_data(result) | {"name": name} for result, name in named]}),
     )
 
@@ -100,6 +103,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "scorers": ", ".join(result.scorers),
         "chance": "" if result.chance is None else f"{result.chance:.0%}",
         "majority": f"{result.majority:.0%}" if result.labels and result.majority is not None else "",
+        "baselines": baselines(result) if is_uneven(result) else "",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
         "problems": result.problems + [line for line in map(failures, result.methods) if line],

@@ -282,7 +282,7 @@ def _method(
 
 
 def _other_names(run: RunResult, count: int) -> list[str]:
-    """Return the names of the further scorers; numbers where the run recorded other names than there are scores."""
+    """Return the names of the further scorers; numbers where their count does not fit."""
     names = run.scorers[1:]
     return names if len(names) == count else [f"scorer {number}" for number in range(2, count + 2)]
 

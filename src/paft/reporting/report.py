@@ -256,10 +256,10 @@ def _extremes(result: RunResult) -> list[str]:
         worst = min(range(len(method.prompt_ids)), key=method.summary.per_prompt.__getitem__)
         prompt = result.prompts.get(method.prompt_ids[worst])
         text = "\n".join(filter(None, (prompt.system, prompt.text))) if prompt else ""
-        unread = method.failures.per_prompt_unparsed[worst]
+        share = method.failures.per_prompt_unparsed[worst]
+        unparsed = f" ({share:.1%} unparsed)" if share else ""
         lines += [
-            f"{method.name}, {method.summary.per_prompt[worst]:.1%}{f' ({unread:.1%} unparsed)' if unread else ''}, "
-            f"prompt {method.prompt_ids[worst]}:",
+            f"{method.name}, {method.summary.per_prompt[worst]:.1%}{unparsed}, prompt {method.prompt_ids[worst]}:",
             "",
             *(f"    {line}" for line in text.splitlines()),
             "",

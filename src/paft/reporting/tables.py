@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from paft.evaluation.metrics import Interval, Summary
 from paft.reporting.read import MethodResult, RunResult
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""
 UNEVEN = 0.05
 """Balanced accuracy is shown where the majority baseline exceeds chance by more than this."""
@@ -68,7 +68,7 @@ def consistency(result: RunResult) -> str:
             f"Examples right under every prompt: {lowest}."
         )
     return (
-        f"Difference between two prompts in the score of an example, mean over all pairs, in points: {differences}. "
+        f"Difference in an example's score between two prompts, mean over all pairs, in points: {differences}. "
         f"Lowest score over the prompts, mean over the examples, in %: {lowest}."
     )
 
