@@ -106,7 +106,8 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "baselines": baselines(result) if is_uneven(result) else "",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
-        "problems": result.problems + [line for line in map(failures, result.methods) if line],
+        "problems": result.problems,
+        "failures": [line for line in map(failures, result.methods) if line],
         "rows": [cells(method, shown) for method in result.methods],
         "consistency": consistency(result),
         "differences": [

@@ -156,8 +156,7 @@ def as_markdown(result: RunResult) -> str:
             f"{baselines(result)}".rstrip(),
             "",
             *_failures(result),
-            *filter(None, [consistency(result)]),
-            "",
+            *([consistency(result), ""] if consistency(result) else []),
             f"![{_capitalise(result.metric)} over prompts per method](figures/accuracy.svg)",
             "",
             *_differences(result),
@@ -190,7 +189,7 @@ def table(result: RunResult) -> list[str]:
 def _others(result: RunResult) -> list[str]:
     """Return the table of the further scorers."""
     rows = other_scores([result])
-    return ["Other scorers, in %:", "", *markdown_table(rows[0], rows[1:]), ""] if rows else []
+    return ["Other scorers: mean ± Std over the prompts, in %:", "", *markdown_table(rows[0], rows[1:]), ""] if rows else []
 
 
 def _failures(result: RunResult) -> list[str]:
@@ -217,7 +216,7 @@ def compare(results: Sequence[RunResult]) -> str:
         ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
     )
     if rows := other_scores(results):
-        lines += ["", "Other scorers, in %:", "", *markdown_table(rows[0], rows[1:])]
+        lines += ["", "Other scorers: mean ± Std over the prompts, in %:", "", *markdown_table(rows[0], rows[1:])]
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from paft.evaluation.metrics import Interval, Summary
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.read import MethodResult, OtherScore, RunResult
 
 MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""
@@ -26,7 +26,7 @@ def sentence(result: RunResult) -> str:
         for m in reversed(result.methods)
     ]
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
-    measured = "" if result.is_binary else f", {result.metric}"
+    measured = "" if result.is_binary else f" ({result.metric})"
     return f"On {prompts}{measured}, {'; '.join(parts)}."
 
 
@@ -91,17 +91,16 @@ def is_uneven(result: RunResult) -> bool:
 
 def failures(method: MethodResult) -> str:
     """Return the failures of format of a method in a sentence; nothing if there are none."""
-    found, cells = method.failures, method.summary.prompts * method.summary.examples
-    parts = []
-    if found.unparsed:
-        parts.append(f"{found.unparsed} of {cells} answers could not be read and score 0")
-    if found.cut:
-        parts.append(f"{found.cut} of {cells} outputs were cut at evaluation.max_new_tokens")
-    if found.refused:
-        parts.append(f"{found.refused} of {cells} questions were refused by the provider")
-    if found.errors:
-        parts.append(f"{found.errors} of {cells} questions failed with an error")
-    return f"{method.name}: {'; '.join(parts)}" if parts else ""
+    found = method.failures
+    counts = {
+        "could not be read and score 0": found.unparsed,
+        "cut at evaluation.max_new_tokens": found.cut,
+        "refused by the provider": found.refused,
+        "failed with an error": found.errors,
+    }
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    cells = method.summary.prompts * method.summary.examples
+    return f"{method.name}: of {counted(cells, 'answers')}, {parts}" if parts else ""
 
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
@@ -157,16 +156,20 @@ def _training(method: MethodResult) -> str:
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table of the further scorers' values; no rows where there are none."""
-    named = zip(results, run_names(results), strict=True)
-    several = len(results) > 1
+    names = list(dict.fromkeys(name for r in results for m in r.methods for name in m.other_scores))
     rows = [
-        (*([run] if several else []), m.name, scorer, points(s.mean), points(s.std), points(s.worst))
-        for result, run in named
+        (*([run] if len(results) > 1 else []), m.name, *(_other(m.other_scores.get(name)) for name in names))
+        for result, run in zip(results, run_names(results), strict=True)
         for m in result.methods
-        for scorer, s in m.other_scores.items()
     ]
-    header = (*(["Run"] if several else []), "Method", "Scorer", "Mean", "Std", "Worst")
-    return [header, *rows] if rows else []
+    return [(*(["Run"] if len(results) > 1 else []), "Method", *names), *rows] if names else []
+
+
+def _other(score: OtherScore | None) -> str:
+    if score is None:
+        return MISSING
+    spread = "" if score.std is None else f" ± {points(score.std)}, worst {points(score.worst)}"
+    return f"{points(score.mean)}{spread}"
 
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:

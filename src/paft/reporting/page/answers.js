@@ -103,7 +103,7 @@ function answerCell(method, cell) {
   const read = answer(method, Math.floor(cell / width), cell % width);
   return h("td", {}, h("div", { class: "text" }, cells(method)[cell] === UNPARSED ? h("em", {}, read) : read),
     reason ? h("span", { class: "badge" }, reason) : null,
-    output === undefined ? null : long("wrote: ", output),
+    output === "" ? (reason ? null : h("div", { class: "role" }, "wrote nothing")) : output === undefined ? null : long("wrote: ", output),
     why === undefined ? null : long("why: ", why));
 }
 

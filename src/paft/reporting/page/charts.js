@@ -113,7 +113,7 @@ function drawTraits() {
       h("li", {}, h("button", { type: "button", onclick: () => openPrompt(state.run, p, methods.indexOf(m)) },
         `${percent(a)}%: ${oneLine(whole(prompts[p]), 170)}`), h("div", { class: "role" }, prompts[p].traits)))));
   });
-  const parts = [h("div", { class: "worst" }, worst), h("h3", {}, `What goes with ${measure(run())}`)];
+  const parts = [h("div", { class: "worst" }, worst), h("h3", {}, run().binary ? "What goes with accuracy" : "What goes with the score")];
   if (told.length) parts.push(legend(methods), forest(told, methods));
   else parts.push(h("p", {}, "No trait divides these prompts into two groups of at least four, so nothing can be said."));
   const rarely = small.map((t) => `${t.name} (${t.having} of ${t.having + t.lacking})`).join("; ");
@@ -173,7 +173,7 @@ function scatter(width, methods, cost, title) {
   const height = 250, left = 34, most = Math.max(...methods.map(cost)) * 1.08 || 1;
   const x = (v) => left + 10 + (v / most) * (width - left - 24), y = (v) => 8 + (1 - v) * (height - 56);
   const spoken = methods.map((m) => `${m.name}: ${percent(m.mean)}% after ${number(cost(m))}`).join("; ");
-  const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(v));
+  const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(Number(v.toPrecision(6))));
   return s("svg", { width, height, role: "img", "aria-label": `${title}. ${spoken}` }, s("title", {}, spoken),
     ticks(0, 1, 5).map((t) => [s("line", { class: "axis", x1: left, x2: width - 4, y1: y(t), y2: y(t) }),
       s("text", { class: "soft", x: left - 6, y: y(t) + 4, "text-anchor": "end" }, String(Math.round(100 * t)))]),
