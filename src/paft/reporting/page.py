@@ -108,7 +108,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "top": f"{result.top:.0%}",
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
-        "rows": [cells(method, shown) for method in result.methods],
+        "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": consistency(result),
         "differences": [
             f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
@@ -125,6 +125,11 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "judge_prompt": result.judge_prompt,
         "config": yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
     }
+
+
+def _unbroken(cell: str) -> str:
+    """Return a cell that wraps after a comma only."""
+    return ", ".join(part.replace(" ", "\u00a0") for part in cell.split(", "))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

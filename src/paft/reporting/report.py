@@ -29,6 +29,7 @@ from paft.reporting.tables import (
 from paft.utils.io import write_text
 
 SCHEMA = 2
+OTHERS = "Other scorers, mean ± Std over the prompts, in %"
 
 
 def write_report(path: Path) -> RunResult:
@@ -189,7 +190,11 @@ def table(result: RunResult) -> list[str]:
 def _others(result: RunResult) -> list[str]:
     """Return the table of the further scorers."""
     rows = other_scores([result])
-    return ["Other scorers: mean ± Std over the prompts, in %:", "", *markdown_table(rows[0], rows[1:]), ""] if rows else []
+    return (
+        [f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:]), ""]
+        if rows
+        else []
+    )
 
 
 def _failures(result: RunResult) -> list[str]:
@@ -216,7 +221,7 @@ def compare(results: Sequence[RunResult]) -> str:
         ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
     )
     if rows := other_scores(results):
-        lines += ["", "Other scorers: mean ± Std over the prompts, in %:", "", *markdown_table(rows[0], rows[1:])]
+        lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])
