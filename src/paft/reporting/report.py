@@ -190,11 +190,7 @@ def table(result: RunResult) -> list[str]:
 def _others(result: RunResult) -> list[str]:
     """Return the table of the further scorers."""
     rows = other_scores([result])
-    return (
-        [f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:]), ""]
-        if rows
-        else []
-    )
+    return [f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:]), ""] if rows else []
 
 
 def _failures(result: RunResult) -> list[str]:
