@@ -13,18 +13,30 @@ HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt
 LABELS = ["red", "green", "blue"]
 
 
-FIRST_SCHEMA = pa.schema([field for field in SCHEMA if field.name not in ("score", "finish")])
+LATER = ("score", "finish", "other_scores", "explanation")
+FIRST_SCHEMA = pa.schema([field for field in SCHEMA if field.name not in LATER])
 """The columns of predictions.parquet in runs of the first version."""
 TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
 
 
 def make_run(
-    path, skills, prompts=6, examples=9, outputs=False, seed=0, texts=(), trained=("user", "paft"), first=False
+    path,
+    skills,
+    prompts=6,
+    examples=9,
+    outputs=False,
+    seed=0,
+    texts=(),
+    trained=("user", "paft"),
+    first=False,
+    cut=False,
 ):
     """Write a run directory: method -> share of right answers of each prompt, the worst prompt first.
 
     Args:
+        outputs: the answers were generated; every second wrong one cannot be read.
         first: write it as the first version did.
+        cut: every output that cannot be read was cut at the token limit.
     """
     config = {
         "model": {"path": "fake"}, "task": {"name": "colours", "fields": ["thing"], "choices": LABELS},
@@ -59,7 +71,8 @@ def make_run(
             "prediction": pa.array(list(prediction), pa.string()), "target": pa.array(list(label[target].ravel()), pa.string()),
             "score": pa.array(right.ravel(), pa.float32()), "correct": pa.array(list(correct), pa.bool_()), "scores": pa.nulls(size, SCHEMA.field("scores").type),
             "output": pa.array([f"I say {p} <b>{i}</b>" if outputs else None for i, p in enumerate(prediction)], pa.string()),
-            "generated_tokens": pa.array([4 * outputs] * size, pa.int32()), "finish": pa.array(["stop" if outputs else None] * size, pa.string()),
+            "generated_tokens": pa.array([4 * outputs] * size, pa.int32()), "finish": pa.array(["length" if cut and u else "stop" if outputs else None for u in unparsed.ravel()], pa.string()),
+            "other_scores": pa.nulls(size, SCHEMA.field("other_scores").type), "explanation": pa.nulls(size, pa.string()),
         }  # fmt: skip
         schema = FIRST_SCHEMA if first else SCHEMA
         table = pa.table({name: columns[name] for name in schema.names}, schema)
@@ -70,6 +83,69 @@ def make_run(
             write_rows(folder / "train.jsonl", [
                 {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100}
                 | ({"prompt_id": f"t{s // 4 % 5}"} if first else {"prompt_ids": [f"t{s // 4 % 5}"]}) for s in range(1, 31)
+            ])  # fmt: skip
+    return path
+
+
+CITIES = ["Paris", "the city of Lagos", "Quito", "Hanoi", "Bergen"]
+REMARK = "It lies at the river and has been the seat of the government for some three hundred years. "
+
+
+def make_free_text_run(
+    path, skills, prompts=6, examples=10, seed=0, binary=False, judge=False, trained=("user", "paft")
+):
+    """Write a run directory of a free-text task: method -> mean score of each prompt, roughly.
+
+    Every seventh cell cannot be read, and of these every second was cut; the first example of the first prompt was
+    refused. There are two further scorers.
+
+    Args:
+        binary: the score is that of exact match, else it is graded.
+        judge: the score is that of a language model.
+    """
+    scorers = ["exact" if binary else "judge" if judge else "f1", "includes", "rouge"]
+    config = {
+        "model": {"path": "fake"}, "task": {"name": "capitals", "fields": ["country"], "scorer": scorers},
+        "methods": list(skills), "seed": seed, "evaluation": {"mode": "generate"},
+        "run": {"top": 0.5, "chance": None, "scorers": scorers, "yes_or_no": binary, "digest": "d1g3st", "paft": "0",
+                "versions": {"torch": "1"}, "fields": ["country"], "labels": None, "aliases": {},
+                "trained": [name for name in skills if name in trained], "method_titles": TITLES},
+    }  # fmt: skip
+    if judge:
+        config["run"]["judge_prompt"] = f"Grade the answer from 1 to 5.\n{HOSTILE}\nAnswer: {{output}}"
+    write_text(path / "config.yaml", yaml.safe_dump(config))
+    write_rows(path / "prompts/test.jsonl", [
+        {"id": f"p{i}", "text": f"{'Please, ' * (i % 3)}name the capital of {{country}}{':' * (i % 2)}"} for i in range(prompts)
+    ])  # fmt: skip
+    targets = [[CITIES[e % 5], f"{CITIES[e % 5]} City"] if e % 2 else [CITIES[e % 5]] for e in range(examples)]
+    write_rows(path / "examples.jsonl", [
+        {"id": str(e), "fields": {"country": f"country number {e}"}, "options": [], "target": t[0], "targets": t} for e, t in enumerate(targets)
+    ])  # fmt: skip
+    rng = np.random.default_rng(seed)
+    for name, skill in skills.items():
+        rows = []
+        for p, e in np.ndindex(prompts, examples):
+            score = float(np.clip(skill[p] + rng.normal(0, 0.25), 0, 1))
+            score, refused = float(score > 0.5) if binary else score, p == e == 0
+            unread = refused or (p * examples + e) % 7 == 3
+            answer = (
+                None if unread else targets[e][-1] if score == 1 else f"{targets[e][0]} or {CITIES[(e + 1) % 5]}"
+            )
+            rows.append({
+                "prompt_id": f"p{p}", "example_id": str(e), "prediction": answer, "target": targets[e][0], "scores": None,
+                "score": 0.0 if unread else score, "correct": None if unread or not binary else score == 1,
+                "output": "" if refused else f"{name} thinks: {REMARK * (1 + e % 9)}\nAnswer: {answer or '???'}",
+                "generated_tokens": 40, "finish": "refused" if refused else "length" if unread and e % 2 else "stop",
+                "other_scores": [float(not unread), 0.0 if unread else score / 2],
+                "explanation": None if unread else f"{score:.2f} of the words",
+            })  # fmt: skip
+        folder = path / "methods" / name
+        folder.mkdir(parents=True)
+        table = pa.Table.from_pylist(rows, SCHEMA).replace_schema_metadata({SECONDS: "12.5"})
+        parquet.write_table(table, folder / "predictions.parquet")
+        if name in trained:
+            write_rows(folder / "train.jsonl", [
+                {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_ids": ["t0"]} for s in range(1, 31)
             ])  # fmt: skip
     return path
 

@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from browser import Browser, chromium
-from made_up_runs import HOSTILE, SKILLS, make_run
+from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_run
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import report_all, write_report
@@ -31,9 +31,20 @@ def page(tmp_path_factory):
     return folder / "report.html"
 
 
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """The page of a free-text run with scores between 0 and 1, judged by a language model."""
+    skills = {"base": [0.2, 0.3, 0.3, 0.3, 0.4, 0.4], "paft": [0.7] * 6}
+    folder = make_free_text_run(tmp_path_factory.mktemp("graded"), skills, examples=30, judge=True)
+    write_report(folder)
+    return folder / "report.html"
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 768, 1400])
-def test_it_loads_without_an_error_a_request_or_a_sideways_scroll(browser, page, width, dark):
+@pytest.mark.parametrize("name", ["page", "graded"])
+def test_it_loads_without_an_error_a_request_or_a_sideways_scroll(browser, request, name, width, dark):
+    page = request.getfixturevalue(name)
     browser.open(page, width, dark=dark)
     assert browser.logged == []
     assert browser.requests == [page.resolve().as_uri()]
@@ -73,7 +84,7 @@ def test_a_mark_is_read_by_mouse_and_by_keyboard_and_leads_to_its_answers(browse
 
 def column(browser, number):
     rows = browser.js(
-        f"[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[{number}].textContent)"
+        f"[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[{number}].firstChild.textContent)"
     )
     return [float(v.rstrip("%")) for v in rows]
 
@@ -113,7 +124,8 @@ def test_a_prompt_shows_the_examples_it_fails_and_what_was_answered(browser, pag
     shown = browser.js(
         "[...document.querySelectorAll('#cases tbody tr')].map((r) => [r.cells[1].textContent, r.cells[2].textContent])"
     )
-    expected = [[r["target"], f"{r['prediction'] or 'could not be read'}wrote: {r['output']}"] for r in wrong]
+    first = sorted(wrong, key=lambda r: r["prediction"] is not None)
+    expected = [[r["target"], f"{r['prediction'] or 'could not be read'}wrote: {r['output']}"] for r in first]
     assert shown == expected
     browser.mouse("#detail .choice[aria-label='Which examples'] button:nth-child(3)", click=True)
     unread = sum(r["prediction"] is None for r in wrong)
@@ -142,6 +154,86 @@ def test_the_heat_map_is_walked_by_keys_and_opens_a_prompt(browser, page):
         "(() => { const m = run().methods[2], o = gridOrder(m); return cells(m)[o.rows[0] * 40 + o.columns[0]]; })()"
     )
     assert pixel == {0: [207, 227, 241], 255: [36, 41, 47]}.get(code, [213, 94, 0])
+
+
+def test_graded_answers_are_shown_with_score_output_explanation_and_accepted_answers(browser, graded):
+    rows = parquet.read_table(graded.parent / "methods/paft/predictions.parquet").to_pylist()
+    asked = {int(r["example_id"]): r for r in rows if r["prompt_id"] == "p2"}
+    browser.open(graded)
+    assert browser.js("window.bad") is None, "the judge's prompt is text"
+    browser.js("state.method = 1; state.prompt = 2; state.cases = 'all'; drawDetail()")
+    browser.js("document.querySelector('#cases > button').click()")
+    head = browser.js("[...document.querySelectorAll('#cases th')].map((c) => c.textContent)")
+    assert head == ["Example", "Target", "The model\u2019s answer", "Score, %", "Mean over prompts"]
+    shown = browser.js(
+        "[...document.querySelectorAll('#cases tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))"
+    )
+    order = [int(cells[0].rpartition(" ")[2]) for cells in shown]
+    read = [asked[e]["prediction"] is not None for e in order]
+    assert read == sorted(read), "unparsed ones first"
+    scores = [asked[e]["score"] for e in order]
+    assert (np.diff(scores) > -0.005).all(), "then the lowest scores, which the page knows to half a percent"
+    for e, (_, target, answer, score, mean) in zip(order, shown, strict=True):
+        row = asked[e]
+        assert target.startswith(row["target"])
+        assert ("or: " in target) == (e % 2 == 1)
+        assert answer.startswith(row["prediction"] or "could not be read")
+        assert " ".join(row["output"].split()) in " ".join(answer.split())
+        assert ("cut at the token limit" in answer) == (row["finish"] == "length")
+        assert (f"why: {row['explanation']}" in answer) == (row["explanation"] is not None)
+        assert float(score.split("includes")[0]) == pytest.approx(100 * row["score"], abs=0.5)
+        assert f"rouge {score.split('rouge ')[1]}" in score
+        everywhere = [r["score"] for r in rows if r["example_id"] == str(e)]
+        assert float(mean) == pytest.approx(100 * np.mean(everywhere), abs=0.6)
+
+
+def test_answers_that_were_cut_or_refused_can_be_listed(browser, graded, page):
+    browser.open(graded)
+    browser.js("state.method = 1; state.prompt = 0; drawDetail()")
+    labels = "[...document.querySelectorAll(\"[aria-label='Which examples'] button\")].map((b) => b.textContent)"
+    assert browser.js(labels) == ["Below 100 %", "All", "Could not be read", "Cut", "Refused or failed"]
+    counts = {}
+    for kind in ("unparsed", "cut", "refused"):
+        browser.js(f"state.cases = '{kind}'; drawDetail()")
+        counts[kind] = int(browser.js("document.querySelector('#cases p').textContent").split()[0])
+    assert counts == {"unparsed": 5, "cut": 2, "refused": 1}
+    assert "refused by the provider" in browser.js("document.querySelector('#cases .badge').textContent")
+    assert "wrote" not in browser.js("document.querySelector('#cases tbody').textContent"), "it wrote nothing"
+    browser.open(page)
+    assert browser.js(labels) == ["Failed", "All", "Could not be read"], "nothing was cut or refused there"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_colours_of_the_heat_map_go_with_the_score(browser, graded, dark):
+    browser.open(graded, dark=dark)
+    cells = browser.js(
+        """(() => {
+          const m = run().methods[1], o = gridOrder(m), c = document.querySelector('#grid canvas');
+          const px = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+          return o.rows.flatMap((p, r) => o.columns.map((e, k) => [cells(m)[p * 30 + e] === UNPARSED, score(m, p * 30 + e),
+            [...px.slice(4 * (r * 30 + k), 4 * (r * 30 + k) + 3)]]));
+        })()"""
+    )
+    unparsed = {tuple(colour) for is_unparsed, _, colour in cells if is_unparsed}
+    read = sorted((score, tuple(colour)) for is_unparsed, score, colour in cells if not is_unparsed)
+    assert len(unparsed) == 1
+    assert unparsed.isdisjoint(colour for _, colour in read)
+    assert len({colour for _, colour in read}) > 20, "a scale, not two colours"
+    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for _, (r, g, b) in read]
+    steps = np.diff(light)
+    assert (steps <= 1).all() if dark else (steps >= -1).all(), "lightness alone tells the score"
+    assert abs(light[-1] - light[0]) > 80
+    browser.js("document.querySelector('#grid canvas').focus()")
+    browser.key("ArrowRight", 39)
+    assert "(target: " in browser.js("document.querySelector('#grid output').textContent")
+
+
+def test_prompts_show_what_could_not_be_read_and_was_cut(browser, graded):
+    browser.open(graded)
+    texts = browser.js(
+        "[...document.querySelectorAll('#prompt-table tbody tr')].map((r) => r.cells[2].textContent)"
+    )
+    assert all("% unparsed, " in text and text.endswith("% cut") for text in texts)
 
 
 def test_training_steps_are_read_with_their_prompts(browser, page):
@@ -191,6 +283,20 @@ def test_everything_that_can_be_used_has_a_name(browser, page):
     assert [n["role"]["value"] for n in used if not n.get("name", {}).get("value", "").strip()] == []
 
 
+@pytest.mark.parametrize("make", [make_run, make_free_text_run])
+def test_a_run_of_one_prompt_has_a_page_without_a_spread(browser, tmp_path, make):
+    folder = make(tmp_path, {"base": [0.5], "paft": [0.8]}, prompts=1)
+    write_report(folder)
+    browser.open(folder / "report.html")
+    assert browser.logged == []
+    shown = browser.js(
+        "document.getElementById('distribution').textContent + document.querySelector('h1 ~ *, #answer p').textContent"
+    )
+    assert "±" not in shown
+    assert "NaN" not in browser.js("document.body.innerText")
+    assert browser.js("document.querySelectorAll('.mark').length") == 2
+
+
 @pytest.mark.parametrize("skills", [{}, {"base": [0.5] * 6}])
 def test_a_run_with_little_in_it_has_a_page_too(browser, tmp_path, skills):
     folder = make_run(tmp_path, skills)
@@ -202,10 +308,12 @@ def test_a_run_with_little_in_it_has_a_page_too(browser, tmp_path, skills):
     assert browser.js("document.querySelectorAll('#prompts p, #prompts table').length") > 0
 
 
-def test_fifty_prompts_thousand_examples_six_methods_open_in_two_seconds(browser, tmp_path):
+@pytest.mark.parametrize(("make", "examples"), [(make_run, 1000), (make_free_text_run, 300)])
+def test_fifty_prompts_and_six_methods_open_in_two_seconds(browser, tmp_path, make, examples):
     names = ["base", "user", "top-accuracy", "batprompt", "zopo", "paft"]
     skills = {name: np.linspace(0.3, 0.9, 50) for name in names}
-    folder = make_run(tmp_path, skills, prompts=50, examples=1000, outputs=True, trained=names[1:])
+    more = {"outputs": True} if make is make_run else {}
+    folder = make(tmp_path, skills, prompts=50, examples=examples, trained=names[1:], **more)
     write_page(folder / "report.html", [read_run(folder)])
     assert (folder / "report.html").stat().st_size < 8e6
     opening, choosing = [], []  # the fastest of three is the page's own time; the rest are the machine's pauses

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from command import assert_refused, paft
 from conftest import ROOT
-from made_up_runs import HOSTILE, LABELS, SKILLS, make_run
+from made_up_runs import HOSTILE, LABELS, SKILLS, make_free_text_run, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
@@ -130,8 +130,11 @@ def test_a_right_answer_in_other_words_is_right_on_the_page_and_its_output_is_sh
     for name in ("prediction", "output"):
         table = table.set_column(table.schema.get_field_index(name), name, said)
     parquet.write_table(table, path)
-    method = run_data(read_run(folder))["methods"][0]
-    assert set(base64.b64decode(method["cells"])) == {0}
+    found = run_data(read_run(folder))
+    assert set(base64.b64decode(found["methods"][0]["cells"])) == {1}
+    assert {(*e["choices"], *e["right"]) for e in found["examples"]} == {
+        (label, "Scarlet!", 1) for label in LABELS
+    }
 
 
 def test_more_different_answers_than_a_byte_holds_share_one_code(tmp_path):
@@ -142,7 +145,65 @@ def test_more_different_answers_than_a_byte_holds_share_one_code(tmp_path):
     parquet.write_table(table.set_column(table.schema.get_field_index("prediction"), "prediction", said), path)
     found = run_data(read_run(folder))
     choices, cells = found["examples"][0]["choices"], base64.b64decode(found["methods"][0]["cells"])
-    assert [choices[code] for code in cells] == [*(f"answer {i}" for i in range(252)), *["another answer"] * 48]
+    assert [choices[code] for code in cells] == [*(f"answer {i}" for i in range(251)), *["another answer"] * 49]
+
+
+SCORES = {"base": [0.2] * 6, "paft": [0.8] * 6}
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_page_has_everything_of_the_predictions_of_free_text(tmp_path, binary):
+    folder = make_free_text_run(tmp_path, SCORES, binary=binary)
+    found = run_data(read_run(folder))
+    assert (found["binary"], found["freeText"], found["chance"]) == (binary, True, None)
+    assert found["examples"][1]["targets"] == ["the city of Lagos", "the city of Lagos City"]
+    assert [e["options"] for e in found["examples"]] == [[]] * 10
+    for method in found["methods"]:
+        rows = parquet.read_table(folder / "methods" / method["name"] / "predictions.parquet").to_pylist()
+        codes, finish = base64.b64decode(method["cells"]), base64.b64decode(method["finish"])
+        assert (method["scores"] is None) == binary
+        for i, row in enumerate(rows):
+            example, code = found["examples"][i % 10], codes[i]
+            assert (None if code == UNPARSED else example["choices"][code]) == row["prediction"]
+            if binary:
+                assert (code == 0 or code in example["right"]) == (row["score"] == 1)
+            else:
+                assert base64.b64decode(method["scores"])[i] / 200 == pytest.approx(row["score"], abs=0.005)
+                assert (base64.b64decode(method["scores"])[i] == 200) == (row["score"] == 1)
+            rouge = base64.b64decode(method["others"]["rouge"])[i] / 200
+            assert rouge == pytest.approx(row["other_scores"][1], abs=0.005)
+            assert found["texts"][method["outputs"][i]] == row["output"]
+            assert (i in method["explanations"]) == (row["explanation"] is not None)
+            assert {0: "stop", 1: "length", 2: "refused"}[finish[i]] == row["finish"]
+
+
+def test_outputs_that_could_not_be_read_and_wrong_ones_come_first_where_there_is_little_room(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("paft.reporting.answers.OUTPUT_BUDGET", 10_000)
+    result = read_run(make_free_text_run(tmp_path, SCORES))
+    found = run_data(result)
+    assert found["outputsLeftOut"] > 0
+    for method, read in zip(found["methods"], result.methods, strict=True):
+        unparsed = {int(i) for i in np.flatnonzero(read.grid.unparsed)}
+        assert unparsed <= method["outputs"].keys(), "of every method, not of the first one only"
+    assert sum(map(len, found["texts"])) <= 10_000
+
+
+def test_answers_without_room_are_another_answer_and_keep_their_outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr("paft.reporting.answers.ANSWER_BUDGET", 30)
+    found = run_data(read_run(make_free_text_run(tmp_path, SCORES)))
+    labels = [choice for example in found["examples"] for choice in example["choices"][1:]]
+    assert sum(len(label) for label in labels if label != "another answer") <= 30
+    assert "another answer" in labels
+    assert all(len(method["outputs"]) == 60 for method in found["methods"])
+
+
+def test_free_text_has_no_traits_about_options(tmp_path):
+    found = run_data(read_run(make_free_text_run(tmp_path, SCORES)))
+    assert not any("option" in trait["name"] for trait in found["traits"])
+    assert [p["traits"] for p in found["prompts"]][:2] == ["5 words, ends with a slot", "6 words, ends with a cue"]
+    assert not any("option" in str(trait) for trait in (p["traits"] for p in found["prompts"]))
 
 
 def test_runs_of_single_methods_make_one_page(tmp_path):
@@ -268,11 +329,19 @@ def overscore(path):
     parquet.write_table(table.set_column(table.schema.get_field_index("score"), "score", scores), path)
 
 
+def uneven(path):
+    table = parquet.read_table(path)
+    place = table.schema.get_field_index("other_scores")
+    values = pa.array([[0.5]] * (len(table) - 1) + [[0.5, 0.5]], table.schema.field(place).type)
+    parquet.write_table(table.set_column(place, "other_scores", values), path)
+
+
 DAMAGE = {
     "cut in half": ("methods/paft/predictions.parquet", halve),
     "rows are missing": ("methods/paft/predictions.parquet", drop_rows),
     "another table": ("methods/paft/predictions.parquet", lambda p: parquet.write_table(pa.table({"x": [1]}), p)),
     "a score beyond 1": ("methods/paft/predictions.parquet", overscore),
+    "uneven scores": ("methods/paft/predictions.parquet", uneven),
     "empty": ("methods/paft/predictions.parquet", lambda p: p.write_bytes(b"")),
     "torn log": ("methods/paft/train.jsonl", lambda p: p.write_text("{\n" + p.read_text())),
     "foreign log": ("methods/paft/train.jsonl", lambda p: p.write_text('{"a": 1}\n')),

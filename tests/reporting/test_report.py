@@ -6,11 +6,14 @@ import pytest
 import yaml
 
 from conftest import write_rows
+from made_up_runs import SKILLS, make_free_text_run
+from made_up_runs import make_run as make_choice_run
 from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
 from paft.reporting.read import read_run
 from paft.reporting.report import as_markdown, compare, write_report
+from paft.reporting.tables import MISSING, columns, sentence
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
@@ -18,6 +21,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
+SCORES = {"base": [0.2, 0.3, 0.3, 0.3, 0.4, 0.4], "paft": [0.7] * 6}
 TASK = Task("colours", ("thing",), ("red", "green"), "label", 0.5, 2)
 EXAMPLES = [Example(str(i), {"thing": f"thing {i}"}, ("red", "green"), i % 2) for i in range(8)]
 PROMPTS = [
@@ -27,16 +31,21 @@ PROMPTS = [
 LOG = [{"step": i, "loss": 1.0, "seconds": 2.0, "examples": 4, "prepare_seconds": 0.01} for i in range(1, 4)]
 
 
-def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base", "paft"), seed=0):
+def make_run(
+    path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base", "paft"), seed=0, prompts=PROMPTS, examples=EXAMPLES, always=None
+):  # fmt: skip
+    """Write a run directory: share of right answers under each prompt, or one answer to every question."""
     config = {
         "model": {"path": "fake"}, "task": {"name": "colours"}, "methods": list(methods), "seed": seed,
         "evaluation": {"mode": "generate"},
-        "run": {"top": 0.5, "chance": 0.5, "digest": "d", "paft": "0", "versions": {"torch": "1"}},
+        "run": {"top": 0.5, "chance": 0.5, "digest": "d", "paft": "0", "versions": {"torch": "1"}, "labels": ["red", "green"]},
     }  # fmt: skip
     write_text(path / "config.yaml", yaml.safe_dump(config))
-    write_rows(path / "prompts/test.jsonl", [{"id": p.id, "text": p.text, "system": p.system} for p in PROMPTS])
+    write_rows(path / "prompts/test.jsonl", [{"id": p.id, "text": p.text, "system": p.system} for p in prompts])
 
     def answer(conversation):
+        if always:
+            return always
         number = int("".join(c for c in conversation.user.split("thing ")[1] if c.isdigit()))
         share = skill[0 if conversation.user.startswith("plain") else 1]
         return "no idea" if number == 7 else ("red", "green")[number % 2 if number < 8 * share else 1 - number % 2]
@@ -44,7 +53,7 @@ def make_run(path, skill=(1.0, 0.5), methods=("base", "paft"), finished=("base",
     for method in finished:
         folder = path / "methods" / method
         evaluate(
-            FakeModel(answer), TASK, [make_scorer(None, TASK)], PROMPTS, EXAMPLES, folder, mode="generate", max_new_tokens=5,
+            FakeModel(answer), TASK, [make_scorer(None, TASK)], prompts, examples, folder, mode="generate", max_new_tokens=5,
             console=Console(quiet=True),
         )  # fmt: skip
         if method != "base":
@@ -114,3 +123,121 @@ def test_line_ends_within_a_prompt_do_not_break_the_report(tmp_path):
     odd = [{"id": p.id, "text": "a\u2028b\u0085c"} for p in PROMPTS]
     (folder / "prompts/test.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in odd))
     write_report(folder)
+
+
+def read_json(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def cell(folder, header, row=0):
+    """Return a cell of the first table of ``report.md``."""
+    lines = [line for line in (folder / "report.md").read_text().splitlines() if line.startswith("|")]
+    head, *rows = [line.strip("| ").split(" | ") for line in lines]
+    return rows[1 + row][head.index(header)]
+
+
+def test_where_most_examples_have_one_label_accuracy_is_shown_beside_what_knowing_nothing_would_get(
+    tmp_path, capsys
+):
+    examples = [Example(str(i), {"thing": f"thing {i}"}, ("red", "green"), int(i == 0)) for i in range(10)]
+    result = write_report(make_run(tmp_path, examples=examples, always="red"))
+    found = read_json(tmp_path)
+    assert (found["majority"], found["methods"]["paft"]["mean"]) == (0.9, 0.9)
+    assert found["methods"]["paft"]["balanced_accuracy"] == 0.5
+    assert cell(tmp_path, "Balanced accuracy") == "50.0"
+    show(result)
+    note = "Majority baseline 90%: always the most frequent label."
+    for text in (capsys.readouterr().out, *((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))):
+        assert note in text
+
+
+def test_where_labels_are_equally_frequent_the_table_has_no_further_column(tmp_path):
+    result = write_report(make_run(tmp_path))
+    assert (read_json(tmp_path)["majority"], read_json(tmp_path)["chance"]) == (0.5, 0.5)
+    assert "Balanced accuracy" not in columns([result])
+
+
+def test_a_single_prompt_has_no_std_anywhere(tmp_path, capsys):
+    runs = [write_report(make_run(tmp_path / f"run{s}", seed=s, prompts=PROMPTS[:1])) for s in range(2)]
+    for method in read_json(tmp_path / "run0")["methods"].values():
+        assert (method["std"], method["std_interval"], method["disagreement"]) == (None, None, None)
+    assert cell(tmp_path / "run0", "Std") == MISSING
+    assert sentence(runs[0]) == "On 1 unseen prompt, PAFT: 88%; the base model: 88%."
+    texts = [(tmp_path / f"run0/report.{kind}").read_text() for kind in ("md", "html")]
+    show(runs[0])
+    assert not any("± 0" in text or "±\u00a00" in text for text in (*texts, capsys.readouterr().out))
+    assert f"| paft | 87.5 ± 0.0 | {MISSING} |" in compare(runs), "over seeds: the mean has a Std, Std has none"
+    assert (tmp_path / "run0/figures/accuracy.png").stat().st_size > 1000
+    assert "±" not in (tmp_path / "run0/figures/accuracy.svg").read_text()
+
+
+def test_failures_of_format_are_shown_apart_from_wrong_answers(tmp_path, capsys):
+    folder = make_choice_run(tmp_path, SKILLS, outputs=True, examples=40, cut=True)
+    show(write_report(folder))
+    found = read_json(folder)["methods"]["base"]
+    read = 240 - found["unparsed"]
+    assert 0 < found["cut"] == found["unparsed"] < 240
+    assert (found["refused"], found["errors"]) == (0, 0)
+    assert found["parsed_accuracy"] == pytest.approx(found["mean"] * 240 / read)
+    assert sum(found["per_prompt_unparsed"].values()) * 40 == pytest.approx(found["unparsed"])
+    assert found["per_prompt_cut"] == found["per_prompt_unparsed"]
+    assert cell(folder, "Unparsed") == cell(folder, "Cut") == f"{found['unparsed'] / 240:.1%}"
+    assert cell(folder, "Accuracy if read") == f"{found['parsed_accuracy'] * 100:.1f}"
+    line = f"base: of 240 answers, {found['unparsed']} could not be read and score 0, {found['cut']} cut at evaluation.max_new_tokens"
+    for text in (capsys.readouterr().out, *((folder / f"report.{kind}").read_text() for kind in ("md", "html"))):
+        assert line in text
+
+
+def test_the_table_of_likelihoods_has_no_column_for_failures_of_format(tmp_path):
+    result = write_report(make_choice_run(tmp_path, SKILLS))
+    assert list(columns([result])) == ["Method", "Mean", "Std", "Top", "Worst", "Best", "Training", "Answering"]
+
+
+@pytest.mark.parametrize("prompts", [1, 6])
+def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_path, prompts):
+    result = write_report(make_free_text_run(tmp_path, SCORES, prompts=prompts))
+    found, text = read_json(tmp_path), (tmp_path / "report.md").read_text()
+    assert (found["scorers"], found["yes_or_no"]) == (["f1", "includes", "rouge"], False)
+    assert (found["chance"], found["majority"]) == (None, None)
+    method = found["methods"]["paft"]
+    assert method["balanced_accuracy"] is None
+    assert list(method["other_scores"]) == ["includes", "rouge"]
+    assert method["other_scores"]["rouge"]["mean"] == pytest.approx(method["mean"] / 2)
+    assert (method["other_scores"]["rouge"]["std"] is None) == (prompts == 1)
+    assert method["refused"] == 1
+    assert "(f1 score), PAFT: " in sentence(result)
+    assert "Chance" not in text
+    assert "Other scorers, mean ± Std over the prompts, in %:" in text
+    assert ("Lowest score over the prompts" in text) == (prompts > 1)
+    assert "ccuracy" not in text.replace("figures/accuracy.svg", "")
+    assert "Score if read" in text
+
+
+def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):
+    result = write_report(make_free_text_run(tmp_path, SCORES, binary=True))
+    found = read_json(tmp_path)
+    assert (found["yes_or_no"], found["chance"], found["majority"]) == (True, None, 0.2)
+    assert "Majority" not in (tmp_path / "report.md").read_text(), "a free-text task has no labels"
+    assert sentence(result).startswith("On 6 unseen prompts, PAFT: ")
+
+
+def test_what_the_judge_was_asked_is_in_the_report(tmp_path):
+    write_report(make_free_text_run(tmp_path, SCORES, judge=True))
+    assert "    Grade the answer from 1 to 5.\n" in (tmp_path / "report.md").read_text()
+    assert "What the judge was asked</summary><pre>Grade the answer" in (tmp_path / "report.html").read_text()
+
+
+def test_scores_are_graded_if_a_run_says_so_or_its_scores_are(tmp_path):
+    folder = make_free_text_run(tmp_path, SCORES)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["run"]["yes_or_no"]  # a run of an older version with a scorer of the user's own
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    assert not read_run(folder).is_binary
+    exact = make_free_text_run(tmp_path / "exact", SCORES, binary=True)
+    assert read_run(exact).is_binary
+    config["run"]["yes_or_no"] = False
+    write_text(exact / "config.yaml", yaml.safe_dump(config))
+    assert not read_run(exact).is_binary
+    config["evaluation"]["mode"] = "likelihood"  # which uses no scorer
+    write_text(exact / "config.yaml", yaml.safe_dump(config))
+    assert read_run(exact).is_binary

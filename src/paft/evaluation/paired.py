@@ -11,7 +11,7 @@ from paft.evaluation.metrics import LEVEL, Interval, bootstrap, interval
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean accuracy of ``second`` minus that of ``first``, as a fraction of 1.
+    """Mean score of ``second`` minus that of ``first``, as a fraction of 1.
 
     ``interval`` is the 95 % bootstrap interval over prompts and examples, both methods on the same draws. ``p`` is
     Wilcoxon's signed-rank test over prompts (two-sided), corrected by Holm for all pairs that are compared.
@@ -36,12 +36,12 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0) -> list[Differen
         grids: scores by method, ``(prompts, examples)``, with the same prompts and examples in each.
     """
     draws = {name: bootstrap(grid, seed) for name, grid in grids.items()}  # one seed: the same draws for all
-    accuracy = {name: grid.mean(axis=1) for name, grid in grids.items()}
+    per_prompt = {name: grid.mean(axis=1) for name, grid in grids.items()}
     pairs = list(itertools.combinations(grids, 2))
-    corrected = holm([signed_rank(accuracy[b] - accuracy[a]) for a, b in pairs])
+    corrected = holm([signed_rank(per_prompt[b] - per_prompt[a]) for a, b in pairs])
     return [
         Difference(
-            a, b, float(accuracy[b].mean() - accuracy[a].mean()), interval(draws[b] - draws[a]), corrected[i]
+            a, b, float(per_prompt[b].mean() - per_prompt[a].mean()), interval(draws[b] - draws[a]), corrected[i]
         )
         for i, (a, b) in enumerate(pairs)
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from paft.evaluation.metrics import Interval
 from paft.reporting.report import markdown_table
-from paft.reporting.tables import bracket
+from paft.reporting.tables import bracket, points
 
 Row = dict[str, Any]
 Text = Callable[[Row], str]
@@ -24,11 +24,15 @@ def _number(key: str, spec: str = "") -> Text:
 
 
 def _points(key: str, digits: int = 1) -> Text:
-    return lambda row: f"{row[key] * 100:.{digits}f}"
+    return lambda row: points(row[key], digits)
 
 
 def _with_interval(key: str, digits: int = 1) -> Text:
-    return lambda row: f"{row[key] * 100:.{digits}f} {bracket(Interval(*row[f'{key}_interval']), digits)}"
+    def text(row: Row) -> str:
+        ends = row[f"{key}_interval"]
+        return f"{points(row[key], digits)} {bracket(ends and Interval(*ends), digits)}".rstrip()
+
+    return text
 
 
 def _paper(form: str) -> Text:
@@ -63,6 +67,17 @@ ACCURACIES: Columns = {
     "Right under all": _with_interval("right_under_all", 0),
     "Paper": _paper("{} ± {}, top {:.0f}"),
 }
+FAILURES: Columns = {
+    "Cut": lambda row: f"{row['cut'] / _questions(row):.0%}",
+    "Accuracy if read": _points("parsed_accuracy"),
+}
+"""Shown beside ``Unparsed`` where an answer could not be read, or an output was cut."""
+GRADED = {
+    "Accuracy if read": "Score if read",
+    "Two prompts disagree": "Two prompts differ by",
+    "Right under all": "Lowest score over the prompts",
+}
+"""The headers of columns, and what they are where scores are between 0 and 1."""
 OVER_ALL: Columns = {header: cell for header, cell in ACCURACIES.items() if header != "Paper"}
 DIFFERENCES: Columns = {
     **CELL,

@@ -16,6 +16,10 @@ def write_figures(name: str, table: ResultTable, folder: Path) -> None:
         save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.config.get('seed', 0)}")
 
 
+def _points(share: float | None) -> float | None:
+    return None if share is None else 100 * share  # without a value, a row has no mark
+
+
 def counts_chart(table: ResultTable) -> alt.VConcatChart:
     """Return figure 6: mean and Std with their intervals by number of training prompts, on a log axis."""
     rows = [
@@ -25,9 +29,9 @@ def counts_chart(table: ResultTable) -> alt.VConcatChart:
             "mean": 100 * row["mean"],
             "low": 100 * row["mean_interval"][0],
             "high": 100 * row["mean_interval"][1],
-            "std": 100 * row["std"],
-            "std_low": 100 * row["std_interval"][0],
-            "std_high": 100 * row["std_interval"][1],
+            "std": _points(row["std"]),
+            "std_low": _points(row["std_interval"] and row["std_interval"][0]),
+            "std_high": _points(row["std_interval"] and row["std_interval"][1]),
         }
         for row in table.rows
     ]

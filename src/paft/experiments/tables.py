@@ -18,6 +18,8 @@ from paft.experiments.columns import (
     CELL,
     COUNTS,
     DIFFERENCES,
+    FAILURES,
+    GRADED,
     INFERENCE,
     K_AND_T,
     ONE_WORD,
@@ -132,11 +134,23 @@ def _accuracies(table: ResultTable, done: Runs) -> None:
                 f"{run.task}, seed {run.seed}: the language model generated no prompt that fits the task, so "
                 f"{method.name} is trained on the user prompt"
             )
+    is_binary = all(result.is_binary for _, result in done)
+    table.columns = _fitting(table.columns, table.rows, is_binary)
     for (task, seed), runs in _grouped(done).items():
         [(_, result)] = runs
         table.runs.append(result)
         table.differences += [{"task": task, "seed": seed} | _pair(pair) for pair in result.differences]
     table.notes += _over_seeds(table.rows, {"mean": "mean", "std": "Std"})
+
+
+def _fitting(columns: Columns, rows: Sequence[Row], is_binary: bool) -> Columns:
+    """Return the columns, with those of failures of format if there are any, and named for the kind of scores."""
+    if any(row["unparsed"] or row["cut"] for row in rows):
+        items, place = list(columns.items()), list(columns).index("Unparsed") + 1
+        columns = dict(items[:place]) | FAILURES | dict(items[place:])
+    if is_binary:
+        return columns
+    return {GRADED.get(header, header): cell for header, cell in columns.items()}
 
 
 def _inference(table: ResultTable, done: Runs) -> None:
@@ -223,8 +237,8 @@ def _methods(done: Runs) -> Iterator[tuple[PlannedRun, MethodResult]]:
 
 
 def _row(run: PlannedRun, method: MethodResult, **more: Any) -> Row:
-    """Return a method's numbers with the keys of ``report.json``, without ``per_prompt``."""
-    figures = {key: value for key, value in method_json(method).items() if key != "per_prompt"}
+    """Return a method's numbers with the keys of ``report.json``, without those per prompt."""
+    figures = {key: value for key, value in method_json(method).items() if not key.startswith("per_prompt")}
     return {"task": run.task, "seed": run.seed, "method": method.name} | figures | more
 
 

@@ -17,7 +17,7 @@ class PromptTraits:
         words: the number of words in the template; a slot counts as one word.
         lines: the number of lines of the user text.
         system: whether the prompt has a system text.
-        options: ``spelled out``, ``filled in`` (by a slot) or ``not shown``.
+        options: ``spelled out``, ``filled in`` (by a slot) or ``not shown``; None in a free-text task.
         options_in: the text that holds the options, ``system`` or ``user``; None if they are not shown.
         first: which comes first, ``options`` or ``question``; None if no options are shown.
         ending: the kind of ending, see :func:`paft.prompts.template.ending`.
@@ -26,7 +26,7 @@ class PromptTraits:
     words: int
     lines: int
     system: bool
-    options: str
+    options: str | None
     options_in: str | None
     first: str | None
     ending: str
@@ -34,19 +34,24 @@ class PromptTraits:
     def describe(self) -> str:
         """Return the traits as a phrase."""
         order = f"{self.first} first" if self.first else ""
-        where = f"options {self.options}" + (f" in the {self.options_in} text" if self.options_in else "")
+        where = f" in the {self.options_in} text" if self.options_in else ""
         parts = [
             f"{self.words} words",
             "system text" if self.system else "",
             order,
-            where,
+            f"options {self.options}{where}" if self.options else "",
             f"ends with a {self.ending}",
         ]
         return ", ".join(filter(None, parts))
 
 
 def traits_of(
-    prompt: Prompt, fields: Sequence[str], labels: Sequence[str] | None, aliases: Mapping[str, str]
+    prompt: Prompt,
+    fields: Sequence[str],
+    labels: Sequence[str] | None,
+    aliases: Mapping[str, str],
+    *,
+    has_options: bool = True,
 ) -> PromptTraits:
     """Return the traits of a prompt.
 
@@ -54,14 +59,17 @@ def traits_of(
         fields: names of the question's columns; if empty, every slot that shows no option counts as the question.
         labels: the task's fixed options, which a prompt may spell out.
         aliases: slot name -> the name that it stands for.
+        has_options: whether the task is to choose between options; if not, no slot is one.
     """
     system = prompt.system or ""
     text = f"{system}\n{prompt.text}"
     slots = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
-    options = [start for start, name in slots.items() if name == "choices" or re.fullmatch("[A-Z]", name)]
+    options = [
+        start for start, name in slots.items() if has_options and re.fullmatch("choices|[A-Z]", name)
+    ]  # fmt: skip
     question = [start for start, name in slots.items() if (name in fields if fields else start not in options)]
     how = "filled in"
-    if not options and labels:
+    if not options and labels and has_options:
         matches = [re.search(rf"(?<!\w){re.escape(label)}", text, re.IGNORECASE) for label in labels]
         options = [match.start() for match in matches if match] if all(matches) else []
         how = "spelled out"
@@ -70,7 +78,7 @@ def traits_of(
         words=len(re.findall(r"\w+", SLOT.sub(" slot ", text))),
         lines=len(prompt.text.strip().split("\n")),
         system=bool(system),
-        options=how if options else "not shown",
+        options=(how if options else "not shown") if has_options else None,
         options_in=None if start is None else "system" if start < len(system) else "user",
         first=None if start is None or not question else "options" if start < min(question) else "question",
         ending=ending(prompt)[0],
@@ -97,4 +105,6 @@ def contrasts(prompts: Sequence[PromptTraits]) -> dict[str, tuple[str, list[bool
         ("ends in a closing cue", "ends otherwise"): lambda prompt: prompt.ending == "cue",
         ("ends in a slot", "ends otherwise"): lambda prompt: prompt.ending == "slot",
     }
+    if all(prompt.options is None for prompt in prompts):  # a free-text task
+        rules = {names: rule for names, rule in rules.items() if not names[0].startswith("options")}
     return {name: (opposite, [rule(prompt) for prompt in prompts]) for (name, opposite), rule in rules.items()}

@@ -1,85 +1,188 @@
-"""Encode the answers of a run for the page: one byte per cell, plus outputs that differ from the answers."""
+"""Encode the answers of a run for the page: bytes per cell, and texts as far as there is room."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from pyarrow import parquet
 
-from paft.reporting.read import Grid
+from paft.reporting.read import Grid, MethodResult
 
 NOT_ASKED, UNPARSED = 254, 255
+FULL_SCORE = 200
+"""The byte of the score 1; other scores are proportional, and only 1 itself has this byte."""
 ANOTHER = "another answer"
-"""The label of wrong answers beyond the first 252 distinct answers to an example."""
-LONGEST_OUTPUT = 300
+"""The label of answers beyond the first 251 distinct answers to an example, or beyond the budget."""
+LONGEST_OPTION, LONGEST_TEXT = 300, 1500
+"""The maximum number of characters of an answer or output, of tasks with options and of free text."""
+ANSWER_BUDGET = 1_500_000
 OUTPUT_BUDGET = 2_500_000
-"""The maximum number of characters of outputs on a page; ``predictions.parquet`` has all outputs."""
+"""The maximum number of characters of answers, and of outputs and explanations, on a page;
+``predictions.parquet`` has them all."""
 
 
 @dataclass
 class Answers:
     """The answers of all methods of a run.
 
-    A cell is 0 where the score is 1, and otherwise the index of the answer in ``choices`` of its example. The
-    first choice is the right answer.
+    A cell is the index of the answer in ``choices`` of its example, or :data:`NOT_ASKED` or :data:`UNPARSED`. The
+    first choice is the target.
 
     Attributes:
+        right: by example, the indices of further choices that score 1, such as the target in other words.
         cells: by method, the bytes of a ``(prompts, examples)`` array in row-major order, in base64.
+        scores: the same with the score of each cell, see :data:`FULL_SCORE`; empty where scores are 0 or 1.
+        finish: the same with why the model stopped, an index into :data:`paft.evaluation.failures.FINISHES`; only
+            of methods with an output that was cut, refused or failed.
+        other_scores: by method and further scorer, as ``scores``.
         outputs: by method, cell -> index in ``texts``, for cells whose output differs from the answer that the
             page shows.
-        left_out: the number of outputs that exceeded the budget.
+        explanations: by method, cell -> index in ``texts``.
+        left_out: the number of outputs and explanations that exceeded the budget.
     """
 
     choices: list[list[str]]
+    right: list[list[int]]
     cells: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, str] = field(default_factory=dict)
+    finish: dict[str, str] = field(default_factory=dict)
+    other_scores: dict[str, dict[str, str]] = field(default_factory=dict)
     outputs: dict[str, dict[int, int]] = field(default_factory=dict)
+    explanations: dict[str, dict[int, int]] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     left_out: int = 0
 
 
-def encode(grids: dict[str, Grid], prompts: Sequence[str], examples: Sequence[str]) -> Answers:
+def encode(
+    methods: Sequence[MethodResult],
+    prompts: Sequence[str],
+    examples: Sequence[str],
+    *,
+    has_options: bool,
+    is_binary: bool,
+) -> Answers:
     """Encode the answers of all methods, with prompts and examples in the given order."""
-    answers = Answers([[] for _ in examples])
-    codes: list[dict[tuple[str, bool], int]] = [{} for _ in examples]  # (answer, is right) -> code
-    columns = {example: index for index, example in enumerate(examples)}
-    rows = {prompt: index for index, prompt in enumerate(prompts)}
-    text_indices: dict[str, int] = {}
-    budget = OUTPUT_BUDGET
-    for name, grid in grids.items():
-        table = parquet.read_table(grid.path, columns=["prediction", "target", "output"])
-        predictions, targets, outputs = (table[c].to_pylist() for c in ("prediction", "target", "output"))
-        cells = np.full((len(prompts), len(examples)), NOT_ASKED, dtype=np.uint8)
-        output_indices: dict[int, int] = {}
-        width, right = len(grid.example_ids), grid.right
-        for index, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
-            i, j = divmod(index, width)
-            row, column = rows[grid.prompt_ids[i]], columns[grid.example_ids[j]]
-            example_codes = codes[column]
-            example_codes.setdefault((cut(target, LONGEST_OUTPUT), True), 0)
-            code = 0 if right[i, j] else UNPARSED if prediction is None else _code(example_codes, prediction)
-            cells[row, column] = code
-            text = outputs[index]
-            if (code or prediction != target) and text is not None and text.strip() != prediction:
-                text = text if len(text) <= LONGEST_OUTPUT else text[:LONGEST_OUTPUT] + " [...]"
-                if text not in text_indices and len(text) > budget:
-                    answers.left_out += 1
-                    continue
-                budget -= len(text) if text not in text_indices else 0
-                output_indices[row * len(examples) + column] = text_indices.setdefault(text, len(text_indices))
-        answers.cells[name] = base64.b64encode(cells.tobytes()).decode()
-        answers.outputs[name] = output_indices
-    answers.choices = [[text for text, _ in example_codes] for example_codes in codes]
-    answers.texts = list(text_indices)
+    places = {m.name: _places(m.grid, prompts, examples) for m in methods}
+
+    def packed(method: MethodResult, values: np.ndarray, missing: int) -> str:
+        array = np.full(len(prompts) * len(examples), missing, dtype=np.uint8)
+        array[places[method.name]] = values.ravel()
+        return base64.b64encode(array.tobytes()).decode()
+
+    encoder = _Encoder(methods, places, len(examples), has_options)
+    codes = encoder.encode()
+    answers = encoder.answers
+    for method in methods:
+        name, grid = method.name, method.grid
+        answers.cells[name] = packed(method, codes[name], NOT_ASKED)
+        if not is_binary:
+            answers.scores[name] = packed(method, _score_bytes(grid.scores), 0)
+        if grid.finish.any():
+            answers.finish[name] = packed(method, grid.finish, 0)
+        answers.other_scores[name] = {
+            scorer: packed(method, _score_bytes(scores), 0)
+            for scorer, scores in zip(method.other_scores, grid.other_scores, strict=True)
+        }
     return answers
 
 
-def _code(example_codes: dict[tuple[str, bool], int], prediction: str) -> int:
-    key = (cut(prediction, LONGEST_OUTPUT), False)
-    if key not in example_codes and len(example_codes) >= NOT_ASKED - 1:
-        key = (ANOTHER, False)
-    return example_codes.setdefault(key, len(example_codes))
+def _places(grid: Grid, prompts: Sequence[str], examples: Sequence[str]) -> np.ndarray:
+    """Return the cell on the page of each row of a grid."""
+    rows = {prompt: index for index, prompt in enumerate(prompts)}
+    columns = {example: index for index, example in enumerate(examples)}
+    row, column = [rows[p] for p in grid.prompt_ids], [columns[e] for e in grid.example_ids]
+    return (np.array(row)[:, None] * len(examples) + np.array(column)[None]).ravel()
+
+
+def _score_bytes(scores: np.ndarray) -> np.ndarray:
+    return np.where(scores >= 1, FULL_SCORE, np.minimum(np.rint(scores * FULL_SCORE), FULL_SCORE - 1))
+
+
+class _Encoder:
+    """Gives answers their codes, and outputs and explanations their places in the list of texts."""
+
+    def __init__(
+        self, methods: Sequence[MethodResult], places: dict[str, np.ndarray], width: int, has_options: bool
+    ):
+        self.answers = Answers([], [])
+        self._methods, self._places, self._width, self._has_options = methods, places, width, has_options
+        self._longest = LONGEST_OPTION if has_options else LONGEST_TEXT
+        self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in range(width)]  # (answer, is right) -> code
+        self._texts: dict[str, int] = {}
+        self._answer_budget, self._output_budget = ANSWER_BUDGET, OUTPUT_BUDGET
+
+    def encode(self) -> dict[str, np.ndarray]:
+        """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
+        codes = {m.name: np.zeros(m.grid.scores.size, dtype=np.uint8) for m in self._methods}
+        tables = [_read(m.grid) for m in self._methods]
+        for method in self._methods:
+            self.answers.outputs[method.name], self.answers.explanations[method.name] = {}, {}
+            for place, target in zip(self._places[method.name], method.grid.targets, strict=False):
+                self._codes[place % self._width].setdefault((cut(target, self._longest), True), 0)
+        for index, row in self._in_order():
+            method, table = self._methods[index], tables[index]
+            place, is_right = int(self._places[method.name][row]), bool(method.grid.right.flat[row])
+            prediction = table["prediction"][row]
+            code, shown = self._code(place % self._width, prediction, is_right)
+            codes[method.name][row] = code
+            output = table["output"][row]
+            if output is not None and output.strip() != shown and (code or not self._has_options):
+                self._add_text(self.answers.outputs[method.name], place, output)
+            if explanation := table["explanation"][row]:
+                self._add_text(self.answers.explanations[method.name], place, explanation)
+        self.answers.choices = [[text for text, _ in of] for of in self._codes]
+        self.answers.right = [
+            [code for (_, is_right), code in of.items() if is_right and code] for of in self._codes
+        ]
+        self.answers.texts = list(self._texts)
+        return codes
+
+    def _in_order(self) -> Iterator[tuple[int, int]]:
+        """Yield method and row of every cell: unparsed ones first, then wrong ones, example by example.
+
+        Where the budget does not hold all outputs, those kept are then the most useful ones, of all methods and
+        prompts on the same examples.
+        """
+        if not self._methods:
+            return
+        grids = [method.grid for method in self._methods]
+        index = np.repeat(np.arange(len(grids)), [grid.scores.size for grid in grids])
+        row = np.concatenate([np.arange(grid.scores.size) for grid in grids])
+        place = np.concatenate([self._places[method.name] for method in self._methods])
+        rank = np.concatenate([np.where(grid.unparsed, 0, 1 + grid.right).ravel() for grid in grids])
+        for i in np.lexsort((index, place, place % self._width, rank)):
+            yield int(index[i]), int(row[i])
+
+    def _code(self, column: int, prediction: str | None, is_right: bool) -> tuple[int, str | None]:
+        """Return the code of an answer and the answer as the page shows it; None for one that was not read."""
+        codes = self._codes[column]
+        if prediction is None:
+            return UNPARSED, None
+        key = (cut(prediction, self._longest), is_right)
+        if key not in codes:
+            if len(codes) >= NOT_ASKED - 2 or len(key[0]) > self._answer_budget:  # two codes for other answers
+                key = (ANOTHER, is_right)
+            else:
+                self._answer_budget -= len(key[0])
+        return codes.setdefault(key, len(codes)), key[0]
+
+    def _add_text(self, of: dict[int, int], place: int, text: str) -> None:
+        text = cut(text, self._longest)
+        if text not in self._texts:
+            if len(text) > self._output_budget:
+                self.answers.left_out += 1
+                return
+            self._output_budget -= len(text)
+        of[place] = self._texts.setdefault(text, len(self._texts))
+
+
+def _read(grid: Grid) -> dict[str, list[Any]]:
+    """Return the texts of a grid; files of older versions have no explanations."""
+    names = [n for n in ("prediction", "output", "explanation") if n in parquet.read_schema(grid.path).names]
+    table = parquet.read_table(grid.path, columns=names)
+    return {"explanation": [None] * len(table)} | {name: table[name].to_pylist() for name in names}
 
 
 def cut(text: Any, longest: int = 2000) -> str:

@@ -1,4 +1,4 @@
-"""The traits of prompts, and the difference in accuracy that goes with each trait."""
+"""The traits of prompts, and the difference in score that goes with each trait."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SMALLEST = 4
 
 @dataclass(frozen=True)
 class Effect:
-    """The mean accuracy of prompts with a trait minus that of prompts without it, as a fraction of 1.
+    """The mean score of prompts with a trait minus that of prompts without it, as a fraction of 1.
 
     ``clear``: whether the interval, widened for the number of traits tested (Bonferroni), excludes 0.
     """
@@ -39,14 +39,12 @@ class Trait:
     effects: dict[str, Effect]
 
 
-def trait_effects(
-    prompts: Sequence[PromptTraits], accuracy: Mapping[str, np.ndarray], seed: int = 0
-) -> list[Trait]:
-    """Return the effect of every trait on every method's accuracy.
+def trait_effects(prompts: Sequence[PromptTraits], scores: Mapping[str, np.ndarray], seed: int = 0) -> list[Trait]:
+    """Return the effect of every trait on every method's score.
 
     Args:
         prompts: the traits of each prompt.
-        accuracy: by method, the accuracy under each prompt; NaN for prompts that the method was not evaluated on.
+        scores: by method, the score under each prompt; NaN for prompts that the method was not evaluated on.
     """
     groups = {}
     for name, (opposite, has) in contrasts(prompts).items():
@@ -59,7 +57,7 @@ def trait_effects(
         enough = min(len(having), len(lacking)) >= SMALLEST
         effects = {
             method: effect(values[having], values[lacking], tested, seed)
-            for method, values in accuracy.items()
+            for method, values in scores.items()
             if enough and not np.isnan(values).any()
         }
         results.append(Trait(name, opposite, len(having), len(lacking), effects))

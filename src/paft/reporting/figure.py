@@ -5,6 +5,7 @@ from pathlib import Path
 import altair as alt
 
 from paft.reporting.read import RunResult
+from paft.reporting.tables import counted, points
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -37,12 +38,13 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         for prompt, accuracy in zip(method.prompt_ids, method.summary.per_prompt, strict=True)
     ]
     panels = []
+    measure = result.metric[:1].upper() + result.metric[1:]
     for index, method in enumerate(result.methods):
         data = alt.Data(values=[row for row in rows if row["method"] == method.name])
         last = index == len(names) - 1
         axis = alt.X("accuracy:Q").scale(domain=[0, 100])
         axis = (
-            axis.title("Accuracy under one prompt, %")
+            axis.title(f"{measure} under one prompt, %")
             if last
             else axis.title(None).axis(labels=False, ticks=False)
         )
@@ -60,11 +62,12 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         )
         mean = alt.Chart(data).mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
         summary = method.summary
-        figures = f"{summary.mean * 100:.1f} ± {summary.std * 100:.1f} %, worst {summary.worst * 100:.1f}"
+        spread = "" if summary.std is None else f" ± {points(summary.std)}"
+        figures = f"{points(summary.mean)}{spread} %, worst {points(summary.worst)}"
         title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
         panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
-    size = result.methods[0].summary
-    heading = f"{result.task}: accuracy over {size.prompts} {result.test_prompts}"
+    prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
+    heading = f"{result.task}: {result.metric} over {prompts}"
     return (
         alt.vconcat(*panels, spacing=6)
         .properties(title=alt.TitleParams(heading, anchor="start", fontSize=15), background="white", padding=12)

@@ -15,11 +15,26 @@ import yaml
 from paft import __version__
 from paft.errors import UserError
 from paft.evaluation.metrics import Interval
-from paft.prompts.traits import traits_of
+from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import HEADER, cells, consistency, over_seeds, run_names, sentence
+from paft.reporting.tables import (
+    Columns,
+    answers_by,
+    baselines,
+    cells,
+    columns,
+    consistency,
+    failures,
+    is_uneven,
+    other_scores,
+    over_seeds,
+    run_names,
+    sentence,
+    size,
+)
+from paft.types import Prompt
 from paft.utils.io import write_text
 
 GENERATOR = "paft report"
@@ -49,17 +64,21 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
     named = list(zip(results, run_names(results), strict=True))
+    shown = columns(results)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source("page.html")).render(
         generator=f"{GENERATOR} {__version__}",
         title=" and ".join(dict.fromkeys(result.task for result in results)) or "paft",
         several=len(results) > 1,
-        runs=[_head(result) | {"name": name} for result, name in named],
-        header=HEADER,
+        runs=[_head(result, shown) | {"name": name} for result, name in named],
+        header=[name.replace("if read", "if\u00a0read") for name in shown],
+        measure="accuracy" if all(result.is_binary for result in results) else "score",
+        others=other_scores(results),
+        unparsed=any(m.failures.unparsed for result in results for m in result.methods),
         seeds=over_seeds(results),
         unreadable=unreadable,
         css=source("page.css"),
-        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "page.js")],
+        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "answers.js", "page.js")],
         data=island({"runs": [run_data(result) | {"name": name} for result, name in named]}),
     )
 
@@ -72,28 +91,25 @@ def island(data: Any) -> str:
     return text.encode("utf-8", "replace").decode()  # UTF-8 cannot encode a lone surrogate
 
 
-def _head(result: RunResult) -> dict[str, Any]:
+def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
     """Return the content of the page's first screen, which works without JavaScript."""
-    summary = result.methods[0].summary if result.methods else None
-    unparsed = [
-        f"{m.name}: {m.summary.unparsed} of {m.summary.prompts * m.summary.examples} answers could not be read; "
-        "they score 0"
-        for m in result.methods
-        if m.summary.unparsed
-    ]
     training = result.config.get("training") if isinstance(result.config.get("training"), dict) else {}
     return {
         "task": result.task,
         "model": result.model_in_words,
         "seed": result.config.get("seed", 0),
         "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
-        "size": f"{summary.prompts} {result.test_prompts} x {summary.examples} test examples" if summary else "",
-        "answers": "likelihood of the options" if result.mode == "likelihood" else "generation",
-        "chance": f"{result.chance:.0%}",
+        "size": size(result) if result.methods else "",
+        "answers": answers_by(result),
+        "scorers": ", ".join(result.scorers),
+        "chance": "" if result.chance is None else f"{result.chance:.0%}",
+        "majority": f"{result.majority:.0%}" if result.labels and result.majority is not None else "",
+        "baselines": baselines(result) if is_uneven(result) else "",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
-        "problems": result.problems + unparsed,
-        "rows": [cells(method) for method in result.methods],
+        "problems": result.problems,
+        "failures": [line for line in map(failures, result.methods) if line],
+        "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": consistency(result),
         "differences": [
             f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
@@ -107,8 +123,14 @@ def _head(result: RunResult) -> dict[str, Any]:
         "paft": result.facts.get("paft", "unknown"),
         "versions": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("versions")).items()),
         "inputs": ", ".join(f"{k} {v}" for k, v in _mapping(result.facts.get("inputs")).items()),
+        "judge_prompt": result.judge_prompt,
         "config": yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True),
     }
+
+
+def _unbroken(cell: str) -> str:
+    """Return a cell that wraps after a comma only."""
+    return ", ".join(part.replace(" ", "\u00a0") for part in cell.split(", "))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -139,13 +161,14 @@ def _capitalise(text: str) -> str:
 
 def run_data(result: RunResult) -> dict[str, Any]:
     """Return the data of a run for the page's scripts; accuracies are fractions of 1, and no number is NaN."""
-    grids = {m.name: m.grid for m in result.methods}
-    prompts = list(dict.fromkeys(p for g in grids.values() for p in g.prompt_ids))
-    examples = list(dict.fromkeys(e for g in grids.values() for e in g.example_ids))
-    answers = encode(grids, prompts, examples)
-    accuracy = {m.name: _in_order(prompts, m) for m in result.methods}
+    prompts = list(dict.fromkeys(p for m in result.methods for p in m.prompt_ids))
+    examples = list(dict.fromkeys(e for m in result.methods for e in m.grid.example_ids))
+    answers = encode(
+        result.methods, prompts, examples, has_options=result.has_options, is_binary=result.is_binary
+    )  # fmt: skip
+    accuracy = {m.name: _in_order(prompts, m, m.summary.per_prompt) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
-    prompt_traits = {prompt.id: traits_of(prompt, *_task_slots(result)) for prompt in known}
+    prompt_traits = {prompt.id: _traits(result, prompt) for prompt in known}
     kept = [i for i, p in enumerate(prompts) if p in prompt_traits]
     effects = trait_effects(
         [prompt_traits[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()}
@@ -155,11 +178,16 @@ def run_data(result: RunResult) -> dict[str, Any]:
         "task": result.task,
         "chance": result.chance,
         "top": result.top,
+        "binary": result.is_binary,
+        "freeText": not result.has_options,
         "prompts": [
             _prompt(result, p) | {"traits": prompt_traits[p].describe() if p in prompt_traits else ""}
             for p in prompts
         ],
-        "examples": [_example(result, e, choices) for e, choices in zip(examples, answers.choices, strict=True)],
+        "examples": [
+            _example(result, e) | {"choices": choices, "right": right}
+            for e, choices, right in zip(examples, answers.choices, answers.right, strict=True)
+        ],
         "texts": answers.texts,
         "outputsLeftOut": answers.left_out,
         "traits": [asdict(trait) for trait in effects],
@@ -167,27 +195,35 @@ def run_data(result: RunResult) -> dict[str, Any]:
         "methods": [
             _method(m, result.title(m.name))
             | {
-                "accuracy": [None if math.isnan(a) else round(float(a), 6) for a in accuracy[m.name]],
+                "accuracy": _shares(accuracy[m.name]),
+                "unread": _shares(_in_order(prompts, m, m.failures.per_prompt_unparsed)),
+                "cut": _shares(_in_order(prompts, m, m.failures.per_prompt_cut)),
                 "cells": answers.cells[m.name],
+                "scores": answers.scores.get(m.name),
+                "finish": answers.finish.get(m.name),
+                "others": answers.other_scores[m.name],
                 "outputs": answers.outputs[m.name],
+                "explanations": answers.explanations[m.name],
             }
             for m in result.methods
         ],
     }
 
 
-def _in_order(prompts: Sequence[str], method: MethodResult) -> np.ndarray:
-    """Return a method's accuracies in the order of ``prompts``, NaN for prompts it was not evaluated on."""
-    accuracies = dict(zip(method.prompt_ids, method.summary.per_prompt, strict=True))
-    return np.array([accuracies.get(prompt, math.nan) for prompt in prompts])
+def _in_order(prompts: Sequence[str], method: MethodResult, values: Sequence[float]) -> np.ndarray:
+    """Return a method's values in the order of ``prompts``, NaN for prompts it was not evaluated on."""
+    by_prompt = dict(zip(method.prompt_ids, values, strict=True))
+    return np.array([by_prompt.get(prompt, math.nan) for prompt in prompts])
 
 
-def _task_slots(result: RunResult) -> tuple[list[str], list[str] | None, dict[str, str]]:
-    """Return the task's columns, its fixed labels if it has some, and the aliases of its slots."""
-    task, facts = result.config["task"], result.facts
-    fields = facts.get("fields") or task.get("fields") or []
-    labels = facts.get("labels") or (task.get("choices") if isinstance(task.get("choices"), list) else None)
-    return list(map(str, fields)), list(map(str, labels)) if labels else None, _mapping(facts.get("aliases"))
+def _shares(values: np.ndarray) -> list[float | None]:
+    return [None if math.isnan(value) else round(float(value), 6) for value in values]
+
+
+def _traits(result: RunResult, prompt: Prompt) -> PromptTraits:
+    fields = result.facts.get("fields") or result.config["task"].get("fields") or []
+    aliases = _mapping(result.facts.get("aliases"))
+    return traits_of(prompt, list(map(str, fields)), result.labels, aliases, has_options=result.has_options)
 
 
 def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
@@ -199,12 +235,16 @@ def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
     }
 
 
-def _example(result: RunResult, example: str, choices: list[str]) -> dict[str, Any]:
+def _example(result: RunResult, example: str) -> dict[str, Any]:
     row = result.examples.get(example, {})
-    fields = [[str(name), cut(text)] for name, text in _mapping(row.get("fields")).items()]
-    has_options = isinstance(row.get("options"), list) and _task_slots(result)[1] is None
-    options = [cut(option, 500) for option in row["options"]] if has_options else []
-    return {"id": example, "fields": fields, "options": options, "choices": choices}
+    has_options = isinstance(row.get("options"), list) and result.labels is None
+    targets = row.get("targets")
+    return {
+        "id": example,
+        "fields": [[str(name), cut(text)] for name, text in _mapping(row.get("fields")).items()],
+        "options": [cut(option, 500) for option in row["options"]] if has_options else [],
+        "targets": [cut(target, 500) for target in targets] if isinstance(targets, list) else [],
+    }
 
 
 def _method(method: MethodResult, label: str) -> dict[str, Any]:
@@ -217,7 +257,6 @@ def _method(method: MethodResult, label: str) -> dict[str, Any]:
         "std": summary.std,
         "worst": summary.worst,
         "interval": [summary.mean_interval.low, summary.mean_interval.high],
-        "unparsed": summary.unparsed,
         "trainSeconds": method.train_seconds or 0,
         "trainTokens": method.train_tokens,
         "chooseSeconds": method.choosing.get("seconds", 0),

@@ -1,62 +1,56 @@
 """Read a run directory. Damaged and missing files are listed in the result; everything else is read."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute, parquet
 
 from paft.errors import UserError, one_line
-from paft.evaluation.metrics import Summary, summarise
+from paft.evaluation.failures import Failures, count_failures
+from paft.evaluation.metrics import Summary, balanced_accuracy, majority, sample_std, summarise
 from paft.evaluation.paired import Difference, differences
+from paft.reporting.files import check_complete, read_prompts, read_rows, read_search_cost, read_training_log
+from paft.reporting.predictions import Grid, read_grid
 from paft.runs.directory import RunDirectory
 from paft.types import Prompt
-from paft.utils.safe_io import parquet_batches
 
-GRID_COLUMNS = ("prompt_id", "example_id", "generated_tokens")
+Default = TypeVar("Default", float, None)
 
 FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
 """Titles of the methods in runs that predate ``method_titles``."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A complete ``predictions.parquet``.
+class OtherScore:
+    """The score of a further scorer: mean, sample standard deviation and lowest value over the prompts."""
 
-    Attributes:
-        scores: ``(prompts, examples)``, from 0 to 1.
-        unparsed: ``(prompts, examples)``, True where no answer could be read.
-    """
-
-    path: Path
-    prompt_ids: tuple[str, ...]
-    example_ids: tuple[str, ...]
-    scores: np.ndarray
-    unparsed: np.ndarray
-    seconds: float
-    generated_tokens: int
-
-    @property
-    def right(self) -> np.ndarray:
-        """``(prompts, examples)``, True where the score is 1."""
-        return self.scores >= 1
+    mean: float
+    std: float | None
+    worst: float
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The results of one method."""
+    """The results of one method.
+
+    Attributes:
+        balanced_accuracy: None if the task has no fixed labels.
+        other_scores: of the task's further scorers, by name.
+        choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
+    """
 
     name: str
     summary: Summary
+    failures: Failures
+    balanced_accuracy: float | None
+    other_scores: dict[str, OtherScore]
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
-    """The cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -94,6 +88,8 @@ class RunResult:
         damaged: file name -> what is wrong with it. A method whose predictions are damaged is also unfinished.
         prompts, train_prompts: by id.
         examples: rows of ``examples.jsonl`` by id; empty if there is no such file.
+        is_binary: whether every score is 0 or 1, so that an answer is right or wrong.
+        chance: None in a free-text task, or where the run did not record it.
     """
 
     path: Path
@@ -102,7 +98,8 @@ class RunResult:
     unfinished: dict[str, str]
     damaged: dict[str, str]
     top: float
-    chance: float
+    chance: float | None
+    is_binary: bool
     prompts: dict[str, Prompt]
     train_prompts: dict[str, Prompt]
     examples: dict[str, dict[str, Any]]
@@ -122,6 +119,40 @@ class RunResult:
         """Facts that the run recorded in addition to its config."""
         facts = self.config.get("run")
         return facts if isinstance(facts, dict) else {}
+
+    @property
+    def has_options(self) -> bool:
+        """Whether the task is to choose between options; if not, the answer is free text."""
+        return self.facts.get("chance", 0) is not None  # runs without this fact are older than free text
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The options that all examples share, if they do."""
+        choices = self.config["task"].get("choices")
+        labels = self.facts.get("labels") or (choices if isinstance(choices, list) else None)
+        return list(map(str, labels)) if self.has_options and isinstance(labels, list) else None
+
+    @property
+    def scorers(self) -> list[str]:
+        """The names of the task's scorers, the one whose score is reported first; empty where not recorded."""
+        names = self.facts.get("scorers")
+        return list(map(str, names)) if isinstance(names, list) and self.mode == "generate" else []
+
+    @property
+    def judge_prompt(self) -> str:
+        """What a language model that judged the answers was asked; empty where none did."""
+        prompt = self.facts.get("judge_prompt")
+        return prompt if isinstance(prompt, str) else ""
+
+    @property
+    def metric(self) -> str:
+        """What the scores of the run are: accuracy, or the score of a named scorer."""
+        return "accuracy" if self.is_binary else f"{self.scorers[0]} score" if self.scorers else "score"
+
+    @cached_property
+    def majority(self) -> float | None:
+        """The score of always giving the most frequent target; None for graded scores or without a method."""
+        return majority(self.methods[0].grid.targets) if self.methods and self.is_binary else None
 
     @property
     def command(self) -> str:
@@ -171,9 +202,7 @@ class RunResult:
     @property
     def mode(self) -> str:
         """How answers are obtained: ``likelihood`` or ``generate``."""
-        evaluation = self.config.get("evaluation")
-        evaluation = evaluation if isinstance(evaluation, dict) else {}
-        return str(evaluation.get("mode", evaluation.get("answers", "generate")))  # the key's name in older runs
+        return _mode(self.config)
 
     @property
     def problems(self) -> list[str]:
@@ -191,86 +220,71 @@ def read_run(path: Path) -> RunResult:
     directory = RunDirectory(path)
     config = _read_config(directory)
     facts = config.get("run") if isinstance(config.get("run"), dict) else {}
-    top, chance = _number(facts, "top", 0.85), _number(facts, "chance", 0.0)
     damaged: dict[str, str] = {}
-    methods, unfinished = [], {}
+    grids, logs, unfinished = {}, {}, {}
     for name in _names(config):
         folder = directory.method(name)
-        log = _log(folder / "train.jsonl", path, damaged)
+        logs[name] = read_training_log(folder / "train.jsonl", path, damaged)
         try:
-            grid = read_grid(folder / "predictions.parquet")
+            grids[name] = read_grid(folder / "predictions.parquet")
         except FileNotFoundError:
-            unfinished[name] = _progress(folder, log)
+            unfinished[name] = _progress(folder, logs[name])
         except (OSError, pa.ArrowException, ValueError) as error:
             damaged[f"methods/{name}/predictions.parquet"] = (
                 f"damaged ({one_line(error, 160)}); remove the file and run the same command again"
             )
             unfinished[name] = "its predictions are damaged"
-        else:
-            summary = summarise(grid.scores, int(grid.unparsed.sum()), top)
-            choosing = _choosing(folder / "choice.json", path, damaged)
-            methods.append(MethodResult(name, summary, grid, log, choosing))
-    prompts = _prompts(directory.prompts("test"), path, damaged)
-    train_prompts = _prompts(directory.prompts("train"), path, damaged)
-    rows = _rows(directory.examples, path, damaged)
+    choosing = {name: read_search_cost(directory.method(name) / "choice.json", path, damaged) for name in grids}
+    prompts = read_prompts(directory.prompts("test"), path, damaged)
+    train_prompts = read_prompts(directory.prompts("train"), path, damaged)
+    rows = read_rows(directory.examples, path, damaged)
     examples = {row["id"]: row for row in rows if isinstance(row.get("id"), str)}
-    _check_complete(
-        directory.prompts("test"), path, prompts, [i for m in methods for i in m.grid.prompt_ids], damaged
-    )
+    used = [i for grid in grids.values() for i in grid.prompt_ids]
+    check_complete(directory.prompts("test"), path, prompts, used, damaged)
     if examples:
-        _check_complete(
-            directory.examples, path, examples, [i for m in methods for i in m.grid.example_ids], damaged
-        )
-    return RunResult(path, config, methods, unfinished, damaged, top, chance, prompts, train_prompts, examples)
-
-
-def read_grid(path: Path) -> Grid:
-    """Read a predictions file. Files of the first version, which have no column ``score``, are accepted.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        OSError: it cannot be read.
-        ValueError: it is not a complete grid (``pyarrow.ArrowInvalid`` is a ValueError).
-    """
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    file = parquet.ParquetFile(path)
-    names = file.schema_arrow.names
-    needed = (*GRID_COLUMNS, *(("score", "prediction") if "score" in names else ("correct",)))
-    if missing := [name for name in needed if name not in names]:
-        raise ValueError(f"no column {missing[0]}")
-    columns = [name for name in names if name in needed]  # batches have the columns in the order of the file
-    table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
-    prompts = table["prompt_id"].to_pylist()
-    examples = table["example_id"].to_pylist()
-    prompt_ids = list(dict.fromkeys(prompts))
-    size = len(prompts) // len(prompt_ids) if prompt_ids else 0
-    expected = [(prompt, example) for prompt in prompt_ids for example in examples[:size]]
-    if not prompt_ids or list(zip(prompts, examples, strict=True)) != expected:
-        raise ValueError(f"its {len(prompts)} rows do not form a complete grid of prompts and examples")
-    scores, unparsed = _scores(table)
-    seconds = float((file.schema_arrow.metadata or {}).get(b"paft.seconds", b"nan"))
-    generated = compute.sum(table["generated_tokens"]).as_py() or 0
-    shape = len(prompt_ids), size
-    return Grid(
+        used = [i for grid in grids.values() for i in grid.example_ids]
+        check_complete(directory.examples, path, examples, used, damaged)
+    run = RunResult(
         path,
-        tuple(prompt_ids),
-        tuple(examples[:size]),
-        scores.reshape(shape),
-        unparsed.reshape(shape),
-        seconds,
-        generated,
+        config,
+        [],
+        unfinished,
+        damaged,
+        top=_number(facts, "top", 0.85),
+        chance=_number(facts, "chance", None),
+        is_binary=all(grid.is_binary for grid in grids.values()) and not _is_graded(config, facts),
+        prompts=prompts,
+        train_prompts=train_prompts,
+        examples=examples,
+    )
+    run.methods.extend(_method(run, name, grid, logs[name], choosing[name]) for name, grid in grids.items())
+    return run
+
+
+def _method(
+    run: RunResult, name: str, grid: Grid, log: list[dict[str, Any]], choosing: dict[str, float]
+) -> MethodResult:
+    """Return the metrics of a method's grid."""
+    per_prompt = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores.mean(axis=2), strict=True))
+    return MethodResult(
+        name,
+        summarise(grid.scores, run.top, is_binary=run.is_binary),
+        count_failures(grid.scores, grid.unparsed, grid.finish),
+        balanced_accuracy(grid.scores, grid.targets) if run.labels else None,
+        {
+            scorer: OtherScore(float(scores.mean()), sample_std(scores), float(scores.min()))
+            for scorer, scores in per_prompt.items()
+        },
+        grid,
+        log,
+        choosing,
     )
 
 
-def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score of each row, and whether its answer could not be parsed."""
-    column = "score" if "score" in table.column_names else "correct"
-    scores = compute.fill_null(table[column].cast(pa.float64()), 0.0).to_numpy()
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError("a score is outside the range 0 to 1")
-    unparsed = table["prediction" if column == "score" else "correct"].is_null()
-    return scores, unparsed.to_numpy(zero_copy_only=False)
+def _other_names(run: RunResult, count: int) -> list[str]:
+    """Return the names of the further scorers; numbers where their count does not fit."""
+    names = run.scorers[1:]
+    return names if len(names) == count else [f"scorer {number}" for number in range(2, count + 2)]
 
 
 def _names(config: Mapping[str, Any]) -> list[str]:
@@ -288,20 +302,20 @@ def _read_config(directory: RunDirectory) -> dict[str, Any]:
     return config
 
 
-def _number(facts: Any, key: str, default: float) -> float:
-    value = facts.get(key, default)
+def _is_graded(config: Mapping[str, Any], facts: Any) -> bool:
+    """Return True if the run recorded that its scorer gives more than 0 and 1; likelihoods need no scorer."""
+    return facts.get("yes_or_no") is False and _mode(config) == "generate"
+
+
+def _mode(config: Mapping[str, Any]) -> str:
+    evaluation = config.get("evaluation")
+    evaluation = evaluation if isinstance(evaluation, dict) else {}
+    return str(evaluation.get("mode", evaluation.get("answers", "generate")))  # the key's name in older runs
+
+
+def _number(facts: Any, key: str, default: Default) -> float | Default:
+    value = facts.get(key)
     return float(value) if isinstance(value, int | float) else default
-
-
-def _choosing(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float]:
-    if not path.is_file():
-        return {}
-    try:
-        choice = json.loads(path.read_bytes())
-        return {key: float(value) for key, value in choice.items() if key not in ("prompt", "accuracy")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        damaged[str(path.relative_to(run))] = "damaged; the cost of choosing the prompt is not shown"
-        return {}
 
 
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
@@ -311,65 +325,3 @@ def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
     if (folder / "adapter").is_dir():
         return "trained, no test prompt answered yet"
     return f"training stopped at step {log[-1]['step']}" if log else "not started"
-
-
-def _rows(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the objects of a JSON lines file up to the first damaged line; no rows if there is no file."""
-    try:
-        lines = path.read_bytes().split(b"\n")  # splitlines would also split at Unicode line separators in a text
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        damaged[str(path.relative_to(run))] = f"cannot be read: {error.strerror}"
-        return []
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line) if line.strip() else None
-            if row is not None and not isinstance(row, dict):
-                raise ValueError("not an object")
-        except (ValueError, RecursionError):
-            if number < len(lines) or path.name != "train.jsonl":  # a kill may truncate the last row of a log
-                damaged[str(path.relative_to(run))] = f"damaged at line {number}; the lines before it are shown"
-            break
-        if row is not None:
-            rows.append(row)
-    return rows
-
-
-def _log(path: Path, run: Path, damaged: dict[str, str]) -> list[dict[str, Any]]:
-    rows = []
-    for number, row in enumerate(_rows(path, run, damaged), start=1):
-        row.setdefault("tokens", 0)
-        if not all(isinstance(row.get(key), int | float) for key in ("step", "loss", "seconds", "examples")):
-            damaged[str(path.relative_to(run))] = (
-                f"line {number} is not a valid log row; the lines before it are shown"
-            )
-            break
-        ids = row.get("prompt_ids", [row.get("prompt_id")])  # runs of the first version have a single id
-        row["prompt_ids"] = [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else []
-        rows.append(row)
-    return rows
-
-
-def _prompts(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Prompt]:
-    rows = _rows(path, run, damaged)
-    return {
-        row["id"]: Prompt(
-            row["text"], row.get("system") if isinstance(row.get("system"), str) else None, id=row["id"]
-        )
-        for row in rows
-        if isinstance(row.get("id"), str) and isinstance(row.get("text"), str)
-    }
-
-
-def _check_complete(
-    path: Path, run: Path, ids: Collection[str], used: Sequence[str], damaged: dict[str, str]
-) -> None:
-    """Add a file to ``damaged`` if it lacks prompts or examples that the predictions use."""
-    required = set(used)
-    if missing := len(required - set(ids)):
-        reason = (
-            f"{missing} of the {len(required)} entries that the predictions use are missing; their ids are shown"
-        )
-        damaged.setdefault(str(path.relative_to(run)), reason)

@@ -3,17 +3,33 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
+from paft.evaluation.metrics import Interval
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
-from paft.reporting.tables import HEADER, bracket, cells, consistency, over_seeds, run_names, sentence
+from paft.reporting.tables import (
+    answers_by,
+    baselines,
+    bracket,
+    cells,
+    columns,
+    consistency,
+    failures,
+    other_scores,
+    over_seeds,
+    run_names,
+    sentence,
+    size,
+)
 from paft.utils.io import write_text
 
 SCHEMA = 2
+OTHERS = "Other scorers, mean ± Std over the prompts, in %"
 
 
 def write_report(path: Path) -> RunResult:
@@ -58,7 +74,10 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "task": result.task,
         "model": result.model,
         "seed": result.config.get("seed", 0),
+        "scorers": result.scorers,
+        "yes_or_no": result.is_binary,
         "chance": result.chance,
+        "majority": result.majority,
         "top_threshold": result.top,
         "unfinished": list(result.unfinished),
         "damaged": result.damaged,
@@ -78,29 +97,41 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
 def method_json(method: MethodResult) -> dict[str, Any]:
     """Return a method's metrics, with the keys of ``report.json``."""
-    s = method.summary
+    s, f = method.summary, method.failures
     return {
         "mean": s.mean,
         "std": s.std,
         "top": s.top,
         "worst": s.worst,
         "best": s.best,
-        "mean_interval": [s.mean_interval.low, s.mean_interval.high],
-        "std_interval": [s.std_interval.low, s.std_interval.high],
-        "top_interval": [s.top_interval.low, s.top_interval.high],
+        "mean_interval": _ends(s.mean_interval),
+        "std_interval": _ends(s.std_interval),
+        "top_interval": _ends(s.top_interval),
         "disagreement": s.disagreement,
         "right_under_all": s.right_under_all,
-        "right_under_all_interval": [s.right_under_all_interval.low, s.right_under_all_interval.high],
-        "unparsed": s.unparsed,
+        "right_under_all_interval": _ends(s.right_under_all_interval),
+        "balanced_accuracy": method.balanced_accuracy,
+        "unparsed": f.unparsed,
+        "cut": f.cut,
+        "refused": f.refused,
+        "errors": f.errors,
+        "parsed_accuracy": f.parsed_accuracy,
+        "other_scores": {name: asdict(score) for name, score in method.other_scores.items()},
         "prompts": s.prompts,
         "examples": s.examples,
         "per_prompt": dict(zip(method.prompt_ids, s.per_prompt, strict=True)),
+        "per_prompt_unparsed": dict(zip(method.prompt_ids, f.per_prompt_unparsed, strict=True)),
+        "per_prompt_cut": dict(zip(method.prompt_ids, f.per_prompt_cut, strict=True)),
         "train_seconds": method.train_seconds,
         "train_examples_per_second": method.train_examples_per_second,
         "eval_seconds": finite(method.grid.seconds),
         "eval_examples_per_second": finite(method.eval_examples_per_second),
         "generated_tokens": method.grid.generated_tokens,
     }
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
 
 
 def finite(value: float) -> float | None:
@@ -110,26 +141,24 @@ def finite(value: float) -> float | None:
 
 def as_markdown(result: RunResult) -> str:
     """Return ``report.md``."""
-    answers = "likelihood of the options" if result.mode == "likelihood" else "generation"
     lines = [f"# {result.task}: how much the wording of the prompt matters", "", sentence(result), ""]
     if result.unfinished:
         lines += [f"Not finished: {', '.join(result.unfinished)}. Run the same command again to resume.", ""]
     if result.damaged:
         lines += [*(f"- {name}: {why}" for name, why in result.damaged.items()), ""]
     if result.methods:
-        size = result.methods[0].summary
         lines += [
             *table(result),
             "",
-            f"Accuracy in % on {size.prompts} {result.test_prompts} x {size.examples} test "
-            f"examples, answers by {answers}. "
+            *_others(result),
+            f"{_capitalise(result.metric)} in % on {size(result)}, answers by {answers_by(result)}. "
             "Brackets show 95 % intervals: bootstrap over prompts and examples for the mean, chi-square for Std, "
             f"the standard deviation over prompts. Top is the share of prompts at {result.top:.0%} or more. "
-            f"Chance is {result.chance:.0%}.",
+            f"{baselines(result)}".rstrip(),
             "",
-            *filter(None, [consistency(result)]),
-            "",
-            "![Accuracy over prompts per method](figures/accuracy.svg)",
+            *_failures(result),
+            *([consistency(result), ""] if consistency(result) else []),
+            f"![{_capitalise(result.metric)} over prompts per method](figures/accuracy.svg)",
             "",
             *_differences(result),
             *_extremes(result),
@@ -142,6 +171,7 @@ def as_markdown(result: RunResult) -> str:
         f"`{result.command}` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
         f"model {result.model_in_words}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
         "",
+        *_judge(result),
     ]
     return "\n".join(lines)
 
@@ -153,13 +183,41 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 def table(result: RunResult) -> list[str]:
     """Return the methods as the lines of a Markdown table."""
-    return markdown_table(HEADER, [cells(method) for method in result.methods])
+    shown = columns([result])
+    return markdown_table(list(shown), [cells(method, shown) for method in result.methods])
+
+
+def _others(result: RunResult) -> list[str]:
+    """Return the table of the further scorers."""
+    rows = other_scores([result])
+    return [f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:]), ""] if rows else []
+
+
+def _failures(result: RunResult) -> list[str]:
+    lines = [f"- {line}" for line in map(failures, result.methods) if line]
+    return [*lines, ""] if lines else []
+
+
+def _judge(result: RunResult) -> list[str]:
+    """Return the prompt of the judge, if a language model judged the answers."""
+    if not result.judge_prompt:
+        return []
+    return ["The judge was asked:", "", *(f"    {line}" for line in result.judge_prompt.splitlines()), ""]
+
+
+def _capitalise(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def compare(results: Sequence[RunResult]) -> str:
     """Return a Markdown table of several runs, and one over seeds if the runs differ only in the seed."""
     named = zip(results, run_names(results), strict=True)
-    lines = markdown_table(("Run", *HEADER), [(name, *cells(m)) for r, name in named for m in r.methods])
+    shown = columns(results)
+    lines = markdown_table(
+        ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
+    )
+    if rows := other_scores(results):
+        lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])
@@ -198,8 +256,10 @@ def _extremes(result: RunResult) -> list[str]:
         worst = min(range(len(method.prompt_ids)), key=method.summary.per_prompt.__getitem__)
         prompt = result.prompts.get(method.prompt_ids[worst])
         text = "\n".join(filter(None, (prompt.system, prompt.text))) if prompt else ""
+        share = method.failures.per_prompt_unparsed[worst]
+        unparsed = f" ({share:.1%} unparsed)" if share else ""
         lines += [
-            f"{method.name}, {method.summary.per_prompt[worst]:.1%}, prompt {method.prompt_ids[worst]}:",
+            f"{method.name}, {method.summary.per_prompt[worst]:.1%}{unparsed}, prompt {method.prompt_ids[worst]}:",
             "",
             *(f"    {line}" for line in text.splitlines()),
             "",

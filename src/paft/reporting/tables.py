@@ -2,10 +2,18 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from paft.evaluation.metrics import Interval
-from paft.reporting.read import MethodResult, RunResult
+from paft.evaluation.metrics import Interval, Summary
+from paft.reporting.read import MethodResult, OtherScore, RunResult
+
+MISSING = "\N{EN DASH}"
+"""Stands where there is no value, such as the Std over a single prompt."""
+UNEVEN = 0.05
+"""Balanced accuracy is shown where the majority baseline exceeds chance by more than this."""
+
+Columns = dict[str, Callable[[MethodResult], str]]
+"""The header of each column -> the function that formats a method's cell."""
 
 
 def sentence(result: RunResult) -> str:
@@ -14,27 +22,85 @@ def sentence(result: RunResult) -> str:
         return "No method is finished yet."
     untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
     parts = [
-        f"{result.model_in_words if untrained else result.title(m.name)}: "
-        f"{m.summary.mean:.0%} ± {m.summary.std * 100:.0f}, "
-        f"worst {m.summary.worst * 100:.0f}"
+        f"{result.model_in_words if untrained else result.title(m.name)}: {_figures(m.summary)}"
         for m in reversed(result.methods)
     ]
-    return f"On {result.methods[0].summary.prompts} {result.test_prompts}, {'; '.join(parts)}."
+    prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
+    measured = "" if result.is_binary else f" ({result.metric})"
+    return f"On {prompts}{measured}, {'; '.join(parts)}."
+
+
+def _figures(summary: Summary) -> str:
+    if summary.std is None:
+        return f"{summary.mean:.0%}"
+    return f"{summary.mean:.0%} ± {summary.std * 100:.0f}, worst {summary.worst * 100:.0f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which is given in the plural."""
+    return f"{count} {noun.removesuffix('s') if count == 1 else noun}"
+
+
+def size(result: RunResult) -> str:
+    """Return the size of the grid in words."""
+    summary = result.methods[0].summary
+    return f"{counted(summary.prompts, result.test_prompts)} x {counted(summary.examples, 'test examples')}"
+
+
+def answers_by(result: RunResult) -> str:
+    """Return how the answers were obtained."""
+    return "likelihood of the options" if result.mode == "likelihood" else "generation"
 
 
 def consistency(result: RunResult) -> str:
-    """Return how often two prompts disagree on an example, and the share of examples right under every prompt."""
+    """Return how much two prompts differ on an example, and the score under the prompt that is worst for it."""
     if not result.methods or result.methods[0].summary.prompts < 2:
         return ""
-    disagreements = ", ".join(f"{m.name} {m.summary.disagreement:.0%}" for m in result.methods)
-    right_under_all = ", ".join(
-        f"{m.name} {m.summary.right_under_all:.0%} {bracket(m.summary.right_under_all_interval)}"
+    unit = (lambda share: f"{share:.0%}") if result.is_binary else points
+    differences = ", ".join(f"{m.name} {unit(m.summary.disagreement)}" for m in result.methods)
+    lowest = ", ".join(
+        f"{m.name} {unit(m.summary.right_under_all)} {bracket(m.summary.right_under_all_interval)}"
         for m in result.methods
     )
+    if result.is_binary:
+        return (
+            f"Disagreement (right under one prompt of a pair, wrong under the other): {differences}. "
+            f"Examples right under every prompt: {lowest}."
+        )
     return (
-        f"Disagreement (right under one prompt of a pair, wrong under the other): {disagreements}. "
-        f"Examples right under every prompt: {right_under_all}."
+        f"Difference in an example's score between two prompts, mean over all pairs, in points: {differences}. "
+        f"Lowest score over the prompts, mean over the examples, in %: {lowest}."
     )
+
+
+def baselines(result: RunResult) -> str:
+    """Return what an answer that knows nothing would get; nothing in a free-text task."""
+    parts = []
+    if result.chance is not None:
+        parts.append(f"Chance {result.chance:.0%}.")
+    if result.labels and result.majority is not None:
+        parts.append(f"Majority baseline {result.majority:.0%}: always the most frequent label.")
+    return " ".join(parts)
+
+
+def is_uneven(result: RunResult) -> bool:
+    """Return True if some label is so frequent that an accuracy alone would mislead."""
+    baseline, chance = result.majority, result.chance
+    return bool(result.labels) and None not in (baseline, chance) and (baseline or 0) - (chance or 0) > UNEVEN
+
+
+def failures(method: MethodResult) -> str:
+    """Return the failures of format of a method in a sentence; nothing if there are none."""
+    found = method.failures
+    counts = {
+        "could not be read and score 0": found.unparsed,
+        "cut at evaluation.max_new_tokens": found.cut,
+        "refused by the provider": found.refused,
+        "failed with an error": found.errors,
+    }
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    cells = method.summary.prompts * method.summary.examples
+    return f"{method.name}: of {counted(cells, 'answers')}, {parts}" if parts else ""
 
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
@@ -47,25 +113,63 @@ def run_names(results: Sequence[RunResult]) -> list[str]:
     return []
 
 
-HEADER = ("Method", "Mean", "Std", "Top", "Worst", "Best", "Unparsed", "Training", "Answering")
+def columns(results: Sequence[RunResult]) -> Columns:
+    """Return the columns of a table of the runs' methods; those in which no method has a value are left out."""
+    methods = [method for result in results for method in result.methods]
+    measure = "Accuracy" if all(result.is_binary for result in results) else "Score"
+    optional = {
+        "Balanced accuracy": any(map(is_uneven, results)),
+        "Unparsed": any(r.mode == "generate" for r in results) or any(m.failures.unparsed for m in methods),
+        "Cut": any(m.failures.cut for m in methods),
+        f"{measure} if read": any(m.failures.unparsed for m in methods),
+    }
+    every: Columns = {
+        "Method": lambda m: m.name,
+        "Mean": lambda m: f"{points(m.summary.mean)} {bracket(m.summary.mean_interval)}",
+        "Std": lambda m: f"{points(m.summary.std)} {bracket(m.summary.std_interval)}".strip(),
+        "Balanced accuracy": lambda m: points(m.balanced_accuracy),
+        "Top": lambda m: points(m.summary.top, 0),
+        "Worst": lambda m: points(m.summary.worst),
+        "Best": lambda m: points(m.summary.best),
+        "Unparsed": lambda m: _share(m.failures.unparsed, m),
+        "Cut": lambda m: _share(m.failures.cut, m),
+        f"{measure} if read": lambda m: points(m.failures.parsed_accuracy),
+        "Training": _training,
+        "Answering": lambda m: f"{m.grid.seconds:.0f} s, {m.eval_examples_per_second:.1f} q/s",
+    }
+    return {name: cell for name, cell in every.items() if optional.get(name, True)}
 
 
-def cells(method: MethodResult) -> tuple[str, ...]:
-    """Return a method's row under :data:`HEADER`."""
-    s = method.summary
-    questions = s.prompts * s.examples
+def cells(method: MethodResult, of: Columns) -> tuple[str, ...]:
+    """Return a method's row under the headers of the columns."""
+    return tuple(cell(method) for cell in of.values())
+
+
+def _share(count: int, method: MethodResult) -> str:
+    return f"{count / (method.summary.prompts * method.summary.examples):.1%}" if count else "0"
+
+
+def _training(method: MethodResult) -> str:
     rate = method.train_examples_per_second
-    return (
-        method.name,
-        f"{s.mean * 100:.1f} {bracket(s.mean_interval)}",
-        f"{s.std * 100:.1f} {bracket(s.std_interval)}" if s.prompts > 1 else "-",
-        f"{s.top * 100:.0f}",
-        f"{s.worst * 100:.1f}",
-        f"{s.best * 100:.1f}",
-        f"{s.unparsed / questions:.1%}" if s.unparsed else "0",
-        f"{method.train_seconds:.0f} s, {rate:.1f} ex/s" if method.train_seconds and rate else "-",
-        f"{method.grid.seconds:.0f} s, {method.eval_examples_per_second:.1f} q/s",
-    )
+    return f"{method.train_seconds:.0f} s, {rate:.1f} ex/s" if method.train_seconds and rate else MISSING
+
+
+def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
+    """Return the header and rows of a table of the further scorers' values; no rows where there are none."""
+    names = list(dict.fromkeys(name for r in results for m in r.methods for name in m.other_scores))
+    rows = [
+        (*([run] if len(results) > 1 else []), m.name, *(_other(m.other_scores.get(name)) for name in names))
+        for result, run in zip(results, run_names(results), strict=True)
+        for m in result.methods
+    ]
+    return [(*(["Run"] if len(results) > 1 else []), "Method", *names), *rows] if names else []
+
+
+def _other(score: OtherScore | None) -> str:
+    if score is None:
+        return MISSING
+    spread = "" if score.std is None else f" ± {points(score.std)}, worst {points(score.worst)}"
+    return f"{points(score.mean)}{spread}"
 
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
@@ -77,17 +181,28 @@ def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]
     for name in [m.name for m in results[0].methods if m.name in common]:
         runs = [m.summary for r in results for m in r.methods if m.name == name]
-        columns = [[100 * getattr(s, key) for s in runs] for key in _OVER_SEEDS]
-        rows.append((name, *(f"{statistics.mean(c):.1f} ± {statistics.stdev(c):.1f}" for c in columns)))
+        rows.append((name, *(_mean_and_std([getattr(s, key) for s in runs]) for key in _OVER_SEEDS)))
     return rows
+
+
+def _mean_and_std(values: Sequence[float | None]) -> str:
+    known = [100 * value for value in values if value is not None]
+    if len(known) < len(values):
+        return MISSING
+    return f"{statistics.mean(known):.1f} ± {statistics.stdev(known):.1f}"
 
 
 _OVER_SEEDS = ("mean", "std", "top", "worst", "best")
 
 
-def bracket(interval: Interval, digits: int = 1) -> str:
-    """Return an interval in percentage points, in brackets."""
-    return f"[{interval.low * 100:.{digits}f}, {interval.high * 100:.{digits}f}]"
+def points(share: float | None, digits: int = 1) -> str:
+    """Return a share in percentage points, without the sign."""
+    return MISSING if share is None else f"{share * 100:.{digits}f}"
+
+
+def bracket(interval: Interval | None, digits: int = 1) -> str:
+    """Return an interval in percentage points, in brackets; nothing where there is none."""
+    return f"[{points(interval.low, digits)}, {points(interval.high, digits)}]" if interval else ""
 
 
 def _without_seed(result: RunResult) -> str:

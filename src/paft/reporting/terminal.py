@@ -7,19 +7,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from paft.reporting.read import RunResult
-from paft.reporting.tables import HEADER, cells, consistency, sentence
+from paft.reporting.tables import baselines, cells, columns, consistency, failures, sentence
 
 
 def show(result: RunResult) -> None:
     """Print the methods of a run to standard output."""
     console = Console(width=None if Console().is_terminal else 140)
-    table = Table(title=f"{result.task}: accuracy on {result.test_prompts}, %", title_justify="left")
-    for name in HEADER:
+    table = Table(title=f"{result.task}: {result.metric} on {result.test_prompts}, %", title_justify="left")
+    shown = columns([result])
+    for name in shown:
         table.add_column(name, justify="left" if name == "Method" else "right", no_wrap=name in ("Method", "Mean"))
     for method in result.methods:
-        table.add_row(*cells(method))
+        table.add_row(*cells(method, shown))
     console.print(table)
-    for line in filter(None, (sentence(result), consistency(result))):
+    lines = (*map(failures, result.methods), baselines(result), sentence(result), consistency(result))
+    for line in filter(None, lines):
         console.print(line, markup=False, highlight=False)
     console.print(f"Page: {result.path}/report.html", markup=False, highlight=False)
     console.print(f"Report: {result.path}/report.md, report.json, figures/", markup=False, highlight=False)

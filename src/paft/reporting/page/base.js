@@ -4,7 +4,11 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const state = { run: 0, prompt: 0, method: 0, cases: "failed" };
 const run = () => data.runs[state.run];
 const METHODS = [...new Set(data.runs.flatMap((r) => r.methods.map((m) => m.name)))];
-const NOT_ASKED = 254, UNPARSED = 255;
+const NOT_ASKED = 254, UNPARSED = 255; // codes of cells
+const FULL_SCORE = 200; // the byte of the score 1
+const CUT = 1, REFUSED = 2, FAILED = 3; // why the model stopped
+const measure = (...runs) => (runs.every((r) => r.binary) ? "accuracy" : "score");
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -28,6 +32,10 @@ const colour = (method) => `var(--m${METHODS.indexOf(method.name ?? method) % 6}
 const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1));
 const points = (share) => (share > 0 ? "+" : "") + (100 * share).toFixed(1);
 const number = (n) => Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
+const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+// What a method could not read under a prompt, and what was cut, in words; nothing where it read everything.
+const unread = (method, p) => [[method.unread[p], "unparsed"], [method.cut[p], "cut"]]
+  .filter(([share]) => share > 0).map(([share, what]) => `${percent(share)}% ${what}`).join(", ");
 const oneLine = (text, most) => {
   const line = text.replace(/\s+/g, " ").trim();
   return line.length > most ? line.slice(0, most) + "…" : line;
@@ -35,10 +43,30 @@ const oneLine = (text, most) => {
 const whole = (prompt) => (prompt.system ? `[system] ${prompt.system}\n` : "") + (prompt.text || `prompt ${prompt.id}`);
 const words = (prompt) => (whole(prompt).match(/[\p{L}\p{N}_]+/gu) || []).length;
 
-// A method's answers, a byte a cell: 0 right, 254 not asked, 255 unparsed, else which wrong answer.
-function cells(method) {
-  method.bytes ??= Uint8Array.from(atob(method.cells), (c) => c.charCodeAt(0));
-  return method.bytes;
+// Bytes of a method, one per cell: which answer, and where they are given the score, and why the model stopped.
+const decoded = new Map();
+function bytes(text) {
+  if (!decoded.has(text)) decoded.set(text, Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  return decoded.get(text);
+}
+const cells = (method) => bytes(method.cells);
+const finish = (method, cell) => (method.finish ? bytes(method.finish)[cell] : 0);
+function score(method, cell) {
+  if (method.scores) return bytes(method.scores)[cell] / FULL_SCORE;
+  const code = cells(method)[cell];
+  return Number(code === 0 || run().examples[cell % run().examples.length].right.includes(code));
+}
+
+// Colours of cells: from wrong to right by the score, and one of its own for what could not be read.
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const rgb = (name) => style.getPropertyValue(`--${name}`).trim().match(/[0-9a-f]{2}/gi)?.map((c) => parseInt(c, 16)) ?? [255, 255, 255];
+  const [wrong, right, unparsed] = ["wrong", "right", "unparsed"].map(rgb);
+  return (method, cell) => {
+    if (cells(method)[cell] === UNPARSED) return unparsed;
+    const share = score(method, cell);
+    return wrong.map((from, i) => Math.round(from + share * (right[i] - from)));
+  };
 }
 
 const place = (id) => document.querySelector(`#${id} > div`);

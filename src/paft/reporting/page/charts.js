@@ -33,23 +33,23 @@ function drawDistribution() {
     row.heights = SHARES.map((at) => density(row.known.map(([a]) => a), at, 0.025));
   }
   const highest = Math.max(...rows.flatMap((row) => row.heights)); // one scale: equal areas
-  const chart = s("svg", { width, height: bottom + 44, role: "group", "aria-label": "Accuracy of every prompt under each method" },
+  const chart = s("svg", { width, height: bottom + 44, role: "group", "aria-label": `${capital(measure(...data.runs))} of every prompt under each method` },
     axis,
     rows.map(({ r }, i) => r.chance > 0
       ? s("line", { class: "chance", x1: x(r.chance), x2: x(r.chance), y1: i * tall + 18, y2: (i + 1) * tall + 4 }) : []),
     rows.map((row, i) => distributionRow(row, i * tall, tall, x, highest)),
     s("text", { class: "soft", x: x(0.5), y: bottom + 38, "text-anchor": "middle" },
-      "Accuracy under one prompt, %" + (chances.size ? `; dashed: chance, ${[...chances].map((chance) => Math.round(100 * chance)).join(" or ")}` : "")));
+      `${capital(measure(...data.runs))} under one prompt, %` + (chances.size ? `; dashed: chance, ${[...chances].map((chance) => Math.round(100 * chance)).join(" or ")}` : "")));
   holder.replaceChildren(chart);
 }
 
 function distributionRow({ r, i, m, known, heights }, top, tall, x, highest) {
   const base = top + tall - 22, scale = (tall - 46) / highest;
   const area = SHARES.map((at, k) => `${x(at).toFixed(1)},${(base - heights[k] * scale).toFixed(1)}`).join("L");
-  const title = `${data.runs.length > 1 ? `${m.name}, ${r.name}` : m.name}: ${percent(m.mean)} ± ${percent(m.std)}, worst ${percent(m.worst)}`;
-  const marks = s("g", { role: "listbox", "aria-label": `${title}; ${known.length} prompts, arrow keys go through them` });
+  const title = `${data.runs.length > 1 ? `${m.name}, ${r.name}` : m.name}: ${percent(m.mean)}${m.std === null ? "" : ` ± ${percent(m.std)}, worst ${percent(m.worst)}`}`;
+  const marks = s("g", { role: "listbox", "aria-label": `${title}; ${plural(known.length, "prompt")}, arrow keys go through them` });
   known.forEach(([a, p], rank) => {
-    const same = known.filter(([other]) => other === a); // prompts of one accuracy share a mark's height
+    const same = known.filter(([other]) => other === a); // prompts of one value share a mark's height
     const share = 14 / same.length, y = base + 4 + share * same.findIndex(([, other]) => other === p);
     marks.append(mark({ r, i, m }, a, p, { x: x(a), y, height: share }, rank === 0));
   });
@@ -64,7 +64,7 @@ function distributionRow({ r, i, m, known, heights }, top, tall, x, highest) {
 }
 
 function mark({ r, i, m }, accuracy, p, at, first) {
-  const prompt = r.prompts[p], text = `${percent(accuracy)}% (${m.name})\n${whole(prompt)}`;
+  const prompt = r.prompts[p], text = `${percent(accuracy)}% (${[m.name, unread(m, p)].filter(Boolean).join(", ")})\n${whole(prompt)}`;
   const element = s("g", {
     class: "mark", role: "option", tabindex: first ? 0 : -1, "data-prompt": prompt.id,
     "aria-label": `${percent(accuracy)} percent: ${oneLine(whole(prompt), 300)}`, "aria-selected": "false",
@@ -113,12 +113,12 @@ function drawTraits() {
       h("li", {}, h("button", { type: "button", onclick: () => openPrompt(state.run, p, methods.indexOf(m)) },
         `${percent(a)}%: ${oneLine(whole(prompts[p]), 170)}`), h("div", { class: "role" }, prompts[p].traits)))));
   });
-  const parts = [h("div", { class: "worst" }, worst), h("h3", {}, "What goes with accuracy")];
+  const parts = [h("div", { class: "worst" }, worst), h("h3", {}, run().binary ? "What goes with accuracy" : "What goes with the score")];
   if (told.length) parts.push(legend(methods), forest(told, methods));
   else parts.push(h("p", {}, "No trait divides these prompts into two groups of at least four, so nothing can be said."));
   const rarely = small.map((t) => `${t.name} (${t.having} of ${t.having + t.lacking})`).join("; ");
   parts.push(h("p", { class: "note" },
-    "Mean accuracy of the prompts with a trait less that of the prompts without it, in points, with the 95 % bootstrap interval over prompts. " +
+    `Mean ${measure(run())} of the prompts with a trait less that of the prompts without it, in points, with the 95 % bootstrap interval over prompts. ` +
     "Each trait is looked at by itself; traits come together, and this is what goes along, not what causes. " +
     "A thick line stays clear of 0 even after correction for the number of traits (Bonferroni)." +
     (rarely ? ` Too few prompts to tell: ${rarely}.` : "")));
@@ -147,14 +147,14 @@ function forest(told, methods) {
     s("text", { class: "soft", x: x(t), y: 14, "text-anchor": "middle" }, Math.round(t * 1000) / 10 || "0")));
   return h("table", { class: "forest" },
     h("thead", { class: "hidden" }, h("tr", {}, h("th", { scope: "col" }, "Trait (prompts)"), h("th", { scope: "col" }, "Difference in points"))),
-    h("tbody", {}, rows, h("tr", {}, h("td", { class: "role" }, "points of accuracy"), h("td", {}, scale))));
+    h("tbody", {}, rows, h("tr", {}, h("td", { class: "role" }, `points of ${measure(run())}`), h("td", {}, scale))));
 }
 
 function drawCost() {
   const { methods } = run();
   if (!methods.length) return show("cost", h("p", {}, "No method is finished."));
   const chosen = methods.some((m) => m.chooseSeconds || m.chooseTokens);
-  const head = ["Method", "Accuracy, %", chosen && "Choosing, s", chosen && "Tokens of language models", "Training, s",
+  const head = ["Method", `${capital(measure(run()))}, %`, chosen && "Choosing, s", chosen && "Tokens of language models", "Training, s",
     "Training tokens", "Answering, s", "Generated tokens"].filter(Boolean);
   const table = h("div", { class: "scroll" }, h("table", { class: "figures" },
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
@@ -173,7 +173,7 @@ function scatter(width, methods, cost, title) {
   const height = 250, left = 34, most = Math.max(...methods.map(cost)) * 1.08 || 1;
   const x = (v) => left + 10 + (v / most) * (width - left - 24), y = (v) => 8 + (1 - v) * (height - 56);
   const spoken = methods.map((m) => `${m.name}: ${percent(m.mean)}% after ${number(cost(m))}`).join("; ");
-  const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(v));
+  const short = (v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e4 ? `${v / 1e3}k` : String(Number(v.toPrecision(6))));
   return s("svg", { width, height, role: "img", "aria-label": `${title}. ${spoken}` }, s("title", {}, spoken),
     ticks(0, 1, 5).map((t) => [s("line", { class: "axis", x1: left, x2: width - 4, y1: y(t), y2: y(t) }),
       s("text", { class: "soft", x: left - 6, y: y(t) + 4, "text-anchor": "end" }, String(Math.round(100 * t)))]),

@@ -1,4 +1,4 @@
-// Prompts to sort and filter, the heat map of prompts and examples, and one prompt with its answers.
+// Prompts to sort and filter, and the heat map of prompts and examples.
 "use strict";
 const sorting = { key: "accuracy", method: null, down: false, filter: "" };
 
@@ -16,7 +16,7 @@ function drawPrompts() {
     h("button", { type: "button", onclick: () => sortBy(key, method ?? null) }, text));
   show("prompts",
     h("div", { class: "controls" }, h("label", { class: "grow" }, "Filter ", search), h("span", { id: "count", class: "role", "aria-live": "polite" })),
-    h("div", { class: "list", tabindex: 0, role: "region", "aria-label": "Prompts with their accuracy" }, h("table", { id: "prompt-table" },
+    h("div", { class: "list", tabindex: 0, role: "region", "aria-label": `Prompts with their ${measure(run())}` }, h("table", { id: "prompt-table" },
       h("thead", {}, h("tr", {}, head("Prompt", "text"), head("Words", "words"), methods.map((m, i) => head(`${m.name}, %`, "accuracy", i)))),
       h("tbody", {}))));
   fillPrompts();
@@ -47,8 +47,8 @@ function fillPrompts() {
   table.tBodies[0].replaceChildren(...order.map((p) => h("tr", { class: p === state.prompt ? "chosen" : "", "data-prompt": p },
     h("td", {}, h("button", { type: "button", class: "open clamp", onclick: () => openPrompt(state.run, p, state.method) }, oneLine(whole(prompts[p]), 220))),
     h("td", { class: "number" }, String(words(prompts[p]))),
-    methods.map((m) => h("td", { class: "number", color: colour(m) }, percent(m.accuracy[p]), bar(m.accuracy[p]))))));
-  document.getElementById("count").textContent = `${order.length} of ${prompts.length} prompts`;
+    methods.map((m) => h("td", { class: "number", color: colour(m) }, percent(m.accuracy[p]), bar(m.accuracy[p]), h("div", { class: "role" }, unread(m, p)))))));
+  document.getElementById("count").textContent = `${order.length} of ${plural(prompts.length, "prompt")}`;
 }
 
 function bar(share) {
@@ -59,12 +59,11 @@ function bar(share) {
 
 // Worst prompt on top, hardest example on the left.
 function gridOrder(method) {
-  const { prompts, examples } = run(), bytes = cells(method), width = examples.length;
-  const right = new Float64Array(width);
-  for (let i = 0; i < bytes.length; i++) right[i % width] += bytes[i] === 0;
+  const { prompts, examples } = run(), width = examples.length, total = new Float64Array(width);
+  for (let cell = 0; cell < prompts.length * width; cell++) total[cell % width] += score(method, cell);
   return {
     rows: prompts.map((_, p) => p).sort((a, b) => (method.accuracy[a] ?? 2) - (method.accuracy[b] ?? 2)),
-    columns: examples.map((_, e) => e).sort((a, b) => right[a] - right[b]),
+    columns: examples.map((_, e) => e).sort((a, b) => total[a] - total[b]),
   };
 }
 
@@ -73,29 +72,34 @@ function drawGrid() {
   if (!methods.length) return show("grid", h("p", {}, "No method is finished."));
   const method = methods[state.method], order = gridOrder(method);
   const canvas = h("canvas", { tabindex: 0, role: "img", "aria-label":
-    `Answers of ${method.name}: ${prompts.length} prompts, worst on top, by ${examples.length} examples, hardest on the left. Arrow keys move, Enter opens the prompt.` });
+    `Answers of ${method.name}: ${plural(prompts.length, "prompt")}, worst on top, by ${plural(examples.length, "example")}, hardest on the left. Arrow keys move, Enter opens the prompt.` });
   const readout = h("output", { "aria-live": "polite" }, "Point at a cell, or focus the map and use the arrow keys.");
-  const swatch = (name, text) => { const box = h("span", { class: "swatch" }); box.style.background = `var(--${name})`; return h("span", {}, box, text); };
   show("grid", h("div", { class: "controls" }, methodChoice()),
-    h("div", { class: "legend" }, swatch("right", "right"), swatch("wrong", "wrong"), swatch("unparsed", "could not be read")),
-    canvas, readout, h("p", { class: "note" }, "A row a prompt, the worst on top; a column an example, the hardest on the left."));
+    h("div", { class: "legend" },
+      run().binary ? [swatch("var(--right)", "right"), swatch("var(--wrong)", "wrong")]
+        : h("span", {}, "score 0 ", h("span", { class: "scale", "aria-hidden": "true" }), " 100 %"),
+      swatch("var(--unparsed)", "could not be read")),
+    canvas, readout, h("p", { class: "note" }, "One row per prompt, the worst on top; one column per example, the hardest on the left."));
   paint(canvas, method, order);
   watchGrid(canvas, readout, method, order);
 }
 
+function swatch(background, text) {
+  const box = h("span", { class: "swatch" });
+  box.style.background = background;
+  return h("span", {}, box, text);
+}
+
 function paint(canvas, method, { rows, columns }) {
-  const style = getComputedStyle(document.documentElement), bytes = cells(method);
-  const rgb = (name) => style.getPropertyValue(`--${name}`).trim().match(/[0-9a-f]{2}/gi)?.map((c) => parseInt(c, 16)) ?? [255, 255, 255];
-  const colours = { right: rgb("right"), wrong: rgb("wrong"), unparsed: rgb("unparsed") };
+  const shade = palette();
   canvas.width = columns.length;
   canvas.height = rows.length;
   canvas.style.height = `${rows.length * Math.max(4, Math.min(16, 440 / rows.length))}px`;
   canvas.style.imageRendering = canvas.clientWidth >= columns.length ? "pixelated" : "auto";
   const context = canvas.getContext("2d"), image = context.createImageData(columns.length, rows.length);
   rows.forEach((p, r) => columns.forEach((e, c) => {
-    const code = bytes[p * columns.length + e];
-    if (code === NOT_ASKED) return;
-    image.data.set([...(code === 0 ? colours.right : code === UNPARSED ? colours.unparsed : colours.wrong), 255], 4 * (r * columns.length + c));
+    const cell = p * columns.length + e;
+    if (cells(method)[cell] !== NOT_ASKED) image.data.set([...shade(method, cell), 255], 4 * (r * columns.length + c));
   }));
   context.putImageData(image, 0, 0);
 }
@@ -106,7 +110,8 @@ function watchGrid(canvas, readout, method, { rows, columns }) {
   const read = () => {
     const p = rows[r], e = columns[c];
     readout.replaceChildren(
-      h("div", {}, h("strong", {}, answer(method, p, e)), ` for “${oneLine(exampleText(examples[e]), 160)}” (right: ${examples[e].choices[0]})`),
+      h("div", {}, h("strong", {}, oneLine(answer(method, p, e), 160)), scored(method, p * examples.length + e),
+        ` for “${oneLine(exampleText(examples[e]), 160)}” (${targetName().toLowerCase()}: ${oneLine(examples[e].choices[0], 100)})`),
       h("div", { class: "role" }, `prompt, ${percent(method.accuracy[p])}%: ${oneLine(whole(prompts[p]), 200)}`));
   };
   const clamp = () => { r = Math.min(Math.max(0, r), rows.length - 1); c = Math.min(Math.max(0, c), columns.length - 1); };
@@ -128,81 +133,4 @@ function watchGrid(canvas, readout, method, { rows, columns }) {
     clamp();
     read();
   });
-}
-
-function answer(method, p, e) {
-  const code = cells(method)[p * run().examples.length + e];
-  return code === NOT_ASKED ? "not asked" : code === UNPARSED ? "could not be read" : run().examples[e].choices[code];
-}
-
-const exampleText = (example) => example.fields.map(([, text]) => text).join(" · ") || `example ${example.id}`;
-
-// Go to a prompt: its text, and what the model answered where it failed.
-function openPrompt(inRun, p, method) {
-  const other = inRun !== state.run;
-  Object.assign(state, { run: inRun, prompt: p, method });
-  hideTip();
-  if (other) drawRun();
-  else { drawGrid(); drawDetail(); fillPrompts(); }
-  const heading = document.getElementById("detail-title");
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
-  heading.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
-}
-
-function drawDetail() {
-  const { prompts, methods } = run();
-  if (!methods.length) return show("detail", h("p", {}, "No method is finished."));
-  const prompt = prompts[state.prompt], method = methods[state.method];
-  const select = h("select", { id: "pick", onchange: () => { state.prompt = Number(select.value); drawDetail(); fillPrompts(); } },
-    prompts.map((one, p) => h("option", { value: p, selected: p === state.prompt ? "" : null }, `${percent(method.accuracy[p])}% ${oneLine(whole(one), 70)}`)));
-  const kinds = [["failed", "Failed"], ["all", "All"], ["unparsed", "Could not be read"]];
-  show("detail",
-    h("div", { class: "controls" }, h("label", { class: "grow" }, "Prompt ", select), methodChoice(),
-      choice("Which examples", kinds, state.cases, (kind) => { state.cases = kind; drawDetail(); })),
-    prompt.system ? [h("div", { class: "role" }, "System text"), template(prompt.system)] : null,
-    h("div", { class: "role" }, prompt.system ? "User text" : "Prompt"), template(prompt.text || `prompt ${prompt.id} (its text is not in the run directory)`),
-    h("p", { class: "note" }, [prompt.traits, methods.map((m) => `${m.name} ${percent(m.accuracy[state.prompt])}%`).join(", ")].filter(Boolean).join(". ")),
-    cases(method));
-}
-
-// The template with its slots marked.
-function template(text) {
-  return h("div", { class: "prompt" }, text.split(/(\{[A-Za-z_]\w*\})/).map((part, i) => (i % 2 ? h("mark", {}, part) : part)));
-}
-
-function cases(method) {
-  const { examples, methods, prompts, outputsLeftOut } = run(), width = examples.length;
-  const code = (e) => cells(method)[state.prompt * width + e];
-  const wanted = { failed: (k) => k !== 0 && k !== NOT_ASKED, all: (k) => k !== NOT_ASKED, unparsed: (k) => k === UNPARSED }[state.cases];
-  const found = examples.map((_, e) => e).filter((e) => wanted(code(e)));
-  const body = h("tbody", {}), more = h("button", { type: "button" });
-  let shown = 0;
-  const extend = () => {
-    for (const e of found.slice(shown, (shown += 25))) body.append(caseRow(method, e, code(e)));
-    more.hidden = shown >= found.length;
-    more.textContent = `Show ${Math.min(25, found.length - shown)} more of ${found.length}`;
-  };
-  more.addEventListener("click", extend);
-  extend();
-  const kind = { failed: "failed", all: "asked", unparsed: "unreadable" }[state.cases];
-  return h("div", { id: "cases" }, h("p", { "aria-live": "polite" }, `${found.length} of ${width} examples ${kind} (${method.name}).`),
-    found.length ? h("table", { class: "cases" },
-      h("thead", {}, h("tr", {}, ["Example", "Right", "The model’s answer", "Failed under"].map((name) => h("th", { scope: "col" }, name)))), body) : null,
-    more,
-    examples.every((e) => !e.fields.length) ? h("p", { class: "note" }, "The texts of the examples are not in this run directory; the same paft run writes them to examples.jsonl.") : null,
-    outputsLeftOut ? h("p", { class: "note" }, `${outputsLeftOut} outputs had no room on this page; predictions.parquet has them all.`) : null);
-}
-
-function caseRow(method, e, code) {
-  const { examples, prompts, texts } = run(), example = examples[e], bytes = cells(method);
-  const output = method.outputs[state.prompt * examples.length + e];
-  const failed = prompts.filter((_, p) => ![0, NOT_ASKED].includes(bytes[p * examples.length + e])).length;
-  return h("tr", {},
-    h("td", {}, example.fields.length ? example.fields.map(([name, text]) => h("div", { class: "text" }, example.fields.length > 1 ? h("span", { class: "role" }, `${name}: `) : null, text)) : exampleText(example),
-      example.options.length ? h("div", { class: "role text" }, example.options.map((o, i) => `${String.fromCharCode(65 + i)}. ${o}`).join("\n")) : null),
-    h("td", { "data-name": "Right" }, example.choices[0]),
-    h("td", { "data-name": "The model’s answer" }, code === UNPARSED ? h("em", {}, "could not be read") : answer(method, state.prompt, e),
-      output === undefined ? null : h("div", { class: "role text" }, `wrote: ${texts[output]}`)),
-    h("td", { class: "number", "data-name": "Failed under" }, `${failed} of ${prompts.length} prompts`));
 }

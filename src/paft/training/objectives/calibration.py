@@ -39,10 +39,10 @@ class Calibration(CrossEntropy):
             UserError: the task has no labels that all examples share, or two of them begin with the same token.
         """
         options = task.labels
-        if options is None and task.answer_format.name == "letter" and task.letters:
+        if options is None:
             options = ("",) * task.letters  # a letter needs no text
-        labels = () if options is None else task.answer_format.candidates(options)
-        if not labels:
+        labels = task.answer_format.candidates(options)
+        if not labels or "" in labels:
             raise UserError(
                 "config key training.objective: calibration needs the same labels or letters in every example of "
                 f"the task {task.name!r}; use cross-entropy"

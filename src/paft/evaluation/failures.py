@@ -1,0 +1,56 @@
+"""Failures of format, apart from wrong answers: what could not be read, was cut, refused or not answered."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from paft.types import Finish
+
+FINISHES: tuple[str, ...] = get_args(Finish)
+"""Why a model stopped; the number of a cell's ``finish`` is the place in this tuple, 0 where it is not known."""
+CUT, REFUSED, FAILED = map(FINISHES.index, ("length", "refused", "error"))
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Failures of format in a grid.
+
+    A cell counts wherever it belongs: an answer that was cut before it could be read is cut and unparsed, and one
+    that the provider refused is refused and unparsed.
+
+    Attributes:
+        unparsed: the number of cells whose answer could not be read; their score is 0.
+        cut: the number of cells whose output ended at the token limit.
+        refused, errors: the numbers of cells that the provider refused, or failed to answer.
+        parsed_accuracy: the mean score of the cells whose answer could be read; None if there are none.
+        per_prompt_unparsed, per_prompt_cut: the share of each prompt's cells.
+    """
+
+    unparsed: int
+    cut: int
+    refused: int
+    errors: int
+    parsed_accuracy: float | None
+    per_prompt_unparsed: tuple[float, ...]
+    per_prompt_cut: tuple[float, ...]
+
+
+def count_failures(scores: np.ndarray, unparsed: np.ndarray, finish: np.ndarray) -> Failures:
+    """Count the failures of format.
+
+    Args:
+        scores: ``(prompts, examples)``, from 0 to 1.
+        unparsed: ``(prompts, examples)``, True where no answer could be read.
+        finish: ``(prompts, examples)``, indices into :data:`FINISHES`.
+    """
+    cut = finish == CUT
+    return Failures(
+        unparsed=int(unparsed.sum()),
+        cut=int(cut.sum()),
+        refused=int((finish == REFUSED).sum()),
+        errors=int((finish == FAILED).sum()),
+        parsed_accuracy=None if unparsed.all() else float(scores[~unparsed].mean()),
+        per_prompt_unparsed=tuple(unparsed.mean(axis=1).tolist()),
+        per_prompt_cut=tuple(cut.mean(axis=1).tolist()),
+    )
