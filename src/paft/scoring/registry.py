@@ -19,6 +19,13 @@ SCORERS = Registry(
     {
         "choice": "paft.scoring.choice:ChoiceScorer",
         "exact": "paft.scoring.exact:ExactScorer",
+        "includes": "paft.scoring.includes:IncludesScorer",
+        "number": "paft.scoring.number:NumberScorer",
+        "math": "paft.scoring.math:MathScorer",
+        "f1": "paft.scoring.f1:F1Scorer",
+        "rouge": "paft.scoring.rouge:RougeScorer",
+        "chrf": "paft.scoring.chrf:ChrfScorer",
+        "regex": "paft.scoring.regex:RegexScorer",
     },
 )
 KEY = "task.scorer"
