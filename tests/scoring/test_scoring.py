@@ -69,7 +69,7 @@ class Fussy:
 
 
 def reward(completions, **columns):
-    assert set(columns) == {"thing", "target", "options"}
+    assert set(columns) == {"thing", "target", "targets", "options"}
     assert columns["options"] == [["red", "green", "blue"]]
     return [float(text.strip() == target) for text, target in zip(completions, columns["target"])]
 
@@ -249,7 +249,9 @@ def test_a_run_is_scored_by_the_users_function_and_resumes_after_it_failed(proje
     overrides = ["evaluation.mode=generate", "evaluation.max_new_tokens=3", "task.scorer=own_scorers:length"]
     config = load_config(project / "config.yaml", overrides)
     own.write_text(OWN.replace("min(len(text), 8) / 8", "len(text) / 0"))
-    with pytest.raises(WorkError, match=r"own_scorers:length' failed: ZeroDivisionError.*own_scorers\.py:\d+\)"):
+    with pytest.raises(
+        WorkError, match=r"own_scorers:length', example \d+, failed: ZeroDivisionError.*own_scorers\.py:\d+\)"
+    ):
         evaluate(config, project / "run", Console(quiet=True))
     sys.modules.pop("own_scorers")
     own.write_text(OWN)

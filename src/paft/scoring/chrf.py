@@ -29,7 +29,9 @@ class ChrfScorer(TextScorer):
     def __init__(self, task: "Task", word_order: int = 0):
         super().__init__(task)
         if word_order not in (0, 2):
-            raise UserError(f"config key task.scorer.word_order takes 0 (chrF) or 2 (chrF++); found {word_order!r}")
+            raise UserError(
+                f"config key task.scorer.word_order takes 0 (chrF) or 2 (chrF++); found {word_order!r}"
+            )
         self.word_order = word_order
         self.name = "chrf++" if word_order else "chrf"
         require("sacrebleu", "chrf")

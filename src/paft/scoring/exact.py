@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from paft.tasks.task import Task
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_OUTSIDE_NUMBERS = re.compile(rf"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\$?\.?\d)|[{re.escape(string.punctuation)}](?<![.-])")
+_OUTSIDE_NUMBERS = re.compile(
+    rf"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\$?\.?\d)|[{re.escape(string.punctuation)}](?<![.-])"
+)
 """Punctuation other than the point and the sign of a number."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 

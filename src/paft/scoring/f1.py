@@ -9,7 +9,7 @@ from paft.scoring.text_scorer import MARKUP, TextScorer
 
 
 class F1Scorer(TextScorer):
-    """The harmonic mean of precision and recall over normalised words; a word counts as often as both texts have it.
+    """The harmonic mean of precision and recall over normalised words, each as often as both texts have it.
 
     Source: the evaluation script of SQuAD 1.1 (Rajpurkar et al., 2016).
     """

@@ -179,7 +179,7 @@ def _tail(text: str) -> list[Number]:
         start = text.find(" ", start)
         found = [] if start < 0 else list(numbers(text[start:]))
         if len(found) > 1:
-            return [number._replace(start=number.start + start, end=number.end + start) for number in found]
+            return [Number(n.value, n.is_percent, n.start + start, n.end + start, n.note) for n in found]
     return list(numbers(text))
 
 

@@ -39,30 +39,36 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SCALES = {"hundred": 2, "thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9, "bn": 9, "b": 9, "trillion": 12}
+_SCALES = {
+    "hundred": 2,
+    "thousand": 3,
+    "million": 6,
+    "billion": 9,
+    "trillion": 12,
+    "k": 3,
+    "m": 6,
+    "b": 9,
+    "bn": 9,
+}
 _JOINED = re.compile(
     rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
 )
 _EQUALS = re.compile(r"[^\n\d]{0,40}?(?:=|\u2248|\bequals\b)[\s*$\\({]*")
-_SMALL = dict(
-    zip(
-        (
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-            "seventeen eighteen nineteen"
-        ).split(),
-        range(20),
-        strict=True,
-    )
-) | {
-    name: 10 * i
-    for i, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
-}
-_REPLACED = str.maketrans(
-    {
-        **{sign: f" {text}" for sign, text in zip("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞", "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8".split(), strict=True)},
-        "\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\uff04": "$", "\u066b": ".", "\u066c": ",",
-    }
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 )  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SMALL = {word: value for value, word in enumerate(_ONES)}
+_SMALL |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+_PARTS = {
+    "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
+    "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
+_REPLACED = str.maketrans(
+    {sign: f" {text}" for sign, text in _PARTS.items()}
+    | {"\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\uff04": "$", "\u066b": ".", "\u066c": ","}
+)
 """Signs of other keyboards. NFKC would do too much: it makes 102 of 10²."""
 
 
@@ -143,16 +149,19 @@ def in_words(text: str) -> Fraction | None:
             current = (current or 1) * 100
         elif word in ("thousand", "million") and (read or words[:position] in ([], ["a"])):
             total, current = total + (current or 1) * 10 ** _SCALES[word], 0
-        elif word == "and" and read and following in _SMALL and words[position - 1] in ("hundred", "thousand"):
-            continue
-        elif word == "a" and not position:
-            continue
+        elif (word == "a" and not position) or (word == "and" and _goes_on(words, position)):
+            continue  # a hundred, hundred and five
         elif word == "point" and read:
             return None
         else:
             break
         read = True
     return Fraction(total + current) if read else None
+
+
+def _goes_on(words: list[str], position: int) -> bool:
+    before, after = words[max(position - 1, 0)], words[position + 1 : position + 2]
+    return before in ("hundred", "thousand") and bool(after) and after[0] in _SMALL
 
 
 def written(number: Fraction, is_percent: bool = False) -> str:
@@ -193,7 +202,7 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
 
 
 def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:
-    kind = match.lastgroup and next(name for name in _KINDS if match[name])
+    kind = next(name for name in _KINDS if match[name])
     text = match[kind]
     if kind in ("mixed", "fraction", "latex"):
         *whole, above, below = (int(digits) for digits in re.findall(r"\d+", text))

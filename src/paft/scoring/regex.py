@@ -1,6 +1,7 @@
 """A pattern whose group is the answer."""
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError
 from paft.scoring.exact import NOTHING_LEFT, normalisation
@@ -41,11 +42,10 @@ class RegexScorer(TextScorer):
 
     def read(self, text: str) -> Reading:
         """Return what the group of the last match, or the first, holds."""
-        found = None
+        found: Any
         try:
-            for found in self.pattern.finditer(text, timeout=TIMEOUT):
-                if self.match == "first":
-                    break
+            matches = self.pattern.finditer(text, timeout=TIMEOUT)
+            found = next(matches, None) if self.match == "first" else next(iter(deque(matches, maxlen=1)), None)
         except TimeoutError:
             return Reading(None, f"the pattern took more than {TIMEOUT:.0f} s on this output")
         if found is None:

@@ -60,4 +60,6 @@ class RougeScorer(TextScorer):
 def first(text: str, longest: int) -> Reading:
     """Return the beginning of a text as the answer, with a note where something was cut."""
     cut = text[:longest]
-    return Reading(cut or None, f"only the first {longest:,} characters were compared" if len(text) > longest else "")
+    return Reading(
+        cut or None, f"only the first {longest:,} characters were compared" if len(text) > longest else ""
+    )
