@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REPAIRED = "repaired:"
 """What the explanation of a repaired answer begins with; a report counts them by it."""
-LONGEST_REPAIR = 20_000
+LONGEST_REPAIR = 5_000
 """Characters of an output that may be repaired."""
 MOST_STARTS = 50
 """Places in a text at which JSON is looked for."""

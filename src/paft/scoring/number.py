@@ -119,7 +119,7 @@ def _stated(text: str) -> Number | None:
             return number
         value = in_words(clause)
         if value is not None:
-            return Number(value, False, 0, 0, "read from words")
+            return Number.of(value, "read from words")
     return None
 
 
@@ -156,7 +156,7 @@ def _answers(text: str, form: str) -> list[Number]:
     found = _tail(text)
     if not found:
         value = in_words(text) if len(text) < _CONTEXT else None
-        return [] if value is None else [Number(value, False, 0, 0, "read from words")]
+        return [] if value is None else [Number.of(value, "read from words")]
     if form == "flexible":
         return found
     marks = [match for match in _MARK.finditer(text) if len(match[1]) < 3]
@@ -179,7 +179,7 @@ def _tail(text: str) -> list[Number]:
         start = text.find(" ", start)
         found = [] if start < 0 else list(numbers(text[start:]))
         if len(found) > 1:
-            return [Number(n.value, n.is_percent, n.start + start, n.end + start, n.note) for n in found]
+            return [number.moved(start) for number in found]
     return list(numbers(text))
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cached_property
 
 MOST_DIGITS = 400
 """Longer numbers, and larger exponents, are no answer."""
@@ -72,20 +72,44 @@ _REPLACED = str.maketrans(
 """Signs of other keyboards. NFKC would do too much: it makes 102 of 10²."""
 
 
-class Number(NamedTuple):
+class Number:
     """A number in a text.
 
     Attributes:
         value: None where the digits are no single number, such as a date.
-        is_percent: whether a percent sign follows; ``value`` is what stands before it.
         note: how it was read where another reading is possible, or why there is no value.
+        is_percent: whether a percent sign follows; ``value`` is what stands before it.
     """
 
-    value: Fraction | None
-    is_percent: bool
-    start: int
-    end: int
-    note: str = ""
+    def __init__(self, start: int, end: int, match: re.Match[str] | None = None, value: Fraction | None = None):
+        self.start, self.end, self._match = start, end, match
+        self.is_percent = match is not None and match["percent"] is not None
+        self._read = (value, "")
+
+    @cached_property
+    def _reading(self) -> tuple[Fraction | None, str]:
+        return self._read if self._match is None else _value(self._match)
+
+    @property
+    def value(self) -> Fraction | None:
+        """See above; most numbers of a text are never asked for theirs."""
+        return self._reading[0]
+
+    @property
+    def note(self) -> str:
+        """See above."""
+        return self._reading[1]
+
+    @classmethod
+    def of(cls, value: Fraction | None, note: str, start: int = 0, end: int = 0) -> "Number":
+        """Return a number that was read otherwise, or none that has a value, with a note."""
+        number = cls(start, end)
+        number._read = (value, note)
+        return number
+
+    def moved(self, by: int) -> "Number":
+        """Return the number at its place in a longer text."""
+        return Number(self.start + by, self.end + by, self._match)
 
 
 def plain(text: str) -> str:
@@ -96,8 +120,7 @@ def plain(text: str) -> str:
 def numbers(text: str) -> Iterator[Number]:
     """Yield the numbers in a text, from left to right."""
     for match in _NUMBER.finditer(text):
-        value, note = _value(match)
-        yield Number(value, match["percent"] is not None, *match.span(), note)
+        yield Number(*match.span(), match)
 
 
 def joined(text: str, left: Number, right: Number) -> bool:
@@ -197,8 +220,10 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
         power += _SCALES.get(scale, 0)
     if power != 0 and not (match["exponent"] or match["power"]):
         note = f"{text} read as {written(value * 10**power)}"
+    if power:
+        value *= Fraction(10) ** power
     negative = (match["sign"] or match["inner"] or "+") in "-\u2212"
-    return value * Fraction(10) ** power * (-1 if negative else 1), note
+    return -value if negative else value, note
 
 
 def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:
@@ -211,7 +236,7 @@ def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:
         value = sum(whole) + Fraction(above, below)
         return value, f"{text} read as {written(value)}" if text != written(value) else ""
     if kind == "plain":
-        return Fraction(text), ""
+        return Fraction(text if "." in text else int(text)), ""
     if kind in ("english", "indian"):
         return Fraction(text.replace(",", "")), ""
     if kind == "comma":
@@ -228,4 +253,4 @@ _KINDS = ("mixed", "fraction", "latex", "english", "indian", "european", "spaced
 
 def _chain(text: str, first: Number, last: Number) -> Number:
     shown = " ".join(text[first.start : last.end].split())
-    return Number(None, False, first.start, last.end, f"{shown} is a range, a choice or no result")
+    return Number.of(None, f"{shown} is a range, a choice or no result", first.start, last.end)
