@@ -170,6 +170,17 @@ def test_a_judge_that_cannot_be_asked_is_refused_before_anything_runs(settings, 
         make_scorer(setting | settings, TASK)
 
 
+def test_a_model_in_this_process_can_be_the_judge(tmp_path, tiny_model):
+    scorer = make_scorer(
+        {"name": "judge", "model": {"path": tiny_model, "dtype": "float32"}, "rubric": "r", "max_tokens": 16}, TASK
+    )
+    scorer.keep_in(tmp_path / "methods/base/judge.jsonl")
+    assert scorer.describe()["model"] == tiny_model
+    score = scorer.score("Paris", EXAMPLE)  # a random network: what it writes is no grade
+    assert score.answer is None
+    assert "off the rubric" in score.explanation
+
+
 def test_the_outputs_of_a_prompt_are_judged_in_parallel(tmp_path):
     server = Server(lambda body: time.sleep(0.2) or graded(body))
     scorer = judge(server, tmp_path, second_call=0)

@@ -97,6 +97,21 @@ def nothing(completions, **columns):
     return [None]
 
 
+def wants_prompts(prompts, completions):
+    return [0.0]
+
+
+class NoExample:
+    is_binary = True
+
+    def score(self, output):
+        return Score(0.0, None)
+
+
+def accepted(completions, targets):
+    return [float(text in target) for text, target in zip(completions, targets)]
+
+
 def length(completions, **columns):
     return [min(len(text), 8) / 8 for text in completions]
 
@@ -207,6 +222,35 @@ def test_a_scorer_that_raises_names_its_file_and_line(own, setting, line):
 def test_a_scorer_that_cannot_be_made_is_refused(setting, message):
     with pytest.raises(UserError, match=message):
         make_scorer(setting, TASK)
+
+
+def test_the_python_scorer_is_another_way_to_name_ones_own():
+    named = make_scorer({"name": "python", "function": "own_scorers:reward"}, TASK)
+    assert (named.name, named.score("green", EXAMPLE).value) == ("own_scorers:reward", 1.0)
+    near = make_scorer({"name": "python", "function": "own_scorers:Near", "worth": 0.25}, TASK)
+    assert near.score("red", EXAMPLE) == Score(0.25, "red")
+    free = Task("colours", ("thing",), None, "text", 0.85, 0)
+    several = make_scorer({"name": "python", "function": "own_scorers:accepted"}, free)
+    assert several.score("teal", Example("0", {"thing": "sea"}, targets=("blue", "teal"))).value == 1.0
+
+
+def test_both_names_of_ones_own_scorer_have_one_fingerprint():
+    from paft.runs.fingerprint import _scorers
+
+    assert _scorers({"name": "python", "function": "own_scorers:reward"}) == _scorers(
+        {"name": "own_scorers:reward"}
+    )
+    assert "task.scorer (its code)" in _scorers({"name": "python", "function": "own_scorers:reward"})
+
+
+def test_a_function_that_needs_what_paft_has_not_is_refused_before_anything_runs():
+    with pytest.raises(UserError, match=r"needs the argument 'prompts'; paft passes completions, target"):
+        make_scorer("own_scorers:wants_prompts", TASK)
+
+
+def test_a_method_with_the_wrong_arguments_is_one_line_with_the_example(own):
+    with pytest.raises(WorkError, match=r"NoExample', example 7, failed: TypeError.*own_scorers\.py"):
+        make_scorer("own_scorers:NoExample", TASK).score("x", EXAMPLE)
 
 
 def test_a_field_with_the_name_of_a_functions_argument_is_refused():

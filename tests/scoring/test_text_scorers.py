@@ -258,7 +258,7 @@ def test_no_output_crashes_or_hangs_a_scorer(setting, name):
 @given(st.text(st.characters(codec=None), max_size=60), st.sampled_from(["18", "the cat", '{"a": 1}']))
 def test_any_text_gets_a_score(output, target):
     for setting in ("exact", "includes", "number", "f1", "rouge", "chrf", "json"):
-        found = score(setting, output, target)
+        found = score(setting, output, {"json": '{"a": 1}', "number": "18"}.get(setting, target))
         assert 0 <= found.value <= 1
         assert found.value == 0 or found.answer is not None
 
@@ -282,6 +282,12 @@ def test_a_prompt_may_not_ask_for_what_the_scorer_counts_as_wrong(setting, promp
         name for name, pattern in answers.forbidden_requests.items() if re.search(pattern, prompt, re.IGNORECASE)
     ]
     assert broken == ([rule] if rule else [])
+
+
+def test_the_strict_form_asks_for_its_marks():
+    assert text_answers("number").wanted == "a number"
+    assert "####" in text_answers({"name": "number", "form": "strict"}).wanted
+    assert text_answers({"name": "python", "function": "os.path:join"}).wanted == "the answer alone"
 
 
 def test_every_scorer_says_what_it_wants():

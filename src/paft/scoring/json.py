@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError, one_line
 from paft.scoring.exact import normalisation
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of, require, shortened
+from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of, require, shortened, unusable
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -87,7 +87,7 @@ class JsonScorer(TextScorer):
 
     def compare(self, answer: str, target: str) -> float:
         """Return the share of equal fields among all fields of both; with ``match: all`` 1 or 0."""
-        read, wanted = _fields(answer), _fields(target)
+        read, wanted = _fields(answer), _wanted(target)
         equal = sum(path in read and self._equal(read[path], value) for path, value in wanted.items())
         share = equal / len(read.keys() | wanted.keys())
         return float(share == 1) if self.is_binary else share
@@ -199,6 +199,13 @@ def _embedded(text: str) -> Iterator[Any]:
             continue
         if isinstance(value, dict) or (value and all(isinstance(part, dict) for part in value)):
             yield value  # [1] in a sentence is a reference
+
+
+def _wanted(target: str) -> dict[tuple[str, ...], Any]:
+    try:
+        return _fields(target)
+    except ValueError:
+        raise unusable(target, "json", "not JSON") from None
 
 
 @lru_cache(20_000)

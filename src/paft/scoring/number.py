@@ -1,12 +1,13 @@
 """A number in an output, compared by its value."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError
 from paft.scoring.number_text import Number, in_words, last, numbers, plain, result, written
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of
+from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of, unusable
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -59,15 +60,25 @@ class NumberScorer(TextScorer):
         if form != "auto":
             self.name = f"number ({form})"
 
+    @classmethod
+    def wanted_with(cls, settings: Mapping[str, Any]) -> str:
+        """Return what must be written; the form ``strict`` reads nothing else."""
+        return (
+            "a last line with four hash signs and the number: #### 18"
+            if settings.get("form") == "strict"
+            else cls.wanted
+        )
+
     def read(self, text: str) -> Reading:
         """Return the number in one form, such as ``1200``, ``0.5`` or ``25%``."""
         return _reading(find(text, self.form))
 
     def compare(self, answer: str, target: str) -> float:
         """Return 1 where both have the same value, else 0."""
-        wanted = _number_of(target)
-        number = _number_of(answer)
-        if wanted is None or number is None or wanted.value is None or number.value is None:
+        wanted, number = _number_of(target), _number_of(answer)
+        if wanted is None or wanted.value is None:
+            raise unusable(target, "number", "no number")
+        if number is None or number.value is None:
             return 0.0
         values = [number.value]
         if number.is_percent != wanted.is_percent:

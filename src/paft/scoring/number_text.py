@@ -81,14 +81,13 @@ class Number:
         is_percent: whether a percent sign follows; ``value`` is what stands before it.
     """
 
-    def __init__(self, start: int, end: int, match: re.Match[str] | None = None, value: Fraction | None = None):
-        self.start, self.end, self._match = start, end, match
-        self.is_percent = match is not None and match["percent"] is not None
-        self._read = (value, "")
+    def __init__(self, start: int, end: int, read: re.Match[str] | tuple[Fraction | None, str]):
+        self.start, self.end, self._read = start, end, read
+        self.is_percent = isinstance(read, re.Match) and read["percent"] is not None
 
     @cached_property
     def _reading(self) -> tuple[Fraction | None, str]:
-        return self._read if self._match is None else _value(self._match)
+        return _value(self._read) if isinstance(self._read, re.Match) else self._read
 
     @property
     def value(self) -> Fraction | None:
@@ -103,13 +102,11 @@ class Number:
     @classmethod
     def of(cls, value: Fraction | None, note: str, start: int = 0, end: int = 0) -> "Number":
         """Return a number that was read otherwise, or none that has a value, with a note."""
-        number = cls(start, end)
-        number._read = (value, note)
-        return number
+        return cls(start, end, (value, note))
 
     def moved(self, by: int) -> "Number":
         """Return the number at its place in a longer text."""
-        return Number(self.start + by, self.end + by, self._match)
+        return Number(self.start + by, self.end + by, self._read)
 
 
 def plain(text: str) -> str:

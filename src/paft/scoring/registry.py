@@ -43,9 +43,10 @@ def text_answers(setting: Any) -> TextAnswers:
         UserError: there is no such scorer.
     """
     setting = setting[0] if isinstance(setting, list) and setting else setting
-    name, _ = part_setting(as_reference(setting or DEFAULT_TEXT), KEY)
+    name, settings = part_setting(as_reference(setting or DEFAULT_TEXT), KEY)
     part = SCORERS.get(name, KEY)
-    wanted = getattr(part, "wanted", TextAnswers.wanted)
+    own = getattr(part, "wanted", TextAnswers.wanted)
+    wanted = part.wanted_with(settings) if hasattr(part, "wanted_with") else own
     return TextAnswers(wanted, getattr(part, "forbidden_requests", {}))
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from importlib import util
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from paft.errors import UserError
 from paft.scoring.text import without_thoughts
@@ -50,6 +50,11 @@ class TextScorer:
 
     def __init__(self, task: "Task"):
         self.task = task
+
+    @classmethod
+    def wanted_with(cls, settings: Mapping[str, Any]) -> str:
+        """Return :attr:`wanted` for a scorer with these settings."""
+        return cls.wanted
 
     def score(self, output: str, example: Example) -> Score:
         """Return the best score over the accepted answers; no answer where none could be read."""
@@ -101,6 +106,11 @@ def one_of(value: object, choices: tuple[str, ...], setting: str) -> str:
     if value not in choices:
         raise UserError(f"config key task.scorer.{setting} takes {' or '.join(choices)}; found {value!r}")
     return str(value)
+
+
+def unusable(target: str, scorer: str, reason: str) -> UserError:
+    """Return the error of an accepted answer that :meth:`TextScorer.check_target` would have refused."""
+    return UserError(f"scorer {scorer}: the accepted answer {shortened(target)!r} is {reason}; fix the data")
 
 
 def shortened(text: str, longest: int = 60) -> str:
