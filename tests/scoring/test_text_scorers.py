@@ -296,3 +296,9 @@ def test_every_scorer_says_what_it_wants():
         if isinstance(part, type) and issubclass(part, TextScorer):
             assert part.wanted
             assert part.__doc__
+
+
+@pytest.mark.parametrize(("setting", "output"), [("json", JSON), ("number", "18")])
+def test_a_target_that_was_not_checked_is_one_line_and_not_a_score(setting, output):
+    with pytest.raises(UserError, match=rf"scorer {setting}: the accepted answer 'the cat' is"):
+        score(setting, output, "the cat")
