@@ -69,7 +69,7 @@ class Fussy:
 
 
 def reward(completions, **columns):
-    assert set(columns) == {"thing", "target", "options"}
+    assert set(columns) == {"thing", "target", "targets", "options"}
     assert columns["options"] == [["red", "green", "blue"]]
     return [float(text.strip() == target) for text, target in zip(completions, columns["target"])]
 
@@ -95,6 +95,21 @@ def high(completions, **columns):
 
 def nothing(completions, **columns):
     return [None]
+
+
+def wants_prompts(prompts, completions):
+    return [0.0]
+
+
+class NoExample:
+    is_binary = True
+
+    def score(self, output):
+        return Score(0.0, None)
+
+
+def accepted(completions, targets):
+    return [float(text in target) for text, target in zip(completions, targets)]
 
 
 def length(completions, **columns):
@@ -209,6 +224,35 @@ def test_a_scorer_that_cannot_be_made_is_refused(setting, message):
         make_scorer(setting, TASK)
 
 
+def test_the_python_scorer_is_another_way_to_name_ones_own():
+    named = make_scorer({"name": "python", "function": "own_scorers:reward"}, TASK)
+    assert (named.name, named.score("green", EXAMPLE).value) == ("own_scorers:reward", 1.0)
+    near = make_scorer({"name": "python", "function": "own_scorers:Near", "worth": 0.25}, TASK)
+    assert near.score("red", EXAMPLE) == Score(0.25, "red")
+    free = Task("colours", ("thing",), None, "text", 0.85, 0)
+    several = make_scorer({"name": "python", "function": "own_scorers:accepted"}, free)
+    assert several.score("teal", Example("0", {"thing": "sea"}, targets=("blue", "teal"))).value == 1.0
+
+
+def test_both_names_of_ones_own_scorer_have_one_fingerprint():
+    from paft.runs.fingerprint import _scorers
+
+    assert _scorers({"name": "python", "function": "own_scorers:reward"}) == _scorers(
+        {"name": "own_scorers:reward"}
+    )
+    assert "task.scorer (its code)" in _scorers({"name": "python", "function": "own_scorers:reward"})
+
+
+def test_a_function_that_needs_what_paft_has_not_is_refused_before_anything_runs():
+    with pytest.raises(UserError, match=r"needs the argument 'prompts'; paft passes completions, target"):
+        make_scorer("own_scorers:wants_prompts", TASK)
+
+
+def test_a_method_with_the_wrong_arguments_is_one_line_with_the_example(own):
+    with pytest.raises(WorkError, match=r"NoExample', example 7, failed: TypeError.*own_scorers\.py"):
+        make_scorer("own_scorers:NoExample", TASK).score("x", EXAMPLE)
+
+
 def test_a_field_with_the_name_of_a_functions_argument_is_refused():
     task = Task("x", ("options",), ("a", "b"), "label", 0.85, 2)
     with pytest.raises(UserError, match=r"task\.fields: 'options'"):
@@ -249,7 +293,9 @@ def test_a_run_is_scored_by_the_users_function_and_resumes_after_it_failed(proje
     overrides = ["evaluation.mode=generate", "evaluation.max_new_tokens=3", "task.scorer=own_scorers:length"]
     config = load_config(project / "config.yaml", overrides)
     own.write_text(OWN.replace("min(len(text), 8) / 8", "len(text) / 0"))
-    with pytest.raises(WorkError, match=r"own_scorers:length' failed: ZeroDivisionError.*own_scorers\.py:\d+\)"):
+    with pytest.raises(
+        WorkError, match=r"own_scorers:length', example \d+, failed: ZeroDivisionError.*own_scorers\.py:\d+\)"
+    ):
         evaluate(config, project / "run", Console(quiet=True))
     sys.modules.pop("own_scorers")
     own.write_text(OWN)

@@ -3,7 +3,8 @@
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from paft.errors import WorkError
 from paft.models.model import Answerer, Mode
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
 from paft.prompts.template import render
-from paft.scoring import Scorer
+from paft.scoring import PaidScorer, Scorer
 from paft.tasks.task import Task
 from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
@@ -137,22 +138,42 @@ def answer(
                 example = next(remaining)
                 yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
-    for batch in model.generate(conversations, max_new_tokens, stop):
-        for generated in batch:
-            example = next(remaining)
-            score, *others = _judged(scorers, generated, prompt, example)
-            yield _row(
-                task,
-                prompt,
-                example,
-                score,
-                scorers[0].is_binary,
-                output=generated.text,
-                generated_tokens=generated.tokens,
-                finish=generated.finish,
-                other_scores=[other.value for other in others],
-                explanation=score.explanation or None,
-            )
+    batches = model.generate(conversations, max_new_tokens, stop)
+    outputs = (replace(generated, text=_storable(generated.text)) for batch in batches for generated in batch)
+    for generated in _prepared(scorers, outputs, examples):
+        example = next(remaining)
+        score, *others = _judged(scorers, generated, prompt, example)
+        yield _row(
+            task,
+            prompt,
+            example,
+            score,
+            scorers[0].is_binary,
+            output=generated.text,
+            generated_tokens=generated.tokens,
+            finish=generated.finish,
+            other_scores=[other.value for other in others],
+            explanation=_storable(score.explanation) or None,
+        )
+
+
+def _storable(text: str) -> str:
+    """Return a text with each half of a surrogate pair replaced: it fits into no file."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _prepared(
+    scorers: Sequence[Scorer], outputs: Iterator[Generation], examples: Sequence[Example]
+) -> Iterable[Generation]:
+    """Return the outputs; a scorer that asks a language model has asked about all of them at once."""
+    paid = [scorer for scorer in scorers if isinstance(scorer, PaidScorer)]
+    if not paid:
+        return outputs
+    kept = list(outputs)
+    judged = [(g.text, e) for g, e in zip(kept, examples, strict=True) if g.finish not in ("refused", "error")]
+    for scorer in paid:
+        scorer.prepare([text for text, _ in judged], [example for _, example in judged])
+    return kept
 
 
 def _judged(scorers: Sequence[Scorer], generated: Generation, prompt: Prompt, example: Example) -> list[Score]:
@@ -178,7 +199,7 @@ def _row(
     return {
         "prompt_id": prompt.id,
         "example_id": example.id,
-        "prediction": score.answer,
+        "prediction": None if score.answer is None else _storable(score.answer),
         "target": task.target(example),
         "score": score.value,
         "correct": score.value >= 1 if is_binary and score.answer is not None else None,

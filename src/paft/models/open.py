@@ -1,10 +1,13 @@
 """The models that a config names, ready to be asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from paft.config.load import describe_problem
 from paft.config.schema import AnyModel, LlmConfig, ModelConfig, ServedModel
 from paft.errors import UserError
 from paft.models.client import Client, LocalClient
@@ -18,6 +21,8 @@ from paft.utils.console import Console
 
 if TYPE_CHECKING:
     from paft.models.local import LocalModel  # loads torch
+
+_MODEL: TypeAdapter[AnyModel] = TypeAdapter(AnyModel)
 
 
 def can_be_trained(config: AnyModel) -> bool:
@@ -124,3 +129,22 @@ def language_models(models: Sequence[LlmConfig], key: str, console: Console) -> 
             locate(name, key)
             clients[name] = LocalClient(name, partial(load_local, ModelConfig(path=name), console))
     return clients
+
+
+def client_of(setting: Mapping[str, Any], key: str) -> Client:
+    """Return a client for a model that is named as in the section ``model``; a local one is loaded when asked.
+
+    Args:
+        key: of the config that names it, for messages.
+
+    Raises:
+        UserError: a key is wrong, an API key is missing, or there is no model at the path.
+    """
+    try:
+        config = _MODEL.validate_python(setting)
+    except ValidationError as error:
+        raise UserError(describe_problem(error, ModelConfig, key)) from None
+    if isinstance(config, ServedModel):
+        return Endpoint.of(config.path, config)
+    locate(config.path, f"{key}.path", config.revision)
+    return LocalClient(config.path, partial(load_local, config, Console()))

@@ -1,5 +1,6 @@
 """One method of a run: planned, trained, evaluated. A step whose result is there is skipped."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,9 +15,11 @@ from paft.methods.registry import Variant
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
 from paft.runs.data import RunData
+from paft.scoring import PaidScorer
 from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.distributed import Processes
+from paft.utils.io import write_text
 from paft.utils.plugins import user_code
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ class Cell:
     def work(self) -> None:
         """Do what is left of the cell."""
         adapter = None
+        for scorer in self._paid:
+            rank = self.processes.rank
+            scorer.keep_in(self.folder / (f"judge-{rank}.jsonl" if rank else "judge.jsonl"))
         if self.variant.method.trains:
             plan = self.processes.once(self._plan)
             adapter = self.folder / "adapter"
@@ -199,6 +205,8 @@ class Cell:
         questions = (render(prompt, data.task, example) for prompt in prompts for example in data.test_examples)
         self._say(model.announce(questions, **how))
         self.folder.mkdir(parents=True, exist_ok=True)
+        for scorer in self._paid:
+            self._say(scorer.announce(len(prompts) * len(data.test_examples)))
         with model.use_adapter(adapter):
             evaluate(
                 model,
@@ -212,6 +220,20 @@ class Cell:
                 processes=self.processes,
             )
         self._say(model.usage())
+        self.processes.once(self._record_judges)
+
+    @property
+    def _paid(self) -> list[PaidScorer]:
+        """The scorers that ask a language model; none where no answer is written."""
+        scorers = self.data.scorers if self.evaluation.mode == "generate" else []
+        return [scorer for scorer in scorers if isinstance(scorer, PaidScorer)]
+
+    def _record_judges(self) -> None:
+        """Write what the report says of a judge, and how far it agrees with itself, into ``judge.json``."""
+        for scorer in self._paid:
+            self._say(scorer.summary())
+            about = scorer.describe() | scorer.agreement()
+            write_text(self.folder / "judge.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
     def _say_once(self, line: str) -> None:
         """Print a line that several methods of the run would print."""

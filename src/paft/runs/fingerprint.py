@@ -16,6 +16,7 @@ from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.runs.data import RunData
 from paft.runs.inputs import hash_examples, hash_files, hash_prompts, input_hashes
+from paft.scoring.registry import as_reference
 from paft.utils.io import write_text
 from paft.utils.plugins import load_object, source_file
 
@@ -120,8 +121,9 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
 
 def _scorers(setting: Any) -> dict[str, Any]:
     if not isinstance(setting, list):
-        return _part("task.scorer", setting)
-    return {k: v for i, each in enumerate(setting) for k, v in _part(f"task.scorer.{i}", each).items()}
+        return _part("task.scorer", as_reference(setting))
+    parts = (_part(f"task.scorer.{i}", as_reference(each)) for i, each in enumerate(setting))
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:

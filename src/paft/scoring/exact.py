@@ -1,27 +1,73 @@
-"""Exact match after SQuAD's normalisation."""
+"""Exact match after SQuAD's normalisation, or as it stands."""
 
 import re
 import string
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
-from paft.scoring.text_scorer import TextScorer
+from paft.scoring.text_scorer import ASK, MARKUP, TextScorer, one_of
+
+if TYPE_CHECKING:
+    from paft.tasks.task import Task
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_OUTSIDE_NUMBERS = re.compile(
+    rf"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\$?\.?\d)|[{re.escape(string.punctuation)}](?<![.-])"
+)
+"""Punctuation other than the point and the sign of a number."""
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 class ExactScorer(TextScorer):
     """Right if an output equals an accepted answer up to case, punctuation, articles and spacing.
 
+    Args:
+        normalise: ``squad``; or ``none``, which ignores only white space at the ends.
+
     Source: the evaluation script of SQuAD 1.1 (Rajpurkar et al., 2016).
     """
 
     name = "exact"
+    forbidden_requests: ClassVar = {
+        **MARKUP,
+        "a sentence": rf"{ASK}[^.\n]{{0,30}}\b(?:in|as|with) (?:an? |one )?(?:full|complete|whole) sentences?\b",
+        "an explanation": r"\b(?:explain|justify|defend) (?:why|how|your|the|each)\b"
+        r"|\bshow your (?:work|reasoning)\b",
+    }
+
+    def __init__(self, task: "Task", normalise: str = "squad"):
+        super().__init__(task)
+        self._normalised = normalisation(normalise)
+        self._of_target = lru_cache(100_000)(self._normalised)
 
     def compare(self, answer: str, target: str) -> float:
         """Return 1 where both are equal after normalisation, else 0."""
-        return float(normalised(answer) == normalised(target))
+        return float(self._normalised(answer) == self._of_target(target))
+
+    def check_target(self, target: str) -> str | None:
+        """Refuse a target of which nothing is left."""
+        return None if self._of_target(target) else NOTHING_LEFT
+
+
+NOTHING_LEFT = "is nothing but punctuation and articles, which are ignored; set normalise: none"
 
 
 def normalised(text: str) -> str:
-    """Return a text in lower case, without ASCII punctuation and English articles, with single spaces."""
-    text = text.lower().translate(_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+    """Return a text in lower case, without ASCII punctuation and English articles, with single spaces.
+
+    Unlike in SQuAD's script, the sign and the point of a number stay: -5 is not 5, and 3.5 is not 35.
+    """
+    text = text.lower()
+    has_number = any(mark in text for mark in ".-") and any(digit in text for digit in string.digits)
+    text = _OUTSIDE_NUMBERS.sub("", text) if has_number else text.translate(_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", text).split())
+
+
+def normalisation(name: str) -> Callable[[str], str]:
+    """Return the function of the setting ``normalise``.
+
+    Raises:
+        UserError: there is no such normalisation.
+    """
+    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else str.strip

@@ -1,13 +1,35 @@
 """What the scorers of free text share: read an answer from an output, compare it with every accepted answer."""
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from importlib import util
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from paft.errors import UserError
 from paft.scoring.text import without_thoughts
 from paft.types import Example, Score
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
+
+ASK = r"\b(?:answer|reply|respond|return|give|write|output|state|print|provide)\b"
+"""The beginning of a request, for ``forbidden_requests``."""
+MARKUP = {
+    "JSON or other markup": r"\b(?:in|as|valid) (?:an? )?(?:JSON|XML|YAML|CSV|HTML)\b"
+    r"|\bJSON (?:object|array|list|format)\b"
+}
+
+
+class Reading(NamedTuple):
+    """What was read from an output.
+
+    Attributes:
+        answer: None where there is no answer.
+        note: how it was read where that is not plain, or why there is none; for a person who reads the report.
+    """
+
+    answer: str | None
+    note: str = ""
 
 
 class TextScorer:
@@ -29,26 +51,69 @@ class TextScorer:
     def __init__(self, task: "Task"):
         self.task = task
 
+    @classmethod
+    def wanted_with(cls, settings: Mapping[str, Any]) -> str:
+        """Return :attr:`wanted` for a scorer with these settings."""
+        return cls.wanted
+
     def score(self, output: str, example: Example) -> Score:
         """Return the best score over the accepted answers; no answer where none could be read."""
-        answer = self.read(without_thoughts(output).strip())
+        answer, note = self.read(without_thoughts(output).strip())
         if answer is None:
-            return Score(0.0, None, self.explain(output, None))
-        value = max(self.compare(answer, target) for target in self.task.targets(example))
-        return Score(value, answer, self.explain(output, answer))
+            return Score(0.0, None, note)
+        targets = self.task.targets(example)
+        values = [self.compare(answer, target) for target in targets]
+        value = max(values)
+        if value < 1:
+            note = "; ".join(filter(None, (note, self.difference(answer, targets[values.index(value)]))))
+        return Score(value, answer, note)
 
-    def read(self, text: str) -> str | None:
-        """Return the answer in a text without thoughts; None where there is none."""
-        return text or None
+    def read(self, text: str) -> Reading:
+        """Return the answer in a text without thoughts."""
+        return Reading(text or None)
 
     def compare(self, answer: str, target: str) -> float:
         """Return how well an answer matches one accepted answer, from 0 to 1."""
         raise NotImplementedError
 
-    def explain(self, output: str, answer: str | None) -> str:
-        """Return why, for a person who reads the report; may be empty."""
+    def difference(self, answer: str, target: str) -> str:
+        """Return how an answer differs from the nearest accepted one, where that is not plain; may be empty."""
         return ""
 
     def check_target(self, target: str) -> str | None:
         """Return why an accepted answer cannot be used, such as ``holds no number``; None where it can."""
         return None
+
+
+def require(package: str, scorer: str) -> None:
+    """Refuse a scorer whose package is not installed.
+
+    Raises:
+        UserError: it is missing.
+    """
+    if util.find_spec(package) is None:
+        raise UserError(
+            f"config key task.scorer: {scorer} needs the package {package}; pip install 'paft[scoring]'"
+        )
+
+
+def one_of(value: object, choices: tuple[str, ...], setting: str) -> str:
+    """Return the value of a setting.
+
+    Raises:
+        UserError: it is none of the choices.
+    """
+    if value not in choices:
+        raise UserError(f"config key task.scorer.{setting} takes {' or '.join(choices)}; found {value!r}")
+    return str(value)
+
+
+def unusable(target: str, scorer: str, reason: str) -> UserError:
+    """Return the error of an accepted answer that :meth:`TextScorer.check_target` would have refused."""
+    return UserError(f"scorer {scorer}: the accepted answer {shortened(target)!r} is {reason}; fix the data")
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """Return a text on one line, cut for a message."""
+    text = re.sub(r"\s+", " ", text[: longest * 4])
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -1,0 +1,47 @@
+"""Whether an output holds an accepted answer."""
+
+import re
+from typing import TYPE_CHECKING
+
+from paft.scoring.text_scorer import TextScorer
+
+if TYPE_CHECKING:
+    from paft.tasks.task import Task
+
+_JOINED = r"[^\W_\u0e00-\U0010ffff]"
+"""A letter or digit of a script that puts spaces between words: none from Thai on, so no Chinese, Korean, ..."""
+
+
+class IncludesScorer(TextScorer):
+    """Right if an accepted answer occurs in the output, up to case and spacing.
+
+    A denied answer counts too: ``not Paris`` includes ``Paris``.
+
+    Args:
+        whole_words: an answer within a longer word or number does not count: 12 is not in 112, no is not in know.
+    """
+
+    name = "includes"
+    wanted = "a text that holds the answer word for word"
+
+    def __init__(self, task: "Task", whole_words: bool = True):
+        super().__init__(task)
+        self.whole_words = whole_words
+
+    def compare(self, answer: str, target: str) -> float:
+        """Return 1 where the answer holds the target, else 0."""
+        answer, target = _plain(answer), _plain(target)
+        if not self.whole_words or target not in answer:
+            return float(target in answer)
+        start = rf"(?<!{_JOINED})(?<!\d[.,])(?<![-\u2212])" if target[0].isdigit() else rf"(?<!{_JOINED})"
+        end = rf"(?!{_JOINED}|[.,]\d)" if target[-1].isdigit() else rf"(?!{_JOINED})"
+        pattern = (
+            (start if re.match(_JOINED, target) else "")
+            + re.escape(target)
+            + (end if re.match(_JOINED, target[-1]) else "")
+        )
+        return float(re.search(pattern, answer) is not None)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,217 @@
+"""The judge: a local server plays the language model."""
+
+import json
+import re
+import time
+
+import pytest
+from pyarrow import parquet
+
+from conftest import things, write_rows
+from endpoints import Server, answer
+from paft.config.load import load_config
+from paft.errors import UserError, WorkError
+from paft.evaluation.grid import evaluate as evaluate_grid
+from paft.models.fake import FakeModel
+from paft.scoring import PaidScorer
+from paft.scoring.registry import make_scorer
+from paft.tasks.task import Task
+from paft.types import Example, Prompt
+from paft.utils.console import Console
+from reported_runs import evaluate
+
+TASK = Task("questions", ("question",), None, "text", 0.85, 0)
+EXAMPLE = Example("7", {"question": "Capital of France?"}, targets=("Paris", "City of Paris"))
+
+
+def graded(body):
+    """Grade by the text between the answer's marks, as a judge that reads the prompt would."""
+    text = body["messages"][-1]["content"]
+    given = re.search(r"<answer>\n(.*?)\n</answer>", text, re.DOTALL)[1]
+    grade = {"Paris": "right", "paris!": "right"}.get(given, "wrong")
+    return 200, answer(json.dumps({"reason": f"it says {given}", "grade": grade})), {}
+
+
+def judge(server, tmp_path, **settings):
+    setting = {
+        "name": "judge",
+        "model": {"path": "m", "base_url": server.url, "retries": 0},
+        "rubric": "Be strict.",
+    }
+    scorer = make_scorer(setting | settings, TASK)
+    scorer.keep_in(tmp_path / "methods/base/judge.jsonl")
+    return scorer
+
+
+def test_the_grade_is_the_score_and_the_reason_its_explanation(tmp_path):
+    server = Server(graded)
+    scorer = judge(server, tmp_path, second_call=0)
+    assert isinstance(scorer, PaidScorer)
+    assert scorer.is_binary
+    right = scorer.score("<think>hm</think> Paris", EXAMPLE)
+    assert (right.value, right.answer, right.explanation) == (1.0, "Paris", "right: it says Paris")
+    assert scorer.score("Rome", EXAMPLE).value == 0.0
+    assert scorer.score("  ", EXAMPLE).answer is None
+    [(body, _, _), _] = server.requests
+    assert body["temperature"] == 0
+    text = body["messages"][0]["content"]
+    for part in ("Be strict.", "question: Capital of France?", "City of Paris", '"right", worth 1'):
+        assert part in text
+
+
+def test_no_reply_is_paid_for_twice_not_even_for_another_method_or_after_a_restart(tmp_path):
+    server = Server(graded)
+    scorer = judge(server, tmp_path)
+    scorer.prepare(["Paris", "Paris", "Rome"], [EXAMPLE] * 3)
+    sent = len(server.requests)
+    assert 2 <= sent <= 4
+    scorer.score("Paris", EXAMPLE)
+    scorer.keep_in(tmp_path / "methods/paft/judge.jsonl")
+    scorer.score("Paris", EXAMPLE)
+    again = judge(server, tmp_path)
+    again.keep_in(tmp_path / "methods/user/judge.jsonl")
+    assert again.score("Rome", EXAMPLE).value == 0.0
+    assert len(server.requests) == sent
+
+
+@pytest.mark.parametrize(
+    ("reply", "value", "is_read"),
+    [
+        ('```json\n{"grade": "Right"}\n```', 1.0, True),
+        ("It is fine.\nGrade: right", 1.0, True),
+        ("right", 1.0, True),
+        ('{"grade": "good"}', 0.0, False),
+        ('{"grade": ["right"]}', 0.0, False),
+        ('{"score": 1}', 0.0, False),
+        ("The answer is right, but also wrong.", 0.0, False),
+        ("Grade: right\nGrade: wrong", 0.0, False),
+        ("", 0.0, False),
+        ("[1, 2]", 0.0, False),
+    ],
+)
+def test_a_reply_off_the_rubric_is_unread_and_never_a_guess(tmp_path, reply, value, is_read):
+    score = judge(Server((200, answer(reply), {})), tmp_path, second_call=0).score("x", EXAMPLE)
+    assert score.value == value
+    assert (score.answer is not None) == is_read
+    assert is_read or "off the rubric" in score.explanation
+
+
+def test_a_scale_of_ones_own_gives_values_between_0_and_1(tmp_path):
+    server = Server((200, answer('{"reason": "so so", "grade": 2}'), {}))
+    scorer = judge(server, tmp_path, scale={1: 0, 2: 0.5, 3: 1}, second_call=0)
+    assert not scorer.is_binary
+    assert scorer.score("x", EXAMPLE).value == 0.5
+
+
+def test_the_second_call_has_the_reverse_order_and_its_agreement_is_counted(tmp_path):
+    def first_wins(body):
+        text = body["messages"][-1]["content"]
+        grade = "right" if text.index("<accepted>") < text.index("<answer>") else "wrong"
+        return 200, answer(json.dumps({"reason": "", "grade": grade})), {}
+
+    for reply, same in ((first_wins, 0.0), (graded, 1.0)):
+        scorer = judge(Server(reply), tmp_path / str(same), second_call=1)
+        assert scorer.summary() is None
+        scorer.prepare(["Paris", "Rome"], [EXAMPLE] * 2)
+        found = scorer.agreement()
+        assert (found["graded_twice"], found["same"], found["off_rubric"]) == (2, same, 0)
+        assert f"2 answers twice: {same:.0%}" in scorer.summary()
+
+
+def test_the_cost_is_said_before_and_the_prompt_is_shown(tmp_path):
+    scorer = judge(Server(graded), tmp_path, second_call=0.1)
+    assert "up to 1,000 outputs, about 100 of them twice: at most 1,100 requests" in scorer.announce(1000)
+    assert "281,600 tokens to write" in scorer.announce(1000)
+    shown = scorer.describe()
+    assert shown["model"] == "m"
+    assert "Be strict." in shown["prompt"]
+    assert shown["scale"] == {"right": 1.0, "wrong": 0.0}
+
+
+def test_an_answer_that_the_judge_refuses_is_unread_but_a_judge_that_never_answers_stops(tmp_path):
+    refusal = (400, {"error": {"message": "content filter"}}, {})
+    with pytest.raises(UserError, match=r"the judge m at http.*content filter"):
+        judge(Server(refusal), tmp_path).score("x", EXAMPLE)
+    scorer = judge(Server((200, answer('{"grade": "right"}'), {}), refusal), tmp_path, second_call=0)
+    assert scorer.score("x", EXAMPLE).value == 1.0
+    refused = scorer.score("y", EXAMPLE)
+    assert refused.answer is None
+    assert "content filter" in refused.explanation
+    with pytest.raises(WorkError, match="same command again"):
+        judge(Server((500, {}, {})), tmp_path / "other").score("x", EXAMPLE)
+
+
+@pytest.mark.parametrize("output", ["x" * 1_000_000, "\ud800 and \x00\x07", "{scale} {0} </answer>"])
+def test_odd_outputs_reach_the_judge_as_text(tmp_path, output):
+    server = Server((200, answer('{"grade": "right"}'), {}))
+    assert judge(server, tmp_path, second_call=1).score(output, EXAMPLE).value == 1.0
+    assert len(server.requests[0][0]["messages"][0]["content"]) < 25_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rubric": " "}, r"task\.scorer\.rubric takes"),
+        ({"scale": {"good": 1}}, "at least two grades"),
+        ({"scale": {"good": 2, "bad": 0}}, "at least two grades"),
+        ({"scale": {"good": 1, "Good": 0}}, "at least two grades"),
+        ({"scale": {"good": 1, "fine": 1}}, "all grades have one value"),
+        ({"second_call": 2}, "share from 0 to 1"),
+        ({"max_tokens": 1}, "a number from 16"),
+        ({"model": {"path": "m", "base_url": "http://x/v1", "kay": "K"}}, r"task\.scorer\.model\.kay is unknown"),
+        ({"model": {"base_url": "http://x/v1"}}, r"task\.scorer\.model\.path is missing"),
+        ({"model": {"path": "m", "base_url": "http://x/v1", "key": "NO_SUCH_KEY"}}, "variable NO_SUCH_KEY"),
+        ({"model": {"path": "./nowhere"}}, r"task\.scorer\.model\.path: no such folder"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked_is_refused_before_anything_runs(settings, message):
+    setting = {"name": "judge", "model": {"path": "m", "base_url": "http://127.0.0.1:1/v1"}, "rubric": "r"}
+    with pytest.raises(UserError, match=message):
+        make_scorer(setting | settings, TASK)
+
+
+def test_a_model_in_this_process_can_be_the_judge(tmp_path, tiny_model):
+    scorer = make_scorer(
+        {"name": "judge", "model": {"path": tiny_model, "dtype": "float32"}, "rubric": "r", "max_tokens": 16}, TASK
+    )
+    scorer.keep_in(tmp_path / "methods/base/judge.jsonl")
+    assert scorer.describe()["model"] == tiny_model
+    score = scorer.score("Paris", EXAMPLE)  # a random network: what it writes is no grade
+    assert score.answer is None
+    assert "off the rubric" in score.explanation
+
+
+def test_the_outputs_of_a_prompt_are_judged_in_parallel(tmp_path):
+    server = Server(lambda body: time.sleep(0.2) or graded(body))
+    scorer = judge(server, tmp_path, second_call=0)
+    examples = [Example(str(i), {"question": f"q{i}"}, targets=("Paris",)) for i in range(12)]
+    prompts = [Prompt("Say it. {question}")]
+    evaluate_grid(
+        FakeModel(lambda c: "Paris" if "q1" in c.user else "Rome"), TASK, [scorer], prompts, examples, tmp_path,
+        mode="generate", max_new_tokens=5, console=Console(quiet=True),
+    )  # fmt: skip
+    assert server.most_under_way > 1
+    rows = parquet.read_table(tmp_path / "predictions.parquet").to_pylist()
+    assert [row["score"] for row in rows] == [float("q1" in f"q{i}") for i in range(12)]
+    assert rows[1]["explanation"] == "right: it says Paris"
+
+
+def test_a_run_is_judged_and_records_how_far_the_judge_agrees_with_itself(project, capfd):
+    server = Server(graded)
+    write_rows(project / "test.jsonl", things(6, 100))
+    overrides = [
+        "methods=[base]", "evaluation={mode: generate, max_new_tokens: 3}", "task.choices=null",
+        "prompts.test=prompts/free.jsonl",
+        f"task.scorer={{name: judge, rubric: 'Same colour?', second_call: 1, model: {{path: m, base_url: '{server.url}'}}}}",
+    ]  # fmt: skip
+    write_rows(project / "prompts/free.jsonl", [{"text": "Paint {thing}!"}, {"text": "{thing} is ..."}])
+    evaluate(load_config(project / "config.yaml", overrides), project / "run", Console())
+    printed = capfd.readouterr().err
+    assert "the judge m at http" in printed
+    assert "answers twice" in printed
+    about = json.loads((project / "run/methods/base/judge.json").read_text())
+    assert about["same"] == 1.0
+    assert "Same colour?" in about["prompt"]
+    rows = parquet.read_table(project / "run/methods/base/predictions.parquet").to_pylist()
+    assert len(rows) == 12
+    assert all(row["explanation"] for row in rows)
