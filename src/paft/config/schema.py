@@ -1,5 +1,6 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
+import math
 import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -148,7 +149,17 @@ class OptionColumns(Section):
 PartSetting = str | dict[str, Any]
 Source = str | HubSource
 Choices = list[str] | str | OptionColumns
-TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"]
+TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"] | dict[str, str]
+
+
+def cell_text(value: Any) -> str | None:
+    """Return the text of a value in a data file or a config, numbers and booleans as JSON writes them; else None."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return str(value) if is_number else None
 
 
 class TaskConfig(Section):
@@ -163,7 +174,11 @@ class TaskConfig(Section):
     choices: Choices | None = None
     target: str | None = None
     target_format: TargetFormat | None = None
-    """How the target column refers to an option; ``auto`` tries text, then letter, then zero-based index."""
+    """How the target column refers to an option.
+
+    ``auto`` reads texts and letters, and the class names of a data set that has them. What numbers mean has to be
+    said: ``zero-based``, ``one-based``, or a mapping from the column's values to choices, ``{0: no, 1: yes}``.
+    """
     answer: Literal["label", "letter", "text"] | None = None
     """Whether a model must answer with the text of an option, with its letter, or in free text."""
     scorer: PartSetting | list[PartSetting] | None = None
@@ -173,6 +188,26 @@ class TaskConfig(Section):
     free-text task ``exact``.
     """
     top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @field_validator("target_format", mode="before")
+    @classmethod
+    def _mapping_is_text(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        mapping: dict[str, str] = {}
+        for key, choice in value.items():
+            text, name = cell_text(key), cell_text(choice)
+            if text is None or name is None or isinstance(choice, bool):
+                raise UserError(
+                    f"config key task.target_format: {key!r}: {choice!r} does not map a value of the column to a "
+                    "choice; write {0: negative, 1: positive} (quote yes and no)"
+                )
+            if text in mapping:
+                raise UserError(f"config key task.target_format: {text!r} is mapped twice; leave one out")
+            mapping[text] = name
+        if not mapping:
+            raise UserError("config key task.target_format: an empty mapping; write {0: negative, 1: positive}")
+        return mapping
 
     @field_validator("name")
     @classmethod
