@@ -7,7 +7,7 @@ import pytest
 
 from conftest import write_rows
 from paft.config.load import load_config
-from paft.config.schema import HubSource, TaskConfig
+from paft.config.task import HubSource, TaskConfig
 from paft.errors import UserError
 from paft.scoring.registry import SCORERS
 from paft.tasks.load import check_targets, load_task, stored_rows, task_of_rows
@@ -52,7 +52,9 @@ def test_what_numbers_mean_is_what_the_config_says(tmp_path):
 
 @pytest.mark.parametrize("rows", [[0, 1], [0], [1], ["0"], ["1"], [1.0]])
 def test_numbers_beside_named_choices_need_their_meaning_said(tmp_path, rows):
-    with pytest.raises(UserError, match=r"say what the numbers mean: set task\.target_format to a mapping .*zero-b"):
+    with pytest.raises(
+        UserError, match=r"say what the numbers mean: set task\.target_format to a mapping .*zero-b"
+    ):
         indices(tmp_path, rows, ("positive", "negative"))
 
 
@@ -82,8 +84,14 @@ def test_a_mapping_names_the_choice_of_each_value(tmp_path, mapping, rows, read)
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({0: "negative", 1: "positiv"}, r"target_format\.1: 'positiv' is none of task\.choices; did you mean 'posi"),
-        ({0: "negative"}, r"d\.jsonl:1: a is '1', which task\.target_format does not map; it maps 0; add the value"),
+        (
+            {0: "negative", 1: "positiv"},
+            r"target_format\.1: 'positiv' is none of task\.choices; did you mean 'posi",
+        ),
+        (
+            {0: "negative"},
+            r"d\.jsonl:1: a is '1', which task\.target_format does not map; it maps 0; add it",
+        ),
         ({0: "negative", "0": "positive"}, "'0' is mapped twice"),
         ({0: False, 1: True}, r"quote yes and no"),
         ({}, "an empty mapping"),
@@ -135,9 +143,17 @@ def test_a_label_is_read_where_one_reading_is_possible(tmp_path, value, choices,
     ("value", "choices", "message"),
     [
         ("Us", ("us", "US"), r"'Us', which fits several choices up to case: us, US"),
-        (True, ("yes", "no"), r"none of the choices \(yes, no\); set task\.target_format to a mapping \{true: CHOICE"),
+        (
+            True,
+            ("yes", "no"),
+            r"none of the choices \(yes, no\); set task\.target_format to a mapping \{true: CHOICE",
+        ),
         ("true", ("yes", "no"), r"mapping \{true: CHOICE, false: CHOICE\}"),
-        ("A", ("C", "B", "A"), r"read as text it is the choice 'A', read as a letter 'C'; set task\.target_format"),
+        (
+            "A",
+            ("C", "B", "A"),
+            r"read as text it is the choice 'A', read as a letter 'C'; set task\.target_format",
+        ),
         ("E", ("A", "B", "C", "D", "F"), "none of the choices"),
         ("1", ("1", "0"), r"text of a choice or its position"),
         (2, ("2", "1"), r"text of a choice or its position"),
@@ -192,7 +208,6 @@ def test_own_options_that_look_alike_are_refused_where_the_answer_is_their_text(
     assert indices(tmp_path, [{"o": ["US", "us"], "a": "us"}], "o") == [1]
 
 
-
 def classes(names, values):
     import datasets
 
@@ -237,7 +252,9 @@ def test_class_names_that_are_no_choices_and_rows_without_a_label_are_refused():
 
 def free(path, cells, **more):
     write_rows(path / "d.jsonl", [{"q": f"x{i}", "a": cell} for i, cell in enumerate(cells)])
-    return load_task(TaskConfig(**({"name": "own", "fields": ["q"], "target": "a", "test": str(path / "d.jsonl")} | more)))
+    return load_task(
+        TaskConfig(**({"name": "own", "fields": ["q"], "target": "a", "test": str(path / "d.jsonl")} | more))
+    )
 
 
 def test_accepted_answers_are_texts_numbers_or_lists_of_them(tmp_path):
@@ -282,7 +299,9 @@ def test_an_accepted_answer_that_a_scorer_cannot_use_is_named_with_its_row(tmp_p
             return None if any(c.isdigit() for c in target) else "holds no number"
 
     task, _, examples = free(tmp_path, ["12", ["7", "seven"], "x"])
-    with pytest.raises(UserError, match=r"d\.jsonl:2: the accepted answer 'seven' holds no number \(scorer number\)"):
+    with pytest.raises(
+        UserError, match=r"d\.jsonl:2: the accepted answer 'seven' holds no number \(scorer number\)"
+    ):
         check_targets(task, [Number()], examples, str(tmp_path / "d.jsonl"))
     check_targets(task, [Number()], examples[:1], str(tmp_path / "d.jsonl"))
 
@@ -301,7 +320,7 @@ def test_gsm8k_needs_only_its_name_and_paths(tmp_path):
         ('q,a\n"it is" great,yes\n"so" bad,no\n', r"d\.csv: row 1 \(line 2\): a quoted cell goes on after its closing"),
         ('q,a\nfine,yes\n"one\ntwo" three,no\n', r"d\.csv: row 2 \(line 4\): a quoted cell goes on"),
         ('q,a\nfine,yes\n"never closed,no\nx,yes\n', r"d\.csv: row 2 \(line \d\): a quote opens a cell and never closes"),
-        ("q,a\nfine, really,yes\n", r"d\.csv: row 1 has 3 cells, the header has 2; put a text"),
+        ("q,a\nfine, really,yes\n", r"d\.csv: row 1 has 3 cells, the header has 2; quote a text"),
         ("q,a\nfine\n", r"d\.csv: row 1 has 1 cells"),
         ("", "the file is empty"),
         ("q,a\n", "no examples in"),
@@ -321,7 +340,9 @@ def test_quotes_within_a_cell_stay(tmp_path):
     assert read_rows(str(tmp_path / "d.csv")).rows[0]["q"] == long
 
 
-@pytest.mark.parametrize("name", ["\u0442\u0435\u043a\u0441\u0442", "gr\u00f6\u00dfe", "\u0939\u093f\u0928\u094d\u0926\u0940"])
+@pytest.mark.parametrize(
+    "name", ["\u0442\u0435\u043a\u0441\u0442", "gr\u00f6\u00dfe", "\u0939\u093f\u0928\u094d\u0926\u0940"]
+)
 def test_a_column_may_have_any_name_that_is_an_identifier(tmp_path, name):
     import unicodedata
 

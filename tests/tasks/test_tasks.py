@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conftest import write_rows
-from paft.config.schema import HubSource, OptionColumns, TaskConfig
+from paft.config.task import HubSource, OptionColumns, TaskConfig
 from paft.errors import UserError
 from paft.tasks.load import load_task, subset
 

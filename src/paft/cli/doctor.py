@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from paft import __version__
 from paft.config.load import load_config
-from paft.config.schema import BankSource, Config, GenerateSource, HubSource, LlmConfig
+from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig
+from paft.config.task import HubSource
 from paft.errors import UserError, one_line
 from paft.methods.registry import resolve
 from paft.models.diagnose import diagnose, diagnose_endpoint, diagnose_file, diagnose_hub

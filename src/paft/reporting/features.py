@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paft.evaluation.metrics import LEVEL, Interval
-from paft.prompts.template import SLOT, ending
+from paft.prompts.template import ending, replace_slots, slot_matches
 from paft.types import Prompt
 
 DRAWS = 10_000
@@ -64,7 +64,7 @@ def traits_of(
     """
     system = prompt.system or ""
     text = f"{system}\n{prompt.text}"
-    slots = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
+    slots = {m.start(): aliases.get(m[1], m[1]) for m in slot_matches(text)}
     options = [start for start, name in slots.items() if name == "choices" or re.fullmatch("[A-Z]", name)]
     question = [start for start, name in slots.items() if (name in fields if fields else start not in options)]
     how = "filled in"
@@ -74,7 +74,7 @@ def traits_of(
         how = "spelled out"
     start = min(options, default=None)
     return PromptTraits(
-        words=len(re.findall(r"\w+", SLOT.sub(" slot ", text))),
+        words=len(re.findall(r"\w+", replace_slots(text, lambda name: " slot "))),
         lines=len(prompt.text.strip().split("\n")),
         system=bool(system),
         options=how if options else "not shown",

@@ -1,6 +1,6 @@
 """The five tasks of the paper and GSM8K, in the columns of the public data sets."""
 
-from paft.config.schema import OptionColumns, TaskConfig
+from paft.config.task import OptionColumns, TaskConfig
 
 _RACE = TaskConfig(
     name="race",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from paft.config.schema import Choices, OptionColumns, Source, TargetFormat, TaskConfig, cell_text
+from paft.config.task import Choices, OptionColumns, Source, TargetFormat, TaskConfig, cell_text
 from paft.errors import UserError, nearest
 from paft.scoring import Scorer
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
@@ -73,7 +73,9 @@ def stored_rows(config: TaskConfig, source: Source) -> list[dict[str, Any]]:
     ]
 
 
-def check_targets(task: Task, scorers: Sequence[Scorer], examples: Sequence[Example], source: Source | None) -> None:
+def check_targets(
+    task: Task, scorers: Sequence[Scorer], examples: Sequence[Example], source: Source | None
+) -> None:
     """Refuse accepted answers that a scorer cannot use.
 
     Args:
@@ -91,9 +93,8 @@ def check_targets(task: Task, scorers: Sequence[Scorer], examples: Sequence[Exam
             sound.add(target)
             for name, check in checks:
                 if problem := check(target):
-                    raise UserError(
-                        f"{place(source, int(example.id))}: the accepted answer {target!r} {problem} (scorer {name})"
-                    )
+                    where = place(source, int(example.id))
+                    raise UserError(f"{where}: the accepted answer {target!r} {problem} (scorer {name})")
 
 
 def complete(config: TaskConfig) -> Spec:
@@ -109,7 +110,9 @@ def complete(config: TaskConfig) -> Spec:
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
     if len({slot_name(name) for name in pick("fields")}) < len(pick("fields")):
-        raise UserError(f"config key task.fields: two of {', '.join(pick('fields'))} are the same slot; leave one out")
+        raise UserError(
+            f"config key task.fields: two of {', '.join(pick('fields'))} are the same slot; leave one out"
+        )
     for name in pick("fields"):
         if slot_name(name) in ("choices", *LETTERS) or not slot_name(name).isidentifier():
             raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paft.config.schema import HubSource, Source
+from paft.config.task import HubSource, Source
 from paft.errors import UserError, one_line
 from paft.utils.io import read_jsonl
 from paft.utils.safe_io import DATA, parquet_batches, read_text
@@ -117,7 +117,7 @@ def _check_cells(place: str, cells: list[str], width: int, *, is_tsv: bool) -> N
         raise UserError(f'{place}: a quote opens a cell and does not close it; write "" for a quote in quotes')
     if len(cells) != width:
         raise UserError(
-            f"{place} has {len(cells)} cells, the header has {width}; put a text that holds the separator in quotes"
+            f"{place} has {len(cells)} cells, the header has {width}; quote a text that holds the separator"
         )
 
 
@@ -134,7 +134,7 @@ def _parquet_rows(path: Path, source: Source) -> Rows:
 
 
 def _stored_class_names(metadata: bytes | None) -> dict[str, tuple[str, ...]]:
-    """Return the class names that ``datasets`` writes into a Parquet file; none if the entry is of another form."""
+    """Return the class names that ``datasets`` writes into a Parquet file; none if there are none."""
     try:
         features = json.loads(metadata or b"{}")["info"]["features"]
         return {

@@ -1,7 +1,7 @@
 """How a target column is read: which option a cell names, or which answers in free text it accepts.
 
-A cell is read by itself: which other rows there are never changes what it names. Where two readings of a cell differ,
-the row is refused and ``task.target_format`` decides.
+A cell is read by itself: which other rows there are never changes what it names. Where two readings of a cell
+differ, the row is refused and ``task.target_format`` decides.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from paft.config.schema import TargetFormat, cell_text
+from paft.config.task import TargetFormat, cell_text
 from paft.errors import UserError, nearest
 from paft.types import LETTERS
 
@@ -22,6 +22,8 @@ IN_WORDS = {
     "zero-based": "as the position of a choice, counted from 0",
     "one-based": "as the position of a choice, counted from 1",
 }
+_FIRST = {"zero-based": 0, "one-based": 1}
+"""The readings as a position, with the position of the first choice."""
 MOST_SHOWN = 12
 """Choices, class names or spellings that a message lists."""
 
@@ -112,7 +114,7 @@ class TargetColumn:
         """Whether class names of the data set stand for the numbers in the column."""
         if self.mapping is not None:
             return all(integer(key) is None for key in self.mapping)
-        return self.target_format in ("auto", "text", "letter")
+        return self.target_format not in _FIRST
 
     def named(self, value: Any, names: tuple[str, ...], place: str) -> Any:
         """Return the class name that a number in the column stands for.
@@ -179,16 +181,14 @@ class TargetColumn:
         index = self._unique(text, keys, place, "keys of " + KEY)
         if index is None:
             raise UserError(
-                f"{place}: {self.column} is {text!r}, which {KEY} does not map; it maps {_listed(keys)}; add the value"
+                f"{place}: {self.column} is {text!r}, which {KEY} does not map; it maps {_listed(keys)}; add it"
             )
         return options.index(self.mapping[keys[index]])
 
     def _read(self, text: str, reading: str, options: tuple[str, ...], place: str) -> int | None:
-        if reading == "text":
-            return self._text(text, options, place)
-        if reading == "letter":
-            return letter_index(text, len(options))
-        return position_index(text, len(options), 0 if reading == "zero-based" else 1)
+        if reading in _FIRST:
+            return position_index(text, len(options), _FIRST[reading])
+        return self._text(text, options, place) if reading == "text" else letter_index(text, len(options))
 
     def _text(self, text: str, options: tuple[str, ...], place: str) -> int | None:
         index = self._unique(text, options, place, "choices")
@@ -222,8 +222,8 @@ class TargetColumn:
         has_letters = self._letters_clash if self.labels is not None else _names_letters(options)
         if has_letters and named not in (None, letter):
             raise UserError(
-                f"{place}: {self.column} is {value!r}: read as text it is the choice {options[named or 0]!r}, read as "
-                f"a letter {options[letter]!r}; set {KEY} to text or letter"
+                f"{place}: {self.column} is {value!r}: read as text it is the choice {options[named or 0]!r}, "
+                f"read as a letter {options[letter]!r}; set {KEY} to text or letter"
             )
         if named is None and not has_letters:
             return "letter", letter
@@ -235,8 +235,8 @@ class TargetColumn:
         if not fits:
             self._refuse(text, options, place)
         raise UserError(
-            f"{place}: {self.column} is {text!r}, and the choices are numbers too, so it may be the text of a choice "
-            f"or its position ({', '.join(fits)}); set {KEY} to text, zero-based or one-based"
+            f"{place}: {self.column} is {text!r}, and the choices are numbers too, so it may be the text of a "
+            f"choice or its position ({', '.join(fits)}); set {KEY} to text, zero-based or one-based"
         )
 
     def _refuse(self, value: Any, options: tuple[str, ...], place: str) -> NoReturn:
@@ -275,7 +275,7 @@ def accepted_answers(value: Any, column: str, place: str) -> tuple[str, ...]:
         if text is None:
             where = f"holds {_kind(each)} in its list" if isinstance(value, list) else f"is {_kind(each)}"
             raise UserError(
-                f"{place}: {column} {where}, expected a text, a number, or a list of them; fix the row or leave it out"
+                f"{place}: {column} {where}, expected a text, a number, or a list of them; leave the row out"
             )
         if not text.strip():
             raise UserError(f"{place}: {column} holds an empty answer; fix the row or leave it out")

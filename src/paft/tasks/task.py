@@ -48,7 +48,9 @@ class Task:
     @property
     def slots(self) -> frozenset[str]:
         """The names a prompt may use in braces, aliases left out, in the form of :func:`slot_name`."""
-        return frozenset((*map(slot_name, self.fields), *(["choices"] if self.has_options else []), *LETTERS[: self.letters]))
+        return frozenset(
+            (*map(slot_name, self.fields), *(["choices"] if self.has_options else []), *LETTERS[: self.letters])
+        )
 
     @property
     def has_options(self) -> bool:
