@@ -225,9 +225,8 @@ class Plan:
         source = self.config.task.train
         if source is None:
             raise UserError(f"config key task.train of {self.task} is missing")
-        all_rows = [
-            json.loads(json.dumps(row, default=str)) for row in stored_rows(self.config.task, source)
-        ]  # Parquet may hold dates
+        stored = stored_rows(self.config.task, source)
+        all_rows = [json.loads(json.dumps(row, default=str)) for row in stored]  # Parquet may hold dates
         if len(all_rows) < 2:
             raise UserError(
                 f"config key task.train of {self.task}: table3 holds rows out for validation; it needs 2 or more"
