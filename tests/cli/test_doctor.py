@@ -155,7 +155,47 @@ def test_a_config_is_read_as_a_run_reads_it(project):
     assert found["task and prompts"].detail == (
         "20 training examples, 6 test examples; 5 training prompts, 2 test prompts that fit"
     )
+    assert found["target"].detail == "colour is read as the text of a choice"
+    assert found["answers, train"].detail == "red 7, green 7, blue 6"
+    assert found["answers, test"].detail == "green 2, blue 2, red 2"
+    assert found["longest example"].detail == f"{project / 'test.jsonl'}:1, 21 characters of fields and options"
+    assert found["majority"].detail == "always answering 'green' is right for 33.3% of the test examples"
     text = (project / "config.yaml").read_text()
     (project / "wrong.yaml").write_text(text.replace("[thing]", "[thin]"))
     wrong = {finding.what: finding for finding in examine(project / "wrong.yaml")}["task and prompts"]
     assert (wrong.state, "no column 'thin'; did you mean 'thing'" in wrong.detail) == ("problem", True)
+
+
+def test_the_answers_of_a_free_text_task_are_counted_and_checked(project):
+    text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "")
+    (project / "config.yaml").write_text(text.replace("{choices}", ""))
+    rows = [
+        {"thing": "a", "colour": ["red", "crimson"]},
+        {"thing": "bb", "colour": "red"},
+        {"thing": "c", "colour": 3},
+    ]
+    write_rows(project / "test.jsonl", rows)
+    write_rows(project / "prompts/train.jsonl", [{"text": "Which colour has {thing}?"}])
+    write_rows(project / "prompts/test.jsonl", [{"text": "{thing} is ..."}])
+    found = {finding.what: finding.detail for finding in examine(project / "config.yaml")}
+    assert found["target"] == (
+        "colour is read as free text; 1 to 2 accepted answers each, of which the first is trained on"
+    )
+    assert found["answers, test"] == "2 different answers in 3 examples; the most frequent, 'red', 2 times"
+    assert found["majority"] == "always answering 'red' is right for 66.7% of the test examples"
+
+
+def test_a_run_and_doctor_say_how_targets_were_read(project):
+    (project / "config.yaml").write_text(
+        (project / "config.yaml")
+        .read_text()
+        .replace("target: colour", "target: n\n  target_format: {0: red, 1: blue}")
+    )
+    for name in ("train", "test"):
+        write_rows(project / f"{name}.jsonl", [{"thing": f"{name} {i}", "n": i % 2} for i in range(6)])
+    reading = "n is read by task.target_format: 0 = red, 1 = blue"
+    found = {finding.what: finding for finding in examine(project / "config.yaml")}
+    assert found["target"].detail == reading
+    done = paft_here("evaluate", "config.yaml", "-o", "out", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert f"task.target: {reading}\n" in done.stderr

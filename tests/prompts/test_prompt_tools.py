@@ -1,6 +1,7 @@
 """Rules on wording, similarity, import, check and show."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from paft.prompts.rules import RULES, check_rules, defect
 from paft.prompts.screen import screen
 from paft.prompts.similarity import clusters, diversity, similarities
 from paft.prompts.stage1 import generate
-from paft.prompts.template import ending
+from paft.prompts.template import ending, render
 from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -193,8 +194,8 @@ def test_promptsource_templates_come_in_and_what_computes_is_reported(tmp_path):
     path = tmp_path / "templates.yaml"
     path.write_text(PROMPTSOURCE)
     prompts, unread = import_prompts(path, PIQA)
-    assert [p.text for p in prompts] == ["Goal: {goal}\nFirst: {sol1}\nSecond: {sol2}"]
-    assert [place.rpartition(" ")[2] for place, _ in unread] == ["computes", "filters", "literal", "empty"]
+    assert [p.text for p in prompts] == ["Goal: {goal}\nFirst: {sol1}\nSecond: {sol2}", "{{goal}} is not {goal}"]
+    assert [place.rpartition(" ")[2] for place, _ in unread] == ["computes", "filters", "empty"]
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['true']", "[", "templates: 3", "a: *b"])
@@ -215,7 +216,7 @@ def test_the_released_pools_come_in_without_their_artefacts(shared, name):
     prompts, _ = import_prompts(shared / "prompts/released" / f"{name}.train.jsonl", task)
     kept, out = screen(prompts, task, off=[])
     assert len(kept) > 200
-    assert not any("\\n" in p.text for p in kept)
+    assert not any(re.search(r"\\n(?![a-z])", p.text) for p in kept)
     assert {s.rule for s in out} >= {"near-duplicate"}
 
 
@@ -392,3 +393,96 @@ def test_check_names_test_prompts_that_are_trained_on(project):
     )
     checked = paft_here("prompts", "check", "config.yaml", cwd=project)
     assert "prompts.test: 1 of its prompts repeat one of prompts.train up to case" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        (r"Say\n{question}", "Say\n{question}"),
+        (r"Say\nAnswer: {question}\n", "Say\nAnswer: {question}"),
+        (r"Say\n\n- {question}\r\nB", "Say\n\n- {question}\nB"),
+        (r"a\tB\t{question}", "a B {question}"),
+        (r"$\nabla f(\theta) \neq \tau$ {question}", r"$\nabla f(\theta) \neq \tau$ {question}"),
+        (r"$\nRightarrow \nVdash$ {question}", r"$\nRightarrow \nVdash$ {question}"),
+        (r"C:\new {question}", r"C:\new {question}"),
+    ],
+)
+def test_a_written_line_end_is_read_as_one_and_a_command_of_latex_stays(tmp_path, text, cleaned):
+    assert clean(text) == cleaned
+    write_rows(tmp_path / "a.jsonl", [{"text": text}])
+    [prompt], _ = import_prompts(tmp_path / "a.jsonl", TREC)
+    assert prompt.text == cleaned
+    example = Example("0", {"question": "Who?"}, TREC.labels, 0)
+    assert render(prompt, TREC, example).user == cleaned.replace("{question}", "Who?")
+
+
+def test_an_import_says_what_could_be_meant_otherwise(tmp_path):
+    rows = [r"$\nabla$ {question}", "{{question}} is it", "{{ question }} {{choices}}", "{{x}} {question}"]
+    write_rows(tmp_path / "a.jsonl", [{"text": text} for text in rows])
+    lines = []
+    prompts, _ = import_prompts(tmp_path / "a.jsonl", TREC, lines.append)
+    assert [p.text for p in prompts] == [rows[0], "{question} is it", "{question} {choices}", rows[3]]
+    place = f"{tmp_path}/a.jsonl"
+    assert lines == [
+        f"{place}:2 and 1 more: {{{{name}}}} became the slot {{name}}, since there is no other slot",
+        rf"{place}:1: \n or \t before a small letter stays, as in \nabla; for a line end write a real one",
+    ]
+
+
+def test_literal_braces_go_the_same_way_through_import_check_show_and_a_file(project):
+    text = r'Colour of {thing} as {{"colour": ...}}, $\frac{{1}}{{2}}$'
+    (project / "pool.txt").write_text(text + "\n")
+    done = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "pool.jsonl").read_text())["text"] == text
+    assert "1 prompts, 1 fit" in paft_here("prompts", "check", "config.yaml", "pool.jsonl", cwd=project).stdout
+    shown = paft_here("prompts", "show", "config.yaml", "pool.jsonl", cwd=project).stdout
+    assert r' as {"colour": ...}, $\frac{1}{2}$' in shown
+
+
+def free_text(project):
+    """Make the project's task one of free text, its answers long and several."""
+    text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "  scorer: exact\n")
+    (project / "config.yaml").write_text(
+        text.replace("What colour is {thing}? {choices}", "What colour is {thing}?")
+    )
+    for name in ("train", "test"):
+        rows = [json.loads(line) for line in (project / f"{name}.jsonl").read_text().splitlines()]
+        for row in rows:
+            row["colour"] = [f"the colour of {row['thing']} is clearly {row['colour']}", row["colour"]]
+        write_rows(project / f"{name}.jsonl", rows)
+    prompts = ["Describe {thing}.", "{thing}: which colour?", "{thing} {choices}"]
+    write_rows(project / "prompts/train.jsonl", [{"text": text} for text in prompts])
+    write_rows(project / "prompts/test.jsonl", [{"text": "Paint {thing}"}])
+
+
+def test_the_commands_on_prompts_take_a_free_text_task(project):
+    free_text(project)
+    checked = paft_here("prompts", "check", "config.yaml", cwd=project)
+    assert "prompts.train: 3 prompts, 2 fit" in checked.stdout, checked.stderr
+    assert "1 unknown-slot: the task has no slot {choices}; known: thing" in checked.stdout
+    shown = paft_here("prompts", "show", "config.yaml", "-n", "1", cwd=project).stdout
+    assert "[right answer] the colour of thing" in shown
+    assert "(accepted too: " in shown
+    pool = ["Tell the colour of {thing}", "The colour of thing 1 is clearly green: {thing}", "{thing}? {choices}"]
+    (project / "pool.txt").write_text("\n\n".join(pool))
+    done = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    assert "1 prompts; 0 could not be imported, 2 screened out" in done.stderr, done.stderr
+    assert "1 answer-leak" in done.stderr
+    assert "1 unknown-slot" in done.stderr
+
+
+def test_prompts_for_a_free_text_task_are_asked_for_with_the_answer_it_wants(project):
+    free_text(project)
+    server = Server(*[(200, answer(pool(i)), {}) for i in range(30)], OK)
+    config = load_config(project / "config.yaml")
+    models = [{"model": "m", "base_url": server.url, "parallel": 1}]
+    asked = {"models": models, "zero_shot": 1, "few_shot": 0}
+    config.prompts.train = GenerateSource.model_validate({"generate": asked})
+    generate(config, project / "made", Console(quiet=True))
+    server.shutdown()
+    request = json.dumps(server.requests[0], default=str)
+    assert "The model must answer with the answer alone and nothing else" in request
+    assert "its right answer, which no template may hold" in request
+    assert "{choices}" not in request
+    assert "list of labels" not in request

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,10 @@ from paft.config.schema import BankSource, PromptsConfig, TaskConfig, UserPrompt
 from paft.errors import UserError
 from paft.prompts.files import diverse_subset, load_prompts, read_prompts, write_prompts
 from paft.prompts.prepare import prepare_prompts
+from paft.prompts.rules import normalised
 from paft.prompts.screen import defect, overlap, screen
-from paft.prompts.template import render
+from paft.prompts.similarity import similarities
+from paft.prompts.template import ending, render, slots
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -31,8 +34,8 @@ def rule(text: str, task: Task = TREC, system: str | None = None) -> str | None:
 
 def test_slots_are_filled_in_one_pass():
     example = Example("0", {"question": "What is {choices} or {nothing}?"}, LABELS, 0)
-    text = render(Prompt('{"q": "{question}"} {} {{choices}}'), TREC, example).user
-    assert text == '{"q": "What is {choices} or {nothing}?"} {} {description, entity, human}'
+    text = render(Prompt('{"q": "{question}"} {} {choices}'), TREC, example).user
+    assert text == '{"q": "What is {choices} or {nothing}?"} {} description, entity, human'
 
 
 def test_aliases_and_single_options_are_filled():
@@ -114,17 +117,58 @@ def test_a_prompt_that_holds_an_examples_answer_is_screened():
     assert "example 0" in out[0].reason
 
 
-def test_repeats_up_to_case_spacing_and_punctuation_are_screened():
-    first = Prompt("Say what: {question}")
-    kept, out = screen([first, Prompt("  say WHAT -- {question}!"), Prompt("Say which: {question}")], TREC)
-    assert [p.text for p in kept] == ["Say what: {question}", "Say which: {question}"]
-    assert out[0].rule == "repeat"
-    assert first.id in out[0].reason
+FORMATS = ["Say what: {question}", "say what: {question}", "Say what {question}", "Say what:\n{question}",
+           "SAY WHAT:  {question}", "Say what - {question}", "Say what: {question} "]  # fmt: skip
+
+
+def test_only_equal_text_is_a_repeat_and_prompts_that_differ_in_format_are_different():
+    prompts = [Prompt(text) for text in FORMATS]
+    kept, out = screen([*prompts, Prompt(FORMATS[0], source="again")], TREC)
+    assert kept == prompts
+    assert [(s.rule, s.reason) for s in out] == [("repeat", f"is the text of prompt {prompts[0].id}")]
+
+
+def test_prompts_that_differ_in_format_only_are_near_duplicates_where_that_rule_applies():
+    prompts = [Prompt(text) for text in FORMATS]
+    kept, out = screen(prompts, TREC, off=[])
+    assert kept == prompts[:1]
+    assert {s.rule for s in out} == {"near-duplicate"}
+    assert out[0].reason == (
+        f"has the words of prompt {prompts[0].id} in another format; prompts.screen.off: [near-duplicate] keeps it"
+    )
+    assert screen(prompts, TREC, off=["near-duplicate"])[0] == prompts
+
+
+def test_no_prompt_is_a_known_one_in_another_format():
+    """A test prompt of the config, or one that a language model was shown, is not a new one in another case."""
+    known = [Prompt("Say what: {question}")]
+    kept, out = screen([Prompt("say WHAT -- {question}!"), Prompt("Which? {question}")], TREC, known=known)
+    assert [p.text for p in kept] == ["Which? {question}"]
+    assert (out[0].rule, "up to case, spacing and punctuation" in out[0].reason) == ("repeat", True)
+
+
+def test_vowel_signs_and_accents_tell_prompts_apart_in_every_comparison():
+    hindi = [Prompt("\u0915\u093f {question}"), Prompt("\u0915\u0940 {question}"), Prompt("\u0915 {question}")]
+    french = [Prompt("jeu\u0302ne {question}"), Prompt("jeune {question}")]
+    for prompts in (hindi, french):
+        assert screen(prompts, TREC)[0] == prompts
+        assert len({normalised(prompt) for prompt in prompts}) == len(prompts)
+        assert overlap(prompts[:1], prompts[1:], TREC) == []
+        assert (similarities(prompts, {}) == 1).sum() == len(prompts)
+    same = [Prompt("Caf\u00e9: {question}"), Prompt("cafe\u0301 - {question}")]
+    assert overlap(same[:1], same[1:], TREC) == [(same[0], same[1])]
+
+
+@pytest.mark.parametrize("text", FORMATS[1:])
+def test_a_test_prompt_that_is_a_training_prompt_in_another_format_is_refused(tmp_path, text):
+    with pytest.raises(UserError, match=r"repeat a training prompt up to case, spacing and punctuation"):
+        prepare(tmp_path, [{"text": FORMATS[0]}], [{"text": text}])
 
 
 def test_a_repeat_under_other_names_of_the_slots_is_found():
-    first, second = Prompt("Do {goal}\n{A} or {B}"), Prompt(r"Do {goal}\n{sol1} or {sol2}")
+    first, second = Prompt("Do {goal}\n{A} or {B}"), Prompt("Do {goal}\n{sol1} or {sol2}")
     assert overlap([first], [second], PIQA) == [(first, second)]
+    assert overlap([first], [Prompt(r"Do {goal}\n{sol1} or {sol2}")], PIQA)
     assert screen([first, second], PIQA)[1][0].rule == "repeat"
 
 
@@ -302,3 +346,68 @@ def test_a_part_of_a_bank_is_the_same_in_every_version():
     """Results name a bank, a size and a seed; another draw would make them other results."""
     drawn = load_prompts(BankSource(bank="trec", size=3), "test", 0)
     assert [prompt.id for prompt in drawn] == ["721c36f3c4dc", "053ee2b25693", "7bbd42008598"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("{{question}} is {question}", "{question} is Who?"),
+        ("{{{question}}}", "{Who?}"),
+        ('Answer {{"label": "..."}}: {question}', 'Answer {"label": "..."}: Who?'),
+        ('{{"a": {{"b": "{question}"}}}}', '{"a": {"b": "Who?"}}'),
+        (r"$\frac{{1}}{{2}} + \nabla \theta$ {question}", r"$\frac{1}{2} + \nabla \theta$ Who?"),
+        ('{"q": "{question}"}', '{"q": "Who?"}'),
+        (r"x^{2} and \boxed{} {question}", r"x^{2} and \boxed{} Who?"),
+        ("{a b} {1} {question}", "{a b} {1} Who?"),
+    ],
+)
+def test_double_braces_are_literal_ones_and_single_ones_around_no_name_stay(text, rendered):
+    assert render(Prompt(text), TREC, ASKED).user == rendered
+    assert render(Prompt("{question}", system=text), TREC, ASKED).system == rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "broken", "reason"),
+    [
+        ("Sort: {{question}}", TREC, "missing-slot", "the slot {question} is missing; {{question}} is the text {question}"),
+        ("Sort: {{ question }}", TREC, "missing-slot", "write {question}"),
+        ("{question} {{choices}}", TREC, "double-braces", "{{choices}} is the text {choices}, since double braces"),
+        ("{goal} {{choices}}", PIQA, "missing-slot", "{choices} or {A}, {B}, ... is missing; {{choices}} is the text"),
+        ("{goal} {choices} {{sol1}}", PIQA, "double-braces", "write {sol1}"),
+        ('{"a": {"b": "{question}"}}', TREC, "mixed-braces", "write each brace that is text twice: {{ and }}"),
+        ("{{x}} { {question}", TREC, "mixed-braces", "single and double braces"),
+        (r"\frac{{A}}{{B}} {question}", TREC, None, ""),
+        ("{{x}} {question}", TREC, None, ""),
+    ],
+)  # fmt: skip
+def test_a_slot_in_double_braces_is_refused_with_what_to_write(text, task, broken, reason):
+    fault = defect(Prompt(text), task)
+    assert (fault[0] if fault else None) == broken
+    assert reason in (fault[1] if fault else "")
+
+
+def test_a_prompts_file_with_doubled_slots_is_refused_with_what_to_write(tmp_path):
+    message = r"none of the 1 prompts fits .*\{\{question\}\} is the text .*write \{question\}"
+    with pytest.raises(UserError, match=message):
+        prepare(tmp_path, [{"text": "Sort {{question}}"}], [{"text": "{question}"}])
+
+
+NAMES = ["\u0442\u0435\u043a\u0441\u0442", "gr\u00f6\u00dfe", "\u0939\u093f\u0928\u094d\u0926\u0940", "_x1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_slot_has_any_name_that_is_an_identifier_in_any_unicode_form(name):
+    task = Task("own", (name,), LABELS, "label", 0.85, 3)
+    example = Example("0", {name: "VALUE"}, LABELS, 2)
+    for form in ("NFC", "NFD", "NFKC"):
+        prompt = Prompt(f"Sort {{{unicodedata.normalize(form, name)}}}")
+        assert defect(prompt, task) is None
+        assert render(prompt, task, example).user == "Sort VALUE"
+        assert slots(prompt) == [unicodedata.normalize("NFKC", name)]
+        assert ending(prompt)[0] == "slot"
+    assert defect(Prompt(f"Sort {{{name}z}}"), task)[0] == "unknown-slot"
+
+
+def test_prompts_that_render_alike_are_repeats():
+    prompts = [Prompt('{"a": 1} {question}'), Prompt('{{"a": 1}} {question}'), Prompt('{{"a": 1 }} {question}')]
+    assert screen(prompts, TREC)[0] == [prompts[0], prompts[2]]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from paft.config.load import load_config
-from paft.config.schema import Config, OptionColumns, TaskConfig
+from paft.config.schema import Config, TaskConfig
+from paft.config.task import OptionColumns
 from paft.errors import UserError
 from paft.prompts.files import read_prompts
 from paft.prompts.importing import import_prompts

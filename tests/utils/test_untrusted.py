@@ -13,14 +13,15 @@ from pyarrow import parquet
 
 from conftest import make_model, make_tokenizer, things, write_rows
 from paft.config.load import load_config
-from paft.config.schema import HubSource, ModelConfig, TaskConfig
+from paft.config.schema import ModelConfig, TaskConfig
+from paft.config.task import HubSource
 from paft.errors import UserError
 from paft.models.chat import ChatFormat
 from paft.models.load import load_model
 from paft.prompts.files import read_prompts
 from paft.prompts.importing import import_prompts
 from paft.reporting.report import write_report
-from paft.tasks import load
+from paft.tasks import rows
 from paft.tasks.load import load_task
 from paft.tasks.task import Task
 from paft.types import Conversation
@@ -108,7 +109,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(tmp_path, m
     for read in (read_prompts, lambda path: import_prompts(path, TASK)):
         with pytest.raises(UserError, match="more than 50,000,000 bytes"):
             read(prompts)
-    monkeypatch.setattr(load, "DATA", 1000)
+    monkeypatch.setattr(rows, "DATA", 1000)
     for name in ("data.jsonl", "data.csv"):
         write_rows(tmp_path / name, things(50))
         with pytest.raises(UserError, match="more than 1,000 bytes"):

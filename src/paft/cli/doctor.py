@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from paft import __version__
 from paft.config.load import load_config
-from paft.config.schema import BankSource, Config, GenerateSource, HubSource, LlmConfig
+from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig
+from paft.config.task import HubSource
 from paft.errors import UserError, one_line
 from paft.methods.registry import resolve
 from paft.models.diagnose import diagnose, diagnose_endpoint, diagnose_file, diagnose_hub
@@ -20,7 +21,9 @@ from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
 from paft.runs.run import check_config, starts_of
-from paft.tasks.load import load_task
+from paft.scoring.registry import make_scorers
+from paft.tasks.describe import describe_examples
+from paft.tasks.load import check_targets, load_task
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE
 
@@ -199,13 +202,17 @@ def _source(key: str, source: Any) -> Finding | None:
 
 def _data(config: Config) -> Iterator[Finding]:
     """Read the task and the prompts as a run does, unless they would have to be downloaded from the hub."""
-    if isinstance(config.task.train, HubSource) or isinstance(config.task.test, HubSource):
+    sources = (config.task.train, config.task.test)
+    if any(isinstance(source, HubSource) and not Path(source.hub).is_dir() for source in sources):
         return
     try:
         starts = starts_of(resolve(config.methods, config.training, config.baselines))
         if config.task.train is None or config.prompts.train is None or not can_be_trained(config.model):
             starts = {}  # with this config only `paft evaluate` works
         task, train, test = load_task(config.task)
+        scorers = make_scorers(task.scorer, task)
+        for examples, source in ((train, config.task.train), (test, config.task.test)):
+            check_targets(task, scorers, examples, source)
         counts = f"{len(train)} training examples, {len(test)} test examples"
         if isinstance(config.prompts.train, GenerateSource):
             check_user_prompt(config.prompts, task, starts)
@@ -216,6 +223,7 @@ def _data(config: Config) -> Iterator[Finding]:
         yield Finding("problem", "task and prompts", one_line(error))
     else:
         yield Finding("ok", "task and prompts", counts)
+        yield from (Finding("ok", *line) for line in describe_examples(config.task, task, train, test))
 
 
 def _bank(key: str, source: BankSource) -> Finding:

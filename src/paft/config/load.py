@@ -63,7 +63,7 @@ def _check_old_names(tree: Mapping[str, Any]) -> None:
         if isinstance(section, dict) and last in section:
             raise UserError(f"config key {old} is called {new} now; rename it")
     task = tree.get("task")
-    if isinstance(task, dict) and task.get("answer") == "text":
+    if isinstance(task, dict) and task.get("answer") == "text" and task.get("choices") is not None:
         raise UserError(
             "config key task.answer: 'text' is called 'label' for a task with choices; write answer: label"
         )
@@ -117,6 +117,7 @@ ACCEPTED = {
     "task.train": "a path, or {hub: ID, config: C, split: S}",
     "task.test": "a path, or {hub: ID, config: C, split: S}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
+    "task.target_format": "auto, text, letter, zero-based, one-based, or a mapping {0: negative, 1: positive}",
     "task.scorer": "a name, {name: NAME, ...its settings}, or module:name of your own",
     "prompts.train": "a path, {bank: NAME, size: N} or {generate: {models: [...]}}",
     "prompts.test": "a path, or {bank: NAME, size: N}",
@@ -130,6 +131,7 @@ _FORMS = {
     "str",
     "list[str]",
     "dict[str,any]",
+    "dict[str,str]",
     "HubSource",
     "BankSource",
     "GenerateSource",

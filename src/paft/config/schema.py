@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from paft.config.section import SECTION
+from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
 from paft.utils.plugins import part_setting
@@ -26,7 +28,7 @@ Positive = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """A part of the config; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = SECTION
 
 
 class EndpointSection(Section):
@@ -144,59 +146,6 @@ AnyModel = Annotated[
     Annotated[ModelConfig, Tag("local")] | Annotated[ServedModel, Tag("served")],
     Discriminator(_where_the_model_is),
 ]
-
-
-class HubSource(Section):
-    """A data set of the Hugging Face hub, or a local folder of the same layout."""
-
-    hub: str
-    config: str | None = None
-    split: str
-    revision: str | None = None
-    """A branch, tag or commit; ``refs/convert/parquet`` has the tables of a set that is a script."""
-
-
-class OptionColumns(Section):
-    """Each option of an example has its own column (PIQA's ``sol1`` and ``sol2``)."""
-
-    columns: list[str] = Field(min_length=2)
-
-
-PartSetting = str | dict[str, Any]
-Source = str | HubSource
-Choices = list[str] | str | OptionColumns
-TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"]
-
-
-class TaskConfig(Section):
-    """What is asked. For the built-in tasks, the name and the paths are enough."""
-
-    name: str
-    description: str = ""
-    """What the task is, in a sentence or two, for language models that write prompts."""
-    train: Source | None = None
-    test: Source | None = None
-    fields: list[str] | None = None
-    choices: Choices | None = None
-    target: str | None = None
-    target_format: TargetFormat | None = None
-    """How the target column refers to an option; ``auto`` tries text, then letter, then zero-based index."""
-    answer: Literal["label", "letter", "text"] | None = None
-    """Whether a model must answer with the text of an option, with its letter, or in free text."""
-    scorer: PartSetting | list[PartSetting] | None = None
-    """How an output is judged: a name, ``{name: NAME, other settings}``, ``module:name`` of your own, or a list.
-
-    Of a list, the first is the score that prompts and methods are compared by. ``choice`` when left out, in a
-    free-text task ``exact``.
-    """
-    top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_no_path(cls, name: str) -> str:
-        if not re.fullmatch(r"(?!\.)[^/\\\0]+", name):  # folders are named by it
-            raise UserError(f"config key task.name: {name!r} is no name; leave out / and \\ and a leading dot")
-        return name
 
 
 class BankSource(Section):

@@ -63,7 +63,7 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
             max_new_tokens=config.evaluation.max_new_tokens,
             log=folder / "one-word-evaluations.jsonl",
             stop=config.evaluation.stop,
-            scorers=make_scorers(config.task.scorer, task),
+            scorers=make_scorers(task.scorer, task),
         )
         with console.progress("evaluating one-word edits", len(kept)) as tick:
             accuracy = {}

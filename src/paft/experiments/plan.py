@@ -16,7 +16,7 @@ from paft.experiments.presets import Preset
 from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
-from paft.tasks.load import load_task, rows
+from paft.tasks.load import load_task, stored_rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.io import write_jsonl
@@ -225,7 +225,8 @@ class Plan:
         source = self.config.task.train
         if source is None:
             raise UserError(f"config key task.train of {self.task} is missing")
-        all_rows = [json.loads(json.dumps(row, default=str)) for _, row in rows(source)]  # Parquet may hold dates
+        stored = stored_rows(self.config.task, source)
+        all_rows = [json.loads(json.dumps(row, default=str)) for row in stored]  # Parquet may hold dates
         if len(all_rows) < 2:
             raise UserError(
                 f"config key task.train of {self.task}: table3 holds rows out for validation; it needs 2 or more"

@@ -71,7 +71,8 @@ def show(prompt: Prompt, task: Task, example: Example) -> list[str]:
         return [f"--- prompt {prompt.id} cannot be shown: {fault[1]}", *prompt.text.splitlines(), ""]
     conversation = render(prompt, task, example)
     system = ["[system]", conversation.system] if conversation.system else []
-    answer = f"[right answer] {task.target(example)}"
+    right, *others = task.targets(example)
+    answer = f"[right answer] {right}" + (f" (accepted too: {', '.join(others)})" if others else "")
     return [f"--- prompt {prompt.id} on example {example.id}", *system, "[user]", conversation.user, answer, ""]
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import yaml
 
 from paft.errors import UserError
 from paft.prompts.parse import clean
-from paft.prompts.template import SLOT
+from paft.prompts.template import doubled_slots, single_braces, slot_matches
 from paft.tasks.task import Task
 from paft.types import LETTERS, Prompt
 from paft.utils.io import read_jsonl
@@ -24,8 +24,20 @@ Failure = tuple[str, str]
 """The place of a prompt in a file, and the reason why it could not be imported."""
 
 
-def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Failure]]:
+def _say_nothing(line: str) -> None:
+    """Stand for a console that nobody reads."""
+
+
+def import_prompts(
+    path: Path, task: Task, say: Callable[[str], None] = _say_nothing
+) -> tuple[list[Prompt], list[Failure]]:
     """Return the cleaned prompts of a file, and one entry for each that could not be imported.
+
+    A template without a slot that has names in double braces is written for Jinja; they become slots. In any other
+    template double braces are literal ones, as in paft's own files.
+
+    Args:
+        say: is told what could be meant in another way.
 
     Raises:
         UserError: the file cannot be read, or its format is unknown.
@@ -38,14 +50,37 @@ def import_prompts(path: Path, task: Task) -> tuple[list[Prompt], list[Failure]]
         )
     prompts: list[Prompt] = []
     failures: list[Failure] = []
+    jinja: list[str] = []
+    commands: list[str] = []
     for place, text, system in reader(path, task):
         if isinstance(text, Unreadable):
             failures.append((place, str(text)))
-        elif text := clean(text):
-            prompts.append(Prompt(text, clean(system) or None, source=path.name))
+            continue
+        text, system = clean(text), clean(system)
+        if reader is not _jinja and _is_jinja(f"{system}\n{text}"):
+            jinja.append(place)
+            text, system = single_braces(text), single_braces(system)
+        if _COMMAND.search(f"{system}\n{text}"):
+            commands.append(place)
+        if text:
+            prompts.append(Prompt(text, system or None, source=path.name))
         else:
             failures.append((place, "the text is empty"))
+    for places, what in (
+        (jinja, "{{name}} became the slot {name}, since there is no other slot"),
+        (commands, "\\n or \\t before a small letter stays, as in \\nabla; for a line end write a real one"),
+    ):
+        if places:
+            say(f"{places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {what}")
     return prompts, failures
+
+
+_COMMAND = re.compile(r"\\[nt](?=[a-z])")
+
+
+def _is_jinja(template: str) -> bool:
+    has_slot = next(slot_matches(template), None) is not None
+    return not has_slot and next(doubled_slots(template), None) is not None
 
 
 class Unreadable(str):
@@ -134,15 +169,19 @@ def _template(jinja: str, choices: Any, task: Task) -> str:
     """Return a template with slots for a Jinja template that only refers to columns and single options."""
     if statement := re.search(r"\{[%#].*?[%#]\}", jinja, re.DOTALL):
         return Unreadable(f"it uses a Jinja statement: {' '.join(statement[0].split())[:60]}")
-    if literal := SLOT.search(_EXPRESSION.sub(" ", jinja)):
-        return Unreadable(f"it contains the text {literal[0]}, which would become a slot")
     answer_choices = [c.strip() for c in choices.split("|||")] if isinstance(choices, str) else []
     slots: dict[str, str] = {}
     for expression in _EXPRESSION.findall(jinja):
         if (slot := _slot(expression, answer_choices, task)) is None:
             return Unreadable(f"it uses a Jinja expression: {{{{ {expression[:60]} }}}}")
         slots[expression] = slot
-    return _EXPRESSION.sub(lambda m: slots[m[1]], jinja)
+    texts = _EXPRESSION.split(jinja)  # text and expression in turn
+    return "".join(slots[part] if i % 2 else _escaped(part) for i, part in enumerate(texts))
+
+
+def _escaped(text: str) -> str:
+    """Return a text whose braces are literal ones."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _slot(expression: str, answer_choices: list[str], task: Task) -> str | None:

@@ -79,7 +79,7 @@ def requirements(task: Task) -> list[str]:
         f"The task: {task.description or task.name}.".replace("..", "."),
         f"Slots: each template must hold {slots}, exactly so, braces included; the same template serves for "
         "thousands of questions, and the program puts the text of each where the slot is. "
-        f"{_options(task)} Use no other braces, and write no question of your own. {OTHER_TASK}",
+        f"{_options(task)}Use no other braces, and write no question of your own. {OTHER_TASK}",
         f"The model must answer with {answer} and nothing else; a template must not ask for another form "
         "of answer, and must not give an answer away.",
     ]
@@ -105,16 +105,19 @@ def _options(task: Task) -> str:
         return ""
     single = ", ".join(f"{{{c}}}" for c in LETTERS[: task.letters])
     if task.labels is not None:
-        return f"{{choices}} stands for the list of labels ({', '.join(task.labels)}); use it or name all of them."
+        return (
+            f"{{choices}} stands for the list of labels ({', '.join(task.labels)}); use it or name all of them. "
+        )
     if not single:
-        return "It must hold {choices} too, which stands for the list of the options."
+        return "It must hold {choices} too, which stands for the list of the options. "
     return (
-        f"It must hold either {{choices}}, the list of the options, or every one of {single}, the single options."
+        f"It must hold either {{choices}}, the list of the options, or every one of {single}, the single options. "
     )
 
 
 def _shown(task: Task, example: Example) -> str:
     fields = "; ".join(f"{name} = {value[:300]!r}" for name, value in example.fields.items())
     options = f"; options = {[option[:100] for option in example.options]}" if task.has_own_options else ""
-    answer = "" if task.has_options else f"; its right answer = {task.target(example)[:300]!r}"
+    right = "" if task.has_options else task.target(example)[:300]
+    answer = "" if task.has_options else f"; its right answer, which no template may hold, = {right!r}"
     return f"{fields}{options}{answer}."

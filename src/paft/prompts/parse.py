@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from paft.prompts.template import SLOT
+from paft.prompts.template import single_braces, slot_matches, with_line_ends
 from paft.scoring.text import without_thoughts
 from paft.types import Prompt
 
@@ -25,8 +25,8 @@ def prompts_in(answer: str, *, most: int) -> list[Prompt]:
     """Return at most ``most`` prompts of an answer, cleaned; text around them that has no slot is ignored."""
     prompts: list[Prompt] = []
     for text, system in _written(without_thoughts(answer)):
-        prompt = Prompt(clean(text), clean(system) or None)
-        if SLOT.search(prompt.text) and len(prompt.text) <= LONGEST and prompt not in prompts:
+        prompt = Prompt(_meant(text), _meant(system) or None)
+        if _has_slot(prompt.text) and len(prompt.text) <= LONGEST and prompt not in prompts:
             prompts.append(prompt)
             if len(prompts) == most:
                 break
@@ -44,19 +44,30 @@ def texts_in(answer: str, *, most: int) -> list[str]:
 
 
 def clean(text: str) -> str:
-    """Return a template as it was meant: real line ends, single braces, no quotes around it."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\\n", "\n").replace("\\t", " ")
-    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs", "Co"))
-    text = re.sub(r"\{\{[ \t]*(\w+)[ \t]*\}\}", r"{\1}", text).strip()
+    """Return a template with real line ends, without control characters, and without quotes around it."""
+    text = with_line_ends(unicodedata.normalize("NFC", text).replace("\r\n", "\n"))
+    text = "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs", "Co")).strip()
     while text[:1] + text[-1:] in ('""', "''", "``", "\u201c\u201d") and text[:1] not in text[1:-1]:
         text = text[1:-1].strip()
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
+def _meant(text: str) -> str:
+    r"""Return a template that a language model wrote.
+
+    It was shown slots in single braces and no escapes, so double braces are slots and every ``\n`` is a line end.
+    """
+    return single_braces(clean(text.replace("\\n", "\n")))
+
+
+def _has_slot(text: str) -> bool:
+    return next(slot_matches(text), None) is not None
+
+
 def _written(answer: str) -> Iterator[tuple[str, str]]:
     """Yield ``(text, system)`` of everything that may be a prompt, by the first reading that finds any."""
     for reading in (_json, _strings, _items, _paragraphs):
-        pairs = [pair for pair in reading(answer) if SLOT.search(clean(pair[0]))]
+        pairs = [pair for pair in reading(answer) if _has_slot(_meant(pair[0]))]
         if pairs:
             yield from pairs
             return

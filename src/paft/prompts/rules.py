@@ -1,11 +1,14 @@
 """The rules on a single prompt, each with its name and a reason in words."""
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 from paft.errors import UserError, nearest
-from paft.prompts.template import SLOT, literal, slots
-from paft.tasks.task import Task
+from paft.prompts.template import doubled_slots, literal, mixes_braces, replace_slots, slots, with_line_ends
+from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Prompt
 
 
@@ -19,13 +22,28 @@ def defect(prompt: Prompt, task: Task, off: frozenset[str] = frozenset()) -> tup
 
 def normalised(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> str:
     """Return the prompt's words: lower case, without spacing and punctuation, slots by their own names."""
-    text = f"{prompt.system or ''}\n{prompt.text}".replace("\\n", "\n")
-    return words(SLOT.sub(lambda m: f" {(aliases or {}).get(m[1], m[1])} ", text))
+    text = with_line_ends(f"{prompt.system or ''}\n{prompt.text}")
+    return words(replace_slots(text, lambda name: f" {(aliases or {}).get(name, name)} "))
 
 
 def words(text: str) -> str:
-    """Return the words of a text in lower case, a space between two."""
-    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+    """Return the words of a text in lower case and one Unicode form, a space between two."""
+    if text.isascii():
+        return re.sub(r"[\W_]+", " ", text.lower()).strip()
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return re.sub(rf"(?:[^\w{vowel_signs()}]|_)+", " ", text).strip()
+
+
+@lru_cache(maxsize=1)
+def vowel_signs() -> str:
+    """Return the characters that belong to the letter before them, for a character class: accents, vowel signs.
+
+    ``\\w`` leaves them out, so that words in Hindi would lose their vowels.
+    """
+    points = itertools.chain(
+        range(0x300, 0x20D0), range(0x302A, 0xFB1F), range(0xFE20, 0xFE30), range(0x101FD, 0x1E950)
+    )
+    return "".join(c for c in map(chr, points) if unicodedata.category(c) in ("Mn", "Mc"))
 
 
 def _empty(prompt: Prompt, task: Task) -> str | None:
@@ -43,11 +61,39 @@ def _unknown_slot(prompt: Prompt, task: Task) -> str | None:
 
 def _missing_slot(prompt: Prompt, task: Task) -> str | None:
     used = slots(prompt, task.aliases)
-    missing = next((name for name in task.fields if name not in used), None)
+    missing = next((name for name in task.fields if slot_name(name) not in used), None)
     if missing is not None:
-        return f"the slot {{{missing}}} is missing"
+        return f"the slot {{{missing}}} is missing{_if_doubled(prompt, slot_name(missing))}"
     if task.has_own_options and "choices" not in used and not _single(used, task):
-        return f"the options are not shown: {{choices}}{' or {A}, {B}, ...' * bool(task.letters)} is missing"
+        return (
+            f"the options are not shown: {{choices}}{' or {A}, {B}, ...' * bool(task.letters)} is missing"
+            f"{_if_doubled(prompt, 'choices')}"
+        )
+    return None
+
+
+def _if_doubled(prompt: Prompt, name: str) -> str:
+    """Return what to write if a prompt has the name of a missing slot in double braces."""
+    doubled = {slot_name(match[1]) for match in doubled_slots(f"{prompt.system or ''}\n{prompt.text}")}
+    if name not in doubled:
+        return ""
+    return f"; {{{{{name}}}}} is the text {{{name}}}, since double braces are literal ones: write {{{name}}}"
+
+
+def _double_braces(prompt: Prompt, task: Task) -> str | None:
+    """A slot's name in double braces is text; after a letter or a brace, it may be LaTeX: ``\\frac{{A}}{{B}}``."""
+    text = f"{prompt.system or ''}\n{prompt.text}"
+    for match in doubled_slots(text):
+        name = slot_name(match[1])
+        may_be_meant = re.search(r"[\w}]$", text[: match.start()])
+        if task.aliases.get(name, name) in task.slots and not may_be_meant:
+            return f"{{{{{name}}}}} is the text {{{name}}}, since double braces are literal ones; write {{{name}}}"
+    return None
+
+
+def _mixed_braces(prompt: Prompt, task: Task) -> str | None:
+    if any(mixes_braces(part) for part in (prompt.system or "", prompt.text)):
+        return "has single and double braces beside its slots; write each brace that is text twice: {{ and }}"
     return None
 
 
@@ -156,6 +202,8 @@ RULES: dict[str, Rule] = {
     "empty": _empty,
     "unknown-slot": _unknown_slot,
     "missing-slot": _missing_slot,
+    "double-braces": _double_braces,
+    "mixed-braces": _mixed_braces,
     "lost-option": _lost_option,
     "answer-leak": _answer_leak,
     "states-answer": _states_answer,

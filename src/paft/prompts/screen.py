@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paft.prompts.rules import WORDING, defect, normalised, words
 from paft.prompts.similarity import Wordings, most_similar
-from paft.prompts.template import literal
+from paft.prompts.template import identity, literal
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -37,7 +37,9 @@ def screen(
         off: rules that are not checked; by default those on wording, which do not apply to a user's own file.
         near_duplicate: the similarity (:class:`paft.prompts.similarity.Wordings`) from which on a prompt counts as
             a near-duplicate.
-        known: prompts that none may repeat or nearly repeat.
+        known: prompts that none may repeat, not even up to case, spacing and punctuation, or nearly repeat.
+
+    Among ``prompts``, only equal text is a repeat: what differs in format is another prompt to a model.
     """
     off = frozenset(off)
     examples = list(examples)
@@ -53,18 +55,18 @@ def screen(
     others = list(known)
     encoded = [wordings.encode(prompt) for prompt in others]
     out: list[Screened] = []
-    seen = {normalised(prompt, task.aliases): prompt for prompt in others}
+    known_words = {normalised(prompt, task.aliases): prompt for prompt in others}
+    seen: dict[tuple[str, str], Prompt] = {}
     for prompt in prompts:
-        key, code = normalised(prompt, task.aliases), wordings.encode(prompt)
+        key, code = identity(prompt, task.aliases), wordings.encode(prompt)
         fault = defect(prompt, task, off)
         fault = fault or next(filter(None, (passage.fault(prompt) for passage in passages)), None)
-        if fault is None and key in seen and "repeat" not in off:
-            fault = ("repeat", f"repeats prompt {seen[key].id} up to case, spacing and punctuation")
+        if fault is None and key in seen:
+            fault = ("repeat", f"is the text of prompt {seen[key].id}")
+        if fault is None and (same := known_words.get(normalised(prompt, task.aliases))):
+            fault = ("repeat", f"repeats prompt {same.id} up to case, spacing and punctuation")
         if fault is None and "near-duplicate" not in off and (near := most_similar(code, encoded, near_duplicate)):
-            fault = (
-                "near-duplicate",
-                f"shares {near[1]:.0%} of its words, in order, with prompt {others[near[0]].id}",
-            )
+            fault = ("near-duplicate", _nearness(near[1], code == encoded[near[0]], others[near[0]]))
         if fault is not None:
             out.append(Screened(prompt, *fault))
         else:
@@ -73,6 +75,14 @@ def screen(
             others.append(prompt)
             encoded.append(code)
     return kept, out
+
+
+def _nearness(similarity: float, has_same_words: bool, other: Prompt) -> str:
+    if has_same_words:
+        return (
+            f"has the words of prompt {other.id} in another format; prompts.screen.off: [near-duplicate] keeps it"
+        )
+    return f"shares {similarity:.0%} of its words, in order, with prompt {other.id}"
 
 
 def _right_answers(task: Task, example: Example) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paft.prompts.rules import normalised
+from paft.prompts.rules import normalised, vowel_signs
 from paft.prompts.template import ending, slots
 from paft.types import Prompt
 
@@ -109,5 +109,6 @@ def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: 
 
 def word_triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
     """Return all sequences of three words in a prompt, and the sequence of all its words."""
-    words = re.findall(r"\w+", f"{prompt.system or ''} {prompt.text}".lower())
+    text = f"{prompt.system or ''} {prompt.text}".lower()
+    words = re.findall(r"\w+" if text.isascii() else rf"[\w{vowel_signs()}]+", text)
     return frozenset(zip(words, words[1:], words[2:], strict=False)) | {tuple(words)}

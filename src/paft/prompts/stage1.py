@@ -98,7 +98,7 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
     rules = config.prompts.screen
     check_rules(rules.off)
     task, examples, more = load_task(config.task)
-    prompts, failures = import_prompts(path, task)
+    prompts, failures = import_prompts(path, task, console.say)
     for place, reason in failures:
         console.say(f"{place}: not imported: {reason}")
     kept, out = screen(prompts, task, examples + more, off=rules.off, near_duplicate=rules.near_duplicate)

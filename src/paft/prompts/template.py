@@ -1,29 +1,88 @@
 """Templates: their slots, how they end, and how they are filled.
 
-A template is filled by plain substitution; nothing in it is executed.
+A template is filled by plain substitution; nothing in it is executed. It is read from left to right: ``{{`` and
+``}}`` are one literal brace each, ``{name}`` is a slot if the name is a Python identifier, all else is itself.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from paft.tasks.task import Task
+from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Conversation, Example, Prompt
 
-SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = r"[^\W\d][^\s{}!-/:-@\[-^`|~]*"  # \w would leave out the vowel signs that an identifier may hold
+_TOKEN = re.compile(rf"\{{\{{|\}}\}}|\{{({_NAME})\}}")
+_LITERAL = {"{{": "{", "}}": "}"}
+_DOUBLED_SLOT = re.compile(rf"(?<!\{{)\{{\{{[ \t]*({_NAME})[ \t]*\}}\}}(?!\}})")
+_LINE_END = re.compile(r"\\n(?![a-z]|(?:Left|Right|Leftright)arrow\b|V[Dd]ash\b)")
+_TAB = re.compile(r"\\t(?![a-z])")
+
+
+def slot_matches(text: str) -> Iterator[re.Match[str]]:
+    """Yield a match for each slot of a template's text; its group 1 is the name as it is written."""
+    return (match for match in _TOKEN.finditer(text) if match[1] and match[1].isidentifier())
+
+
+def replace_slots(text: str, value: Callable[[str], str]) -> str:
+    """Return a template's text with each slot replaced by a value of its name, and literal braces single."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] and match[1].isidentifier():
+            return value(slot_name(match[1]))
+        return _LITERAL.get(match[0], match[0])
+
+    return _TOKEN.sub(replaced, text)
 
 
 def slots(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> list[str]:
     """Return the prompt's slots in order of appearance, system text first, aliases replaced."""
-    names = SLOT.findall(f"{prompt.system or ''}\n{prompt.text}")
+    names = [slot_name(match[1]) for match in slot_matches(f"{prompt.system or ''}\n{prompt.text}")]
     return [(aliases or {}).get(name, name) for name in names]
+
+
+def doubled_slots(text: str) -> Iterator[re.Match[str]]:
+    """Yield a match for each name in double braces, which is text in braces and no slot; group 1 is the name."""
+    return (match for match in _DOUBLED_SLOT.finditer(text) if match[1].isidentifier())
+
+
+def single_braces(text: str) -> str:
+    """Return a text with the names in double braces, as Jinja writes its slots, in single ones."""
+    return _DOUBLED_SLOT.sub(r"{\1}", text)
+
+
+def mixes_braces(text: str) -> bool:
+    """Return True if a template has both double braces and single ones that belong to no slot.
+
+    ``{"a": {"b": 1}}`` ends in a double brace that was hardly meant as one literal brace.
+    """
+    tokens = {match[0] for match in _TOKEN.finditer(text)}
+    return bool(tokens & _LITERAL.keys()) and bool(re.search(r"[{}]", _TOKEN.sub("", text)))
+
+
+def with_line_ends(text: str) -> str:
+    r"""Return a text with a written ``\n`` as a line end and a written ``\t`` as a space.
+
+    One before a small letter stays, since it begins a command of LaTeX: ``\nabla``, ``\theta``.
+    """
+    return _TAB.sub(" ", _LINE_END.sub("\n", text.replace("\\r\\n", "\\n")))
+
+
+def identity(prompt: Prompt, aliases: Mapping[str, str]) -> tuple[str, str]:
+    """Return what two prompts share if they are equal whatever they are filled with."""
+    system, text = (
+        replace_slots(part, lambda name: f"\0{aliases.get(name, name)}\0")
+        for part in (prompt.system or "", prompt.text)
+    )
+    return system, text
 
 
 def ending(prompt: Prompt) -> tuple[str, str]:
     """Return how a prompt ends: ``slot``, ``cue``, ``question`` or ``sentence``, and the words of a cue."""
     text = prompt.text.rstrip()
-    if re.search(SLOT.pattern + r"[\"')\].>}]*$", text):
+    tail = text[max((match.end() for match in slot_matches(text)), default=0) :]
+    if len(tail) < len(text) and re.fullmatch(r"[\"')\].>}]*", tail):
         return "slot", ""
-    tail = SLOT.split(text.rpartition("\n")[2])[-1].strip()
+    tail = tail.rpartition("\n")[2].strip()
     if tail.endswith((":", "=", ">", "\u2192")):
         return "cue", tail
     return ("question" if tail.endswith("?") else "sentence"), ""
@@ -33,7 +92,7 @@ def literal(prompt: Prompt) -> str:
     """Return what the prompt says by itself: its text without slots, and without ``A.`` before ``{A}``."""
     text = f"{prompt.system or ''}\n{prompt.text}"
     text = re.sub(rf"[(\[]?\b[{LETTERS}]\b[)\].:=\-\s]*(?=\{{)", " ", text)
-    return SLOT.sub(" ", text)
+    return replace_slots(text, lambda name: " ")
 
 
 def render(prompt: Prompt, task: Task, example: Example) -> Conversation:
@@ -45,6 +104,6 @@ def render(prompt: Prompt, task: Task, example: Example) -> Conversation:
     values = task.slot_values(example)
 
     def fill(template: str) -> str:
-        return SLOT.sub(lambda m: values[task.aliases.get(m[1], m[1])], template)
+        return replace_slots(template, lambda name: values[task.aliases.get(name, name)])
 
     return Conversation(fill(prompt.text), fill(prompt.system) if prompt.system else None)

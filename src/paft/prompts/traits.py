@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from paft.prompts.template import SLOT, ending
+from paft.prompts.template import ending, replace_slots, slot_matches
 from paft.types import Prompt
 
 
@@ -63,7 +63,7 @@ def traits_of(
     """
     system = prompt.system or ""
     text = f"{system}\n{prompt.text}"
-    slots = {m.start(): aliases.get(m[1], m[1]) for m in SLOT.finditer(text)}
+    slots = {m.start(): aliases.get(m[1], m[1]) for m in slot_matches(text)}
     options = [
         start for start, name in slots.items() if has_options and re.fullmatch("choices|[A-Z]", name)
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def traits_of(
         how = "spelled out"
     start = min(options, default=None)
     return PromptTraits(
-        words=len(re.findall(r"\w+", SLOT.sub(" slot ", text))),
+        words=len(re.findall(r"\w+", replace_slots(text, lambda name: " slot "))),
         lines=len(prompt.text.strip().split("\n")),
         system=bool(system),
         options=(how if options else "not shown") if has_options else None,

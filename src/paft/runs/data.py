@@ -9,7 +9,7 @@ from paft.methods.registry import Variant
 from paft.prompts.prepare import PromptSets
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
-from paft.tasks.load import load_task, subset
+from paft.tasks.load import check_targets, load_task, subset
 from paft.tasks.task import Task
 from paft.types import Example
 from paft.utils.console import Console
@@ -49,13 +49,16 @@ class RunData:
             )
         data = cls(
             task,
-            make_scorers(config.task.scorer, task),
+            make_scorers(task.scorer, task),
             train,
             subset(test, config.evaluation.examples, config.seed),
             train + test,
             config.seed,
             PromptSets([], [], None, []),
         )
+        for examples, source in ((train, config.task.train), (test, config.task.test)):
+            check_targets(task, data.scorers, examples, source)
+        console.say(f"task.target: {task.target_reading}")
         if training := [variant for variant in variants if variant.method.trains]:
             largest = max(training, key=lambda variant: variant.training.examples)
             examples = data.training_examples(largest)

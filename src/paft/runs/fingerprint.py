@@ -116,7 +116,7 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
         keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
         if evaluation.stop:
             keys["evaluation.stop"] = evaluation.stop
-    return keys | _scorers(config.task.scorer)
+    return keys | _scorers(data.task.scorer)
 
 
 def _scorers(setting: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paft.config.schema import Config, HubSource, ModelConfig
+from paft.config.schema import Config, ModelConfig
+from paft.config.task import HubSource
 from paft.models.locate import locate
 from paft.types import Example, Prompt
 from paft.utils.safe_io import DATA

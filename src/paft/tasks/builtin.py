@@ -1,6 +1,6 @@
-"""The five tasks of the paper, in the columns of the public data sets."""
+"""The five tasks of the paper and GSM8K, in the columns of the public data sets."""
 
-from paft.config.schema import OptionColumns, TaskConfig
+from paft.config.task import OptionColumns, TaskConfig
 
 _RACE = TaskConfig(
     name="race",
@@ -48,6 +48,16 @@ BUILTIN: dict[str, TaskConfig] = {
     ),
     "race-middle": _RACE.model_copy(update={"name": "race-middle"}),
     "race-high": _RACE.model_copy(update={"name": "race-high"}),
+    "gsm8k": TaskConfig(
+        name="gsm8k",
+        description="Arithmetic word problems from primary school: a question whose answer is a number, "
+        "reached in a few steps that are written out.",
+        fields=["question"],
+        target="answer",  # the whole solution, which ends in "#### 18", is trained on
+        answer="text",
+        scorer="number",
+        top_threshold=0.50,
+    ),
 }
 
 ALIASES: dict[str, dict[str, str]] = {

@@ -2,28 +2,23 @@
 
 import math
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from paft.config.schema import Choices, HubSource, OptionColumns, Source, TargetFormat, TaskConfig
-from paft.errors import UserError, nearest, one_line
+from paft.config.task import Choices, OptionColumns, Source, TargetFormat, TaskConfig, cell_text
+from paft.errors import UserError, nearest
+from paft.scoring import Scorer
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
-from paft.tasks.task import Task
+from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
+from paft.tasks.targets import TargetColumn, accepted_answers, indistinguishable
+from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
-from paft.utils.io import read_jsonl
-from paft.utils.safe_io import DATA, parquet_batches, too_large
 
 T = TypeVar("T")
-
-ROWS_A_CHOICE = 10
-"""If a choice never occurs in this many rows for each choice, that is hardly chance."""
-
-PlacedRow = tuple[str, dict[str, Any]]
-"""The place to name in an error, and the row."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,7 @@ class Spec:
     target_format: TargetFormat
     answer_format: AnswerFormat
     top_threshold: float
+    scorer: Any
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -52,18 +48,53 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
         UserError: a key is missing, a file is damaged, or a row does not fit the task.
     """
     spec = complete(config)
-    train = _rows(config.train, "train") if config.train else []
-    test = _rows(config.test, "test") if config.test else []
-    examples = _examples(spec, train + test)
-    of_test = [replace(example, id=str(number)) for number, example in enumerate(examples[len(train) :])]
-    return _task(spec, examples), examples[: len(train)], of_test
+    column = _target_column(spec)
+    train, test = (_examples(spec, column, _rows_of(config, split)) for split in ("train", "test"))
+    return _task(spec, column, train + test), train, test
 
 
 def task_of_rows(rows: Iterable[dict[str, Any]], config: TaskConfig) -> tuple[Task, list[Example]]:
     """Return the task and the examples of rows in memory, such as those of a ``datasets.Dataset``."""
     spec = complete(config)
-    examples = _examples(spec, [(f"row {number}", row) for number, row in enumerate(rows, start=1)])
-    return _task(spec, examples), examples
+    column = _target_column(spec)
+    examples = _examples(spec, column, rows_in_memory(rows))
+    return _task(spec, column, examples), examples
+
+
+def stored_rows(config: TaskConfig, source: Source) -> list[dict[str, Any]]:
+    """Return the rows of a source so that JSON lines of them are read alike: class names are written out."""
+    spec = complete(config)
+    column, rows = _target_column(spec), read_rows(source)
+    if column is None:
+        return rows.rows
+    return [
+        row | {spec.target: _named(column, rows, row[spec.target], rows.place(i))} if spec.target in row else row
+        for i, row in enumerate(rows.rows)
+    ]
+
+
+def check_targets(
+    task: Task, scorers: Sequence[Scorer], examples: Sequence[Example], source: Source | None
+) -> None:
+    """Refuse accepted answers that a scorer cannot use.
+
+    Args:
+        examples: all examples of ``source``; their ids are row numbers.
+
+    Raises:
+        UserError: names the first such answer with its row.
+    """
+    checks = [(scorer.name, check) for scorer in scorers if (check := getattr(scorer, "check_target", None))]
+    sound: set[str] = set()
+    for example in examples if checks else ():
+        for target in task.targets(example):
+            if target in sound:
+                continue
+            sound.add(target)
+            for name, check in checks:
+                if problem := check(target):
+                    where = place(source, int(example.id))
+                    raise UserError(f"{where}: the accepted answer {target!r} {problem} (scorer {name})")
 
 
 def complete(config: TaskConfig) -> Spec:
@@ -78,8 +109,12 @@ def complete(config: TaskConfig) -> Spec:
         if not pick(key):
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
+    if len({slot_name(name) for name in pick("fields")}) < len(pick("fields")):
+        raise UserError(
+            f"config key task.fields: two of {', '.join(pick('fields'))} are the same slot; leave one out"
+        )
     for name in pick("fields"):
-        if name in ("choices", *LETTERS) or not name.isidentifier():
+        if slot_name(name) in ("choices", *LETTERS) or not slot_name(name).isidentifier():
             raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
         if name == pick("target"):
             raise UserError(f"config key task.fields: {name!r} is the target; the prompt would show the answer")
@@ -88,7 +123,7 @@ def complete(config: TaskConfig) -> Spec:
             "config key task.test: the test examples are the training examples; name another file or split"
         )
     choices = pick("choices")
-    how = _answer_format(pick("answer"), choices, config.scorer)
+    how = _answer_format(pick("answer"), choices, pick("scorer"))
     if isinstance(choices, list) and how.max_options is not None and len(choices) > how.max_options:
         raise UserError(
             f"config key task.answer: {how.name} takes at most {how.max_options} options, found {len(choices)} "
@@ -96,6 +131,8 @@ def complete(config: TaskConfig) -> Spec:
         )
     if isinstance(choices, list) and len(set(choices)) < max(len(choices), 2):
         raise UserError("config key task.choices: at least two labels are needed, and none twice")
+    if isinstance(choices, list) and (alike := _alike(how, choices)):
+        raise UserError(f"config key task.choices: {alike}; rename one")
     return Spec(
         name=config.name,
         description=pick("description", ""),
@@ -105,7 +142,14 @@ def complete(config: TaskConfig) -> Spec:
         target_format=pick("target_format", "auto"),
         answer_format=how,
         top_threshold=pick("top_threshold", 0.85),
+        scorer=pick("scorer"),
     )
+
+
+def _alike(how: AnswerFormat, options: Sequence[str]) -> str:
+    """Return which two options an answer that repeats one of them cannot tell apart; nothing for sound ones."""
+    pair = None if how.name == "letter" else indistinguishable(options)
+    return f"an answer cannot tell {pair[0]!r} and {pair[1]!r} apart" if pair else ""
 
 
 def _answer_format(name: str | None, choices: Choices | None, scorer: Any) -> AnswerFormat:
@@ -134,12 +178,13 @@ def subset(examples: list[T], size: int | None, seed: int) -> list[T]:
     return [examples[i] for i in sorted(chosen)]
 
 
-def _task(spec: Spec, examples: list[Example]) -> Task:
+def _task(spec: Spec, column: TargetColumn | None, examples: list[Example]) -> Task:
     counts = {len(example.options) for example in examples}
     letters = counts.pop() if len(counts) == 1 else 0
     aliases = dict(ALIASES.get(spec.name, {}))
     if isinstance(spec.choices, OptionColumns):
-        aliases.update(zip(spec.choices.columns, LETTERS, strict=False))
+        aliases.update(zip(map(slot_name, spec.choices.columns), LETTERS, strict=False))
+    reading = column.describe() if column else f"{spec.target} is read as free text; {_answer_counts(examples)}"
     return Task(
         spec.name,
         spec.fields,
@@ -149,99 +194,71 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
         letters,
         aliases,
         spec.description,
+        spec.scorer,
+        reading if examples else "",
     )
 
 
-def _rows(source: Source, split: str) -> list[PlacedRow]:
-    placed = list(rows(source))
-    if not placed:
+def _answer_counts(examples: list[Example]) -> str:
+    counts = sorted({len(example.targets) for example in examples}) or [0]
+    if counts[-1] <= 1:
+        return "one accepted answer each"
+    return f"{counts[0]} to {counts[-1]} accepted answers each, of which the first is trained on"
+
+
+def _target_column(spec: Spec) -> TargetColumn | None:
+    return None if spec.choices is None else TargetColumn(spec.target, spec.target_format, spec.labels)
+
+
+def _rows_of(config: TaskConfig, split: str) -> Rows:
+    source = getattr(config, split)
+    if source is None:
+        return Rows(None, [])
+    rows = read_rows(source)
+    if not rows.rows:
         raise UserError(f"config key task.{split}: no examples in {source}")
-    return placed
+    return rows
 
 
-def _examples(spec: Spec, rows: list[PlacedRow]) -> list[Example]:
-    options = [_options(spec, row, place) for place, row in rows]
-    values = [_cell(row, spec.target, place) for place, row in rows]
-    fields = [{name: _text(row, name, place) for name in spec.fields} for place, row in rows]
-    for (place, _), texts in zip(rows, fields, strict=True):
-        if not any(text.strip() for text in texts.values()):
-            raise UserError(f"{place}: nothing is asked, {' and '.join(texts)} is empty; leave the row out")
-    if spec.choices is None:
-        accepted = [
-            _accepted(value, f"{place}: {spec.target}") for (place, _), value in zip(rows, values, strict=True)
-        ]
-        return [
-            Example(str(number), texts, targets=targets)
-            for number, (texts, targets) in enumerate(zip(fields, accepted, strict=True))
-        ]
-    targets = _targets(spec, values, options, [place for place, _ in rows])
-    return [
-        Example(str(number), texts, opts, target)
-        for number, (texts, opts, target) in enumerate(zip(fields, options, targets, strict=True))
-    ]
+def _examples(spec: Spec, column: TargetColumn | None, rows: Rows) -> list[Example]:
+    return [_example(spec, column, rows, row, i) for i, row in enumerate(rows.rows)]
 
 
-def _accepted(value: Any, place: str) -> tuple[str, ...]:
-    """Return the accepted answers of a cell: a text, or a list of texts."""
-    texts = value if isinstance(value, list) else [value]
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise UserError(f"{place} is {value!r}, expected a text or a list of texts")
-    return tuple(text.strip() for text in texts)
+def _example(spec: Spec, column: TargetColumn | None, rows: Rows, row: dict[str, Any], index: int) -> Example:
+    """Return the example of a row; its id is the row's number, counted from 0."""
+    place = rows.place(index)
+    options = _options(spec, row, place)
+    value = _cell(row, spec.target, place)
+    fields = {name: _text(row, name, place) for name in spec.fields}
+    if not any(text.strip() for text in fields.values()):
+        raise UserError(f"{place}: nothing is asked, {' and '.join(fields)} is empty; leave the row out")
+    if column is None:
+        return Example(str(index), fields, targets=accepted_answers(value, spec.target, place))
+    return Example(str(index), fields, options, column.index(_named(column, rows, value, place), options, place))
 
 
-def _targets(spec: Spec, values: list[Any], options: list[tuple[str, ...]], places: list[str]) -> list[int]:
-    """Return the index of each row's right option; all rows, of both splits, are read in one way."""
-    order = ("text", "letter", "zero-based") if spec.target_format == "auto" else (spec.target_format,)
-    indices = {name: [_index(v, o, name) for v, o in zip(values, options, strict=True)] for name in order}
-    whole = [name for name in order if None not in indices[name]]
-    if not whole:
-        best = max(order, key=lambda name: sum(index is not None for index in indices[name]))
-        row = indices[best].index(None)
-        shown = ", ".join(options[row]) if sum(map(len, options[row])) < 200 else f"{len(options[row])} options"
-        raise UserError(
-            f"{places[row]}: {spec.target} is {values[row]!r}, which is none of the choices ({shown}) "
-            f"read as {' or '.join(order)}; see task.target_format, which takes one-based too"
-        )
-    if spec.labels is None and any(indices[name] != indices[whole[0]] for name in whole):
-        raise UserError(
-            f"{places[0]}: {spec.target} can be read as {' and as '.join(whole)}, "
-            "with different answers; set task.target_format"
-        )
-    from_one = all(_index(v, o, "one-based") is not None for v, o in zip(values, options, strict=True))
-    if whole[0] == "zero-based" and from_one and len(values) >= ROWS_A_CHOICE * len(options[0]) and len(order) > 1:
-        raise UserError(
-            f"{places[0]}: {spec.target} is never 0 in {len(values)} rows, so it may count from one; "
-            "set task.target_format to zero-based or one-based"
-        )
-    return [index for index in indices[whole[0]] if index is not None]
-
-
-def _index(value: Any, options: tuple[str, ...], reading: str) -> int | None:
-    """Return the index of the option that a cell of the target column names, None where it names none."""
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if text is None:
-        return None
-    names = {
-        "text": options,
-        "letter": LETTERS[: len(options)],
-        "zero-based": [str(i) for i in range(len(options))],
-        "one-based": [str(i + 1) for i in range(len(options))],
-    }[reading]
-    return next((i for i, name in enumerate(names) if name in (value, text)), None)
+def _named(column: TargetColumn, rows: Rows, value: Any, place: str) -> Any:
+    """Return the data set's own name of the class of a cell where it has names and they are what is read."""
+    names = rows.class_names.get(column.column)
+    return column.named(value, names, place) if names and column.uses_class_names else value
 
 
 def _cell(row: dict[str, Any], column: str, place: str) -> Any:
-    if column not in row:
+    if column in row:
+        return row[column]
+    same = [name for name in row if unicodedata.normalize("NFKC", str(name)) == slot_name(column)]
+    if len(same) != 1:
         raise UserError(f"{place}: no column {column!r}{nearest(column, row)}")
-    return row[column]
+    return row[same[0]]
 
 
 def _text(row: dict[str, Any], column: str, place: str) -> str:
     value = _cell(row, column, place)
     if isinstance(value, float) and math.isnan(value):
         raise UserError(f"{place}: column {column!r} holds no value (NaN)")
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)
+    text = None if isinstance(value, bool) else cell_text(value)
+    if text is not None:
+        return text
     raise UserError(f"{place}: column {column!r} holds {type(value).__name__}, expected text")
 
 
@@ -261,61 +278,6 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
     if not all(option.strip() for option in options):
         raise UserError(f"{place}: an option is empty; fill it or leave the row out")
+    if alike := _alike(spec.answer_format, options):
+        raise UserError(f"{place}: {alike}; take task.answer: letter, or leave the row out")
     return tuple(options)
-
-
-def rows(source: Source) -> Iterator[PlacedRow]:
-    """Yield the rows of a file or a split, as they are."""
-    if isinstance(source, HubSource):
-        yield from _hub_rows(source)
-        return
-    path = Path(source)
-    if not path.is_file():
-        raise UserError(f"{path}: no such data file")
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        yield from ((f"{path}:{line}", row) for line, row in read_jsonl(path, DATA))
-    elif path.suffix.lower() in (".csv", ".tsv", ".parquet"):
-        yield from _table_rows(path)
-    else:
-        raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use .jsonl, .csv, .tsv or .parquet")
-
-
-def _table_rows(path: Path) -> Iterator[PlacedRow]:
-    import pyarrow as pa
-
-    read = parquet_batches if path.suffix.lower() == ".parquet" else _csv
-    try:
-        rows = [row for batch in read(path) for row in batch.to_pylist()]
-    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
-        raise UserError(f"{path}: cannot read the table: {one_line(error)}") from None
-    for number, row in enumerate(rows, start=1):
-        place = f"{path}: row {number}"
-        if path.suffix.lower() == ".tsv" and any("\t" in str(cell) for cell in row.values()):
-            raise UserError(f'{place}: a quote opens a cell and does not close it; write "" for a quote in quotes')
-        yield place, row
-
-
-def _csv(path: Path) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    if path.stat().st_size > DATA:
-        raise too_large(path, DATA)
-    parse = csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True)
-    header = csv.open_csv(path, parse_options=parse).schema.names
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
-    as_text = csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
-    yield from csv.read_csv(path, parse_options=parse, convert_options=as_text).to_batches()
-
-
-def _hub_rows(source: HubSource) -> Iterator[PlacedRow]:
-    import datasets
-
-    name = f"{source.hub} ({source.config or 'default'}, {source.split})"
-    try:
-        data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
-    except Exception as error:  # the hub client's errors have no common base
-        raise UserError(f"data set {name}: cannot load: {one_line(error)}") from None
-    for number, row in enumerate(data, start=1):
-        yield f"{name}: row {number}", row

@@ -1,10 +1,17 @@
 """A task: which fields are asked about, between which options if any, and how the answer is written."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.types import LETTERS, Example
+
+
+def slot_name(name: str) -> str:
+    """Return the one Unicode form of a slot's name; Python compares its identifiers in this form too."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,8 @@ class Task:
             of options differs between examples.
         aliases: other names of slots, each with the slot that it stands for.
         description: what the task is, in a sentence; may be empty.
+        scorer: the setting ``task.scorer``, of the config or of the built-in task; None for the default.
+        target_reading: how the target column was read, in words; empty without examples.
     """
 
     name: str
@@ -29,6 +38,8 @@ class Task:
     letters: int
     aliases: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    scorer: Any = None
+    target_reading: str = ""
 
     def __post_init__(self) -> None:
         if isinstance(self.answer_format, str):
@@ -36,8 +47,10 @@ class Task:
 
     @property
     def slots(self) -> frozenset[str]:
-        """The names a prompt may use in braces, aliases left out."""
-        return frozenset((*self.fields, *(["choices"] if self.has_options else []), *LETTERS[: self.letters]))
+        """The names a prompt may use in braces, aliases left out, in the form of :func:`slot_name`."""
+        return frozenset(
+            (*map(slot_name, self.fields), *(["choices"] if self.has_options else []), *LETTERS[: self.letters])
+        )
 
     @property
     def has_options(self) -> bool:
@@ -51,7 +64,7 @@ class Task:
 
     def slot_values(self, example: Example) -> dict[str, str]:
         """Return what each slot is filled with for this example."""
-        values = dict(example.fields)
+        values = {slot_name(field): text for field, text in example.fields.items()}
         if self.has_options:
             values["choices"] = self.format_options(example.options)
         values.update(zip(LETTERS[: self.letters], example.options, strict=False))

@@ -1,0 +1,64 @@
+"""What the examples of a task are like: how targets were read, their counts, the longest example, the majority."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from paft.config.task import Source, TaskConfig
+from paft.tasks.rows import place
+from paft.tasks.task import Task
+from paft.types import Example
+
+MOST_SHOWN = 10
+"""Answers whose counts are listed."""
+
+
+def describe_examples(
+    config: TaskConfig, task: Task, train: Sequence[Example], test: Sequence[Example]
+) -> list[tuple[str, str]]:
+    """Return ``(what, detail)`` lines on the examples of both splits; none without examples."""
+    splits = [
+        (name, examples, source)
+        for name, examples, source in (("train", train, config.train), ("test", test, config.test))
+        if examples
+    ]
+    if not splits:
+        return []
+    lines = [("target", task.target_reading)]
+    lines += [(f"answers, {name}", _answers(task, examples)) for name, examples, _ in splits]
+    name, examples, _ = splits[-1]
+    return [*lines, ("longest example", _longest(splits)), ("majority", _majority(task, examples, name))]
+
+
+def _answers(task: Task, examples: Sequence[Example]) -> str:
+    """Return how often each answer is right; in free text, how many there are and the most frequent one."""
+    counts = Counter(task.target(example) for example in examples)
+    if not task.has_options:
+        text, count = counts.most_common(1)[0]
+        different = f"{len(counts):,} different answer{'s' * (len(counts) != 1)} in {len(examples):,} examples"
+        return f"{different}; the most frequent, {_short(text)!r}, {count:,} times"
+    if task.labels is not None:  # a label that never occurs is counted too
+        counts.update(dict.fromkeys(task.candidates(examples[0]), 0))
+    shown = [f"{_short(text)} {count:,}" for text, count in counts.most_common(MOST_SHOWN)]
+    return ", ".join(shown) + f" and {len(counts) - MOST_SHOWN:,} more" * (len(counts) > MOST_SHOWN)
+
+
+def _longest(splits: Sequence[tuple[str, Sequence[Example], Source | None]]) -> str:
+    def size(example: Example) -> int:
+        return sum(map(len, (*example.fields.values(), *example.options)))
+
+    example, source = max(
+        ((example, source) for _, examples, source in splits for example in examples), key=lambda e: size(e[0])
+    )
+    return f"{place(source, int(example.id))}, {size(example):,} characters of fields and options"
+
+
+def _majority(task: Task, examples: Sequence[Example], split: str) -> str:
+    """Return the accuracy of a model that always gives the answer that is right most often."""
+    counts = Counter(text for example in examples for text in task.targets(example))
+    text, count = counts.most_common(1)[0]
+    return f"always answering {_short(text)!r} is right for {count / len(examples):.1%} of the {split} examples"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."

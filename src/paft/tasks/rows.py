@@ -1,0 +1,169 @@
+"""Rows of data files and of the hub, and the place of each row that an error names."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paft.config.task import HubSource, Source
+from paft.errors import UserError, one_line
+from paft.utils.io import read_jsonl
+from paft.utils.safe_io import DATA, parquet_batches, read_text
+
+LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one source.
+
+    Attributes:
+        source: where they came from; None for rows in memory.
+        class_names: by column, the data set's own names of the classes that the column holds the numbers of.
+    """
+
+    source: Source | None
+    rows: list[dict[str, Any]]
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def place(self, index: int) -> str:
+        """Return the place of a row in words."""
+        return place(self.source, index)
+
+
+def place(source: Source | None, index: int) -> str:
+    """Return the place of the row that is the ``index``-th, counted from 0, of a source."""
+    if source is None:
+        return f"row {index + 1}"
+    if isinstance(source, HubSource):
+        return f"{_title(source)}: row {index + 1}"
+    is_lines = Path(source).suffix.lower() in LINES
+    return f"{source}:{index + 1}" if is_lines else f"{source}: row {index + 1}"
+
+
+def read_rows(source: Source) -> Rows:
+    """Return the rows of a file or a split, as they are.
+
+    Raises:
+        UserError: there is no such file or split, or it is damaged.
+    """
+    if isinstance(source, HubSource):
+        return _hub_rows(source)
+    path = Path(source)
+    if not path.is_file():
+        raise UserError(f"{path}: no such data file")
+    suffix = path.suffix.lower()
+    if suffix in LINES:
+        return Rows(source, [row for _, row in read_jsonl(path, DATA)])
+    if suffix == ".parquet":
+        return _parquet_rows(path, source)
+    if suffix in TABLES:
+        return Rows(source, list(_csv_rows(path)))
+    raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use {', '.join((LINES[0], *TABLES))}")
+
+
+def rows_in_memory(rows: Iterable[dict[str, Any]]) -> Rows:
+    """Return rows in memory, such as those of a ``datasets.Dataset``, with its class names."""
+    names = _class_names(getattr(rows, "features", None) or {})
+    return Rows(None, list(rows), names)
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table in which every cell is the text that it holds."""
+    csv.field_size_limit(DATA)  # the default of 128 KiB is less than a long article
+    is_tsv = path.suffix.lower() == ".tsv"
+    lines = csv.reader(
+        io.StringIO(read_text(path, DATA), newline=""), delimiter="\t" if is_tsv else ",", strict=True
+    )
+    number, header = 0, None
+    try:
+        for cells in lines:
+            if not cells:  # an empty line
+                continue
+            if header is None:
+                header = _header(path, cells)
+                continue
+            number += 1
+            _check_cells(f"{path}: row {number}", cells, len(header), is_tsv=is_tsv)
+            yield dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        what = (
+            "a quoted cell goes on after its closing quote"
+            if "expected after" in str(error)
+            else "a quote opens a cell and never closes"
+            if "unexpected end" in str(error)
+            else str(error)
+        )
+        where = f"row {number + 1}" if header else "the header"
+        raise UserError(
+            f'{path}: {where} (line {lines.line_num}): {what}; write "" for a quote in a quoted cell'
+        ) from None
+    if header is None:
+        raise UserError(f"{path}: the file is empty")
+
+
+def _header(path: Path, names: list[str]) -> list[str]:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
+    return names
+
+
+def _check_cells(place: str, cells: list[str], width: int, *, is_tsv: bool) -> None:
+    if is_tsv and any("\t" in cell for cell in cells):
+        raise UserError(f'{place}: a quote opens a cell and does not close it; write "" for a quote in quotes')
+    if len(cells) != width:
+        raise UserError(
+            f"{place} has {len(cells)} cells, the header has {width}; quote a text that holds the separator"
+        )
+
+
+def _parquet_rows(path: Path, source: Source) -> Rows:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        rows = [row for batch in parquet_batches(path) for row in batch.to_pylist()]
+        metadata = parquet.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
+        raise UserError(f"{path}: cannot read the table: {one_line(error)}") from None
+    return Rows(source, rows, _stored_class_names(metadata.get(b"huggingface")))
+
+
+def _stored_class_names(metadata: bytes | None) -> dict[str, tuple[str, ...]]:
+    """Return the class names that ``datasets`` writes into a Parquet file; none if there are none."""
+    try:
+        features = json.loads(metadata or b"{}")["info"]["features"]
+        return {
+            column: tuple(str(name) for name in feature["names"])
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _hub_rows(source: HubSource) -> Rows:
+    import datasets
+
+    try:
+        data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
+        return Rows(source, list(data), _class_names(data.features))
+    except Exception as error:  # the hub client's errors have no common base
+        raise UserError(f"data set {_title(source)}: cannot load: {one_line(error)}") from None
+
+
+def _class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the columns that are a ``datasets.ClassLabel``."""
+    return {
+        column: tuple(feature.names)
+        for column, feature in features.items()
+        if type(feature).__name__ == "ClassLabel" and feature.names
+    }
+
+
+def _title(source: HubSource) -> str:
+    return f"{source.hub} ({source.config or 'default'}, {source.split})"
