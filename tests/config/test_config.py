@@ -58,7 +58,7 @@ def test_left_out_keys_have_the_papers_values():
         ("task: {name: piqa}\nmethods: [{name: a/b, method: paft}]", "config key methods.0.name"),
         ("task: {name: piqa}\nmethods: [{name: a}]", "config key methods.0.method is missing"),
         ("task: {name: piqa}\nmethods: paft", "config key methods"),
-        ("task: {name: piqa, answer: text}", "config key task.answer: 'text' is called 'label'"),
+        ("task: {name: t, choices: [a, b], answer: text}", "config key task.answer: 'text' is called 'label'"),
         *(
             (f"task: {{name: piqa}}\n{tree}", f"config key {old} is called {new} now")
             for tree, old, new in [

@@ -113,7 +113,7 @@ def test_the_revision_reaches_the_tokenizer_and_the_model(monkeypatch, tiny_mode
     assert asked[2:] == [("gpt2", None)] * 2
 
 
-@pytest.mark.parametrize("key", ["revision", "device", "adapter", "chat_template", "dtype"])
+@pytest.mark.parametrize("key", ["revision", "device", "adapter", "dtype"])
 def test_a_served_model_takes_no_key_of_a_local_one(key):
     tree = {"path": "m", "base_url": "http://localhost:1/v1", key: "cpu"}
     with pytest.raises(UserError, match=rf"config key model\.{key}: a model behind an endpoint is used as it is"):

@@ -252,7 +252,7 @@ class JudgeScorer:
             if error.refused and self._cache.answers:  # it has answered before: it refuses this question
                 self._failures[key] = one_line(error, 200)
                 return
-            kind = UserError if error.final else WorkError
+            kind = UserError if error.final or error.refused else WorkError
             raise kind(f"the judge {error}; run the same command again to resume") from None
 
     def _schema(self) -> dict[str, Any]:
