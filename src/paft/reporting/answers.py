@@ -117,15 +117,16 @@ class _Encoder:
         """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
         codes = {m.name: np.zeros(m.grid.scores.size, dtype=np.uint8) for m in self._methods}
         tables = [_read(m.grid) for m in self._methods]
+        places = [self._places[m.name].tolist() for m in self._methods]
+        rights = [m.grid.right.ravel().tolist() for m in self._methods]
         for method in self._methods:
             self.answers.outputs[method.name], self.answers.explanations[method.name] = {}, {}
             for place, target in zip(self._places[method.name], method.grid.targets, strict=False):
                 self._codes[place % self._width].setdefault((cut(target, self._longest), True), 0)
         for index, row in self._in_order():
             method, table = self._methods[index], tables[index]
-            place, is_right = int(self._places[method.name][row]), bool(method.grid.right.flat[row])
-            prediction = table["prediction"][row]
-            code, shown = self._code(place % self._width, prediction, is_right)
+            place = places[index][row]
+            code, shown = self._code(place % self._width, table["prediction"][row], rights[index][row])
             codes[method.name][row] = code
             output = table["output"][row]
             if output is not None and output.strip() != shown and (code or not self._has_options):
@@ -140,20 +141,20 @@ class _Encoder:
         return codes
 
     def _in_order(self) -> Iterator[tuple[int, int]]:
-        """Yield method and row of every cell: unparsed ones first, then wrong ones, example by example.
+        """Return method and row of every cell: unparsed ones first, then wrong ones, example by example.
 
         Where the budget does not hold all outputs, those kept are then the most useful ones, of all methods and
         prompts on the same examples.
         """
         if not self._methods:
-            return
+            return iter(())
         grids = [method.grid for method in self._methods]
         index = np.repeat(np.arange(len(grids)), [grid.scores.size for grid in grids])
         row = np.concatenate([np.arange(grid.scores.size) for grid in grids])
         place = np.concatenate([self._places[method.name] for method in self._methods])
         rank = np.concatenate([np.where(grid.unparsed, 0, 1 + grid.right).ravel() for grid in grids])
-        for i in np.lexsort((index, place, place % self._width, rank)):
-            yield int(index[i]), int(row[i])
+        order = np.lexsort((index, place, place % self._width, rank))
+        return zip(index[order].tolist(), row[order].tolist(), strict=True)
 
     def _code(self, column: int, prediction: str | None, is_right: bool) -> tuple[int, str | None]:
         """Return the code of an answer and the answer as the page shows it; None for one that was not read."""

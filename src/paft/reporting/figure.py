@@ -62,8 +62,9 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         )
         mean = alt.Chart(data).mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
         summary = method.summary
-        spread = "" if summary.std is None else f" ± {points(summary.std)}"
-        figures = f"{points(summary.mean)}{spread} %, worst {points(summary.worst)}"
+        figures = f"{points(summary.mean)} %"
+        if summary.std is not None:
+            figures = f"{points(summary.mean)} ± {points(summary.std)} %, worst {points(summary.worst)}"
         title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
         panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
