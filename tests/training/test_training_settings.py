@@ -6,8 +6,8 @@ import pytest
 
 from conftest import write_rows
 from paft.config.load import load_config
-from paft.config.schema import TrainingConfig, sampler_setting
 from paft.errors import UserError
+from paft.training.samplers import with_prompts_per_step
 from paft.utils.console import Console
 from reported_runs import run
 
@@ -38,10 +38,9 @@ def test_a_variant_sets_the_sampler_and_the_prompts_of_a_step(project):
 
 
 def test_the_number_of_prompts_given_twice_is_refused():
-    given = TrainingConfig(sampler={"name": "mixed", "prompts_per_step": 2}, prompts_per_step=3)
     with pytest.raises(UserError, match=r"training\.prompts_per_step: 3 here, 2 in training\.sampler; leave one"):
-        sampler_setting(given)
-    assert sampler_setting(TrainingConfig()) == "uniform"
+        with_prompts_per_step({"name": "mixed", "prompts_per_step": 2}, 3)
+    assert with_prompts_per_step("uniform", None) == "uniform"
 
 
 @pytest.mark.parametrize(
