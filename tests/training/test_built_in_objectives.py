@@ -19,7 +19,6 @@ from paft.training.finetune import StepLog
 from paft.training.noise import PromptNoise
 from paft.training.objectives import Objective, make_objective
 from paft.training.samplers import make_sampler
-from paft.types import Prompt
 
 TWO_PER_STEP = {"name": "mixed", "prompts_per_step": 2}
 CONSISTENCY = {"name": "consistency", "weight": 2.0, "prompts_per_example": 3}
@@ -328,5 +327,18 @@ def test_noise_of_the_trainer_itself_is_refused(tmp_path):
     args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS, neftune_noise_alpha=5)
     with pytest.raises(UserError, match=r"neftune_noise_alpha: .*use prompt_noise instead"):
         Plain(args, data(make_model()))
-    noisy = data(make_model(), prompts=[Prompt("{thing}?"), Prompt("Colour of {thing}")], prompt_noise=5.0)
-    assert noisy.prompt_noise == 5.0
+
+
+def test_a_trainer_of_ones_own_takes_samplers_that_ask_for_losses_and_noise(tmp_path):
+    from test_mixin import SETTINGS, Plain, data
+    from test_mixin import losses as losses_of
+
+    logs = []
+    for noise in (None, 5.0):
+        model = get_peft_model(make_model(), LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+        args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS)
+        trainer = Plain(args, data(model, prompts=PROMPTS, sampler="hardest", prompt_noise=noise))
+        trainer.train()
+        assert min(losses_of(trainer)) < losses_of(trainer)[0]
+        logs.append(losses_of(trainer))
+    assert logs[0] != logs[1]

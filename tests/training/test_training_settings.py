@@ -11,11 +11,12 @@ from paft.training.samplers import with_prompts_per_step
 from paft.utils.console import Console
 from reported_runs import run
 
+QUIET = Console(quiet=True)
 QUICK = ("evaluation.examples=1", "training.epochs=1")
 
 
 def start(project, *overrides):
-    run(load_config(project / "config.yaml", [*QUICK, *overrides]), project / "run", Console(quiet=True))
+    run(load_config(project / "config.yaml", [*QUICK, *overrides]), project / "run", QUIET)
     return project / "run"
 
 
@@ -70,6 +71,16 @@ def test_traits_that_all_training_prompts_share_are_refused_before_anything_is_t
     write_rows(project / "prompts/train.jsonl", [{"text": f"Now {word}: {{thing}}"} for word in "abcde"])
     with pytest.raises(UserError, match=r"group-dro needs prompts that differ in a trait"):
         start(project, "prompts.user=null", variant("sampler: group-dro"))
+
+
+def test_a_method_of_one_prompt_keeps_its_sampler_and_is_checked_with_it(project):
+    folder = start(project, "methods=[user]", "training.sampler=group-dro")
+    assert {len(row["prompt_ids"]) for row in log(folder, "user")} == {1}
+    shared = ("training.sampler=mixed", "training.objective=consistency")
+    for method in ("user", "top-accuracy"):
+        with pytest.raises(UserError, match=r"the sampler UniformSampler gives a step 1; .* on several prompts"):
+            run(load_config(project / "config.yaml", [f"methods=[{method}]", *shared]), project / method, QUIET)
+        assert not list(project.glob(f"{method}/methods/*/evaluations.jsonl"))
 
 
 def test_the_bare_prompt_must_not_be_a_test_prompt(project):

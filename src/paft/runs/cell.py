@@ -77,7 +77,8 @@ class Cell:
         training = self.variant.training
         forwards = training.gradient_accumulation_steps * self.processes.size
         sampler, _ = make_parts(
-            with_prompts_per_step(training.sampler, training.prompts_per_step),
+            self.variant.method.fixed_sampler
+            or with_prompts_per_step(training.sampler, training.prompts_per_step),
             training.objective,
             self.data.task,
             format,
