@@ -100,7 +100,7 @@ class DynamicPrompts:
             (*data.prompts, *self.prompt_sampler.extra_prompts),
             self.prompt_sampler,
             self.epoch_data,
-            self.prompt_noise,
+            has_noise=self.prompt_noise is not None,
             probed_tokens=lambda: losses.tokens,
         )
         self._row_losses: torch.Tensor | None = None
