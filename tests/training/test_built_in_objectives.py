@@ -16,10 +16,9 @@ from paft.models.chat import ChatFormat
 from paft.tasks.task import Task
 from paft.training.data import BatchBuilder, EpochDataset, rows
 from paft.training.finetune import StepLog
-from paft.training.noise import PromptNoise
+from paft.training.noise import PromptNoise, StepNoise
 from paft.training.objectives import Objective, make_objective
 from paft.training.samplers import make_sampler
-from paft.types import Prompt
 
 TWO_PER_STEP = {"name": "mixed", "prompts_per_step": 2}
 CONSISTENCY = {"name": "consistency", "weight": 2.0, "prompts_per_example": 3}
@@ -52,7 +51,7 @@ def step_of(batch_format, objective, sampler, *, noise=None, batches=1):
     copies = objective.prompts_per_example
     data = EpochDataset(EXAMPLES, 6, seed=0, copies=copies)
     drawn = make_sampler(sampler, PROMPTS, K=1, steps_per_epoch=2, seed=0, task=TASK, examples_per_step=6 * copies)
-    builder = BatchBuilder(engine, TASK, PROMPTS, drawn, data, noise)
+    builder = BatchBuilder(engine, TASK, PROMPTS, drawn, data, has_noise=noise is not None)
     size = 6 // batches
     built = builder([[data[size * b + i] for i in range(size)] for b in range(batches)])
     count = sum((inputs["labels"] != -100).sum() for inputs in built)
@@ -151,7 +150,7 @@ def test_noise_is_that_of_neftune_on_prompt_tokens_alone_and_shared_where_rows_a
     tokens = rows(engine, TASK, step_rows.prompts, step_rows.examples)
     noise = PromptNoise(5.0, 0)
     width = max(len(row.ids) for row in tokens) - 1
-    values = noise.of(noise.plan(3, tokens, tokens, width), torch.zeros(6, width, 32))
+    values = noise.of(StepNoise(3, tokens).plan(tokens, width), torch.zeros(6, width, 32))
     for i, row in enumerate(tokens):
         prompt = len(row.ids) - row.answer
         assert not values[i, prompt:].any()
@@ -162,10 +161,10 @@ def test_noise_is_that_of_neftune_on_prompt_tokens_alone_and_shared_where_rows_a
         assert 0.9 * limit < values[i, prompt - 2 : prompt].abs().max() <= limit + 1e-6
         assert values[i, prompt - 2 : prompt].std().item() == pytest.approx(limit / math.sqrt(3), rel=0.2)
     assert values[0, 0].equal(values[2, 0])  # of one prompt
-    same_again = noise.of(noise.plan(3, tokens, tokens, width), torch.zeros(6, width, 32))
+    same_again = noise.of(StepNoise(3, tokens).plan(tokens, width), torch.zeros(6, width, 32))
     assert same_again.equal(values)
-    assert not noise.of(noise.plan(4, tokens, tokens, width), torch.zeros(6, width, 32)).equal(values)
-    packed = noise.plan(3, tokens, tokens, None)
+    assert not noise.of(StepNoise(4, tokens).plan(tokens, width), torch.zeros(6, width, 32)).equal(values)
+    packed = StepNoise(3, tokens).plan(tokens, None)
     assert noise.of(packed, torch.zeros(*packed.index.shape, 32)).abs().sum() < values.abs().sum()
 
 
@@ -328,5 +327,18 @@ def test_noise_of_the_trainer_itself_is_refused(tmp_path):
     args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS, neftune_noise_alpha=5)
     with pytest.raises(UserError, match=r"neftune_noise_alpha: .*use prompt_noise instead"):
         Plain(args, data(make_model()))
-    noisy = data(make_model(), prompts=[Prompt("{thing}?"), Prompt("Colour of {thing}")], prompt_noise=5.0)
-    assert noisy.prompt_noise == 5.0
+
+
+def test_a_trainer_of_ones_own_takes_samplers_that_ask_for_losses_and_noise(tmp_path):
+    from test_mixin import SETTINGS, Plain, data
+    from test_mixin import losses as losses_of
+
+    logs = []
+    for noise in (None, 5.0):
+        model = get_peft_model(make_model(), LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+        args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS)
+        trainer = Plain(args, data(model, prompts=PROMPTS, sampler="hardest", prompt_noise=noise))
+        trainer.train()
+        assert min(losses_of(trainer)) < losses_of(trainer)[0]
+        logs.append(losses_of(trainer))
+    assert logs[0] != logs[1]

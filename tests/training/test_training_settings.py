@@ -6,16 +6,17 @@ import pytest
 
 from conftest import write_rows
 from paft.config.load import load_config
-from paft.config.schema import TrainingConfig, sampler_setting
 from paft.errors import UserError
+from paft.training.samplers import with_prompts_per_step
 from paft.utils.console import Console
 from reported_runs import run
 
+QUIET = Console(quiet=True)
 QUICK = ("evaluation.examples=1", "training.epochs=1")
 
 
 def start(project, *overrides):
-    run(load_config(project / "config.yaml", [*QUICK, *overrides]), project / "run", Console(quiet=True))
+    run(load_config(project / "config.yaml", [*QUICK, *overrides]), project / "run", QUIET)
     return project / "run"
 
 
@@ -38,10 +39,9 @@ def test_a_variant_sets_the_sampler_and_the_prompts_of_a_step(project):
 
 
 def test_the_number_of_prompts_given_twice_is_refused():
-    given = TrainingConfig(sampler={"name": "mixed", "prompts_per_step": 2}, prompts_per_step=3)
     with pytest.raises(UserError, match=r"training\.prompts_per_step: 3 here, 2 in training\.sampler; leave one"):
-        sampler_setting(given)
-    assert sampler_setting(TrainingConfig()) == "uniform"
+        with_prompts_per_step({"name": "mixed", "prompts_per_step": 2}, 3)
+    assert with_prompts_per_step("uniform", None) == "uniform"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,16 @@ def test_traits_that_all_training_prompts_share_are_refused_before_anything_is_t
     write_rows(project / "prompts/train.jsonl", [{"text": f"Now {word}: {{thing}}"} for word in "abcde"])
     with pytest.raises(UserError, match=r"group-dro needs prompts that differ in a trait"):
         start(project, "prompts.user=null", variant("sampler: group-dro"))
+
+
+def test_a_method_of_one_prompt_keeps_its_sampler_and_is_checked_with_it(project):
+    folder = start(project, "methods=[user]", "training.sampler=group-dro")
+    assert {len(row["prompt_ids"]) for row in log(folder, "user")} == {1}
+    shared = ("training.sampler=mixed", "training.objective=consistency")
+    for method in ("user", "top-accuracy"):
+        with pytest.raises(UserError, match=r"the sampler UniformSampler gives a step 1; .* on several prompts"):
+            run(load_config(project / "config.yaml", [f"methods=[{method}]", *shared]), project / method, QUIET)
+        assert not list(project.glob(f"{method}/methods/*/evaluations.jsonl"))
 
 
 def test_the_bare_prompt_must_not_be_a_test_prompt(project):

@@ -265,8 +265,7 @@ class TrainingConfig(BaseModel):
     sampler: str | dict[str, Any] = "uniform"
     """Which prompt serves which example: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
     prompts_per_step: Positive | None = None
-    """How many prompts the examples of a step get, for samplers that give them several; their own default if left
-    out."""
+    """How many prompts the examples of a step get; of the samplers that give them several."""
     objective: str | dict[str, Any] = "cross-entropy"
     """What is minimised: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
     prompt_noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -299,24 +298,6 @@ def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "sampler", "objective", "lora"}
     own |= {"prompts_per_step", "prompt_noise"}
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
-
-
-def sampler_setting(training: TrainingConfig) -> PartSetting:
-    """Return the sampler of the section, ``prompts_per_step`` among its settings.
-
-    Raises:
-        UserError: it is given in both places.
-    """
-    setting, size = training.sampler, training.prompts_per_step
-    if size is None:
-        return setting
-    settings = {"name": setting} if isinstance(setting, str) else setting
-    if "prompts_per_step" in settings:
-        raise UserError(
-            f"config key training.prompts_per_step: {size} here, {settings['prompts_per_step']} in "
-            "training.sampler; leave one of them out"
-        )
-    return {**settings, "prompts_per_step": size}
 
 
 class NamedVariant(BaseModel):

@@ -69,11 +69,13 @@ class Method(Section, ABC):
         title: what a sentence calls the method; its name when left out.
         trains: False where the base model is measured as it is.
         starts_from: the config key of the prompts that it is given; None where it needs none.
+        fixed_sampler: the sampler that it trains with, whatever the config says; None where the config decides.
     """
 
     title: ClassVar[str] = ""
     trains: ClassVar[bool] = True
     starts_from: ClassVar[Start | None] = "prompts.train"
+    fixed_sampler: ClassVar[str | None] = None
 
     def check(self, key: str, console: Console) -> None:
         """Refuse, before anything runs, settings that no run can use.

@@ -4,7 +4,7 @@ import json
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from paft.errors import UserError
 from paft.methods.method import Method, MethodContext, TrainingPlan
@@ -57,6 +57,8 @@ class SearchResult:
 class SearchMethod(Method):
     """A method that searches for one of the training prompts, or for a better one, and trains on it alone."""
 
+    fixed_sampler: ClassVar[str | None] = "uniform"
+
     @abstractmethod
     def search(self, context: MethodContext) -> SearchResult:
         """Return the chosen prompt. What it computes is kept in ``context.folder``, so that it can resume."""
@@ -73,7 +75,7 @@ class SearchMethod(Method):
             f"{context.name} chose prompt {result.prompt.id} ({result.accuracy:.0%} of its examples): "
             f"{result.describe_cost()}"
         )
-        return TrainingPlan([result.prompt], sampler="uniform")
+        return TrainingPlan([result.prompt], sampler=self.fixed_sampler)
 
     def is_planned(self, folder: Path) -> bool:
         """Return True if the choice is recorded."""

@@ -10,7 +10,8 @@ class User(Method):
 
     title: ClassVar[str] = "the fixed prompt"
     starts_from: ClassVar[Start | None] = "prompts.user"
+    fixed_sampler: ClassVar[str | None] = "uniform"
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return the user's prompt."""
-        return TrainingPlan(context.prompts, sampler="uniform")
+        return TrainingPlan(context.prompts, sampler=self.fixed_sampler)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig, sampler_setting, trainer_arguments
+from paft.config.schema import EvaluationConfig, trainer_arguments
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant
@@ -78,11 +78,13 @@ class Cell:
     def _extra_prompts(self, format: Any) -> Sequence[Prompt]:
         """Return the prompts that the sampler adds to the training prompts; check sampler and objective."""
         from paft.training.parts import StepShape, make_parts
+        from paft.training.samplers import with_prompts_per_step
 
         training = self.variant.training
         forwards = training.gradient_accumulation_steps * self.processes.size
         sampler, _ = make_parts(
-            sampler_setting(training),
+            self.variant.method.fixed_sampler
+            or with_prompts_per_step(training.sampler, training.prompts_per_step),
             training.objective,
             self.data.task,
             format,
@@ -175,6 +177,7 @@ class Cell:
 
     def _train(self, plan: TrainingPlan) -> None:
         from paft.training.finetune import finetune
+        from paft.training.samplers import with_prompts_per_step
 
         training = self.variant.training
         finetune(
@@ -183,7 +186,7 @@ class Cell:
             self.examples(),
             plan.prompts,
             self.folder,
-            sampler=plan.sampler or sampler_setting(training),
+            sampler=plan.sampler or with_prompts_per_step(training.sampler, training.prompts_per_step),
             objective=plan.objective or training.objective,
             prompt_noise=training.prompt_noise,
             K=training.K,

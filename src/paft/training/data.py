@@ -16,7 +16,7 @@ from paft.engine.pack import Inputs, Row
 from paft.errors import UserError
 from paft.prompts.template import render, slots
 from paft.tasks.task import Task
-from paft.training.noise import NoisePlan, PromptNoise
+from paft.training.noise import NoisePlan, StepNoise
 from paft.training.objectives import StepRows
 from paft.training.samplers import PromptSampler, draw_prompts
 from paft.types import Example, Prompt
@@ -200,7 +200,7 @@ class BatchBuilder:
     Args:
         prompts: the training prompts, and the extra prompts of the sampler.
         data: the examples of every step, also those of other processes.
-        noise: on the prompts' embeddings; None for no noise.
+        has_noise: whether noise is added to the prompts' embeddings.
         probed_tokens: returns the tokens of all forwards so far that the sampler asked for, of this process.
 
     Attributes:
@@ -215,10 +215,11 @@ class BatchBuilder:
         prompts: Iterable[Prompt],
         sampler: PromptSampler,
         data: EpochDataset,
-        noise: PromptNoise | None = None,
+        has_noise: bool = False,
         probed_tokens: Callable[[], int] = lambda: 0,
     ):
-        self.engine, self.task, self.sampler, self.data, self.noise = engine, task, sampler, data, noise
+        self.engine, self.task, self.sampler, self.data = engine, task, sampler, data
+        self.has_noise = has_noise
         self._prompts = frozenset(prompts)
         self.stats: dict[int, StepStats] = {}
         self.drawn: list[Prompt] = []
@@ -237,8 +238,10 @@ class BatchBuilder:
         examples = self.data.step_examples(step)
         probed = self._probed_tokens()
         self.drawn = draw_prompts(self.sampler, step, examples, self._prompts)
-        whole = rows(self.engine, self.task, self.drawn, examples) if self.noise else []
-        built = [self._inputs(step, items, whole) for items in batches]
+        noise = None
+        if self.has_noise:  # it depends on all rows of the step
+            noise = StepNoise(step, rows(self.engine, self.task, self.drawn, examples))
+        built = [self._inputs(step, items, noise) for items in batches]
         self.stats[step] = StepStats(
             tuple(dict.fromkeys(prompt.id for prompt in self.drawn)),
             sum(not item.is_padding for items in batches for item in items),
@@ -247,7 +250,7 @@ class BatchBuilder:
         )
         return built
 
-    def _inputs(self, step: int, items: Sequence[Item], step_rows: Sequence[Row]) -> dict[str, Any]:
+    def _inputs(self, step: int, items: Sequence[Item], noise: StepNoise | None) -> dict[str, Any]:
         trained = [item for item in items if not item.is_padding]
         examples_in_step = len(self.drawn) // self.data.copies
         places = [copy * examples_in_step + item.place for copy in range(self.data.copies) for item in trained]
@@ -259,10 +262,7 @@ class BatchBuilder:
         if not trained:
             labels.fill_(-100)
         keep = labels != -100
-        noise = None
-        if self.noise and trained:
-            width = inputs["input_ids"].shape[1] if self.engine.batch_format == "padded" else None
-            noise = self.noise.plan(step, step_rows, tokens, width)
+        width = inputs["input_ids"].shape[1] if self.engine.batch_format == "padded" else None
         tags = RowTags(
             step,
             examples_in_step,
@@ -272,7 +272,7 @@ class BatchBuilder:
             [row.answer for row in tokens],
             None if keep.all() else keep,
             is_padding=not trained,
-            noise=noise,
+            noise=noise.plan(tokens, width) if noise and trained else None,
         )
         return {**inputs, "rows": tags}
 

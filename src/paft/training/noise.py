@@ -28,6 +28,50 @@ class NoisePlan:
     scale: torch.Tensor
 
 
+class StepNoise:
+    """Where the noise of an optimiser step goes.
+
+    Args:
+        step: the optimiser step.
+        step_rows: all rows of the step, over accumulation and processes.
+    """
+
+    def __init__(self, step: int, step_rows: Sequence[Row]):
+        self.step = step
+        self._tree = TokenTree(row.ids[:-1] for row in step_rows)
+        size = len(self._tree.ids)
+        lengths, count = torch.zeros(size), torch.zeros(size)
+        self._is_answer = torch.zeros(size, dtype=torch.bool)
+        for row in step_rows:
+            path = self._path(row)
+            lengths[path] += len(path)
+            count[path] += 1
+            self._is_answer[path[len(row.ids) - row.answer :]] = True
+        self._scale = (lengths / count).rsqrt()
+
+    def plan(self, rows: Sequence[Row], positions: int | None) -> NoisePlan:
+        """Return where the noise goes in a forward.
+
+        Args:
+            rows: of the forward; each is one of the step's.
+            positions: of a right-padded batch; None if the rows are packed.
+        """
+        if positions is None:
+            tree = TokenTree(row.ids[:-1] for row in rows)
+            index = torch.full((1, len(tree.ids)), -1)
+            for row in rows:
+                index[0, tree.path(row.ids[:-1])] = self._path(row)
+        else:
+            index = torch.full((len(rows), positions), -1)
+            for line, row in zip(index, rows, strict=True):
+                line[: len(row.ids) - 1] = self._path(row)
+        index[(index >= 0) & self._is_answer[index]] = -1
+        return NoisePlan(self.step, len(self._tree.ids), index, self._scale[index])
+
+    def _path(self, row: Row) -> torch.Tensor:
+        return torch.tensor(self._tree.path(row.ids[:-1]))
+
+
 class PromptNoise:
     """Adds U(-1, 1) · alpha / √(L · d) to the embedding of each token of a prompt.
 
@@ -42,36 +86,6 @@ class PromptNoise:
 
     def __init__(self, alpha: float, seed: int):
         self.alpha, self.seed = alpha, seed
-
-    def plan(self, step: int, step_rows: Sequence[Row], rows: Sequence[Row], positions: int | None) -> NoisePlan:
-        """Return where the noise goes in a forward of some of a step's rows.
-
-        Args:
-            step_rows: all rows of the step, over accumulation and processes.
-            rows: those of this forward; each is one of the step's.
-            positions: of a right-padded batch; None if the rows are packed.
-        """
-        whole = TokenTree(row.ids[:-1] for row in step_rows)
-        nodes = len(whole.ids)
-        lengths, count, is_answer = torch.zeros(nodes), torch.zeros(nodes), torch.zeros(nodes, dtype=torch.bool)
-        for row in step_rows:
-            path = torch.tensor(whole.path(row.ids[:-1]))
-            lengths[path] += len(path)
-            count[path] += 1
-            is_answer[path[len(row.ids) - row.answer :]] = True
-        scale = (lengths / count).rsqrt()
-        paths = [torch.tensor(whole.path(row.ids[:-1])) for row in rows]
-        if positions is None:
-            tree = TokenTree(row.ids[:-1] for row in rows)
-            index = torch.full((1, len(tree.ids)), -1)
-            for row, path in zip(rows, paths, strict=True):
-                index[0, tree.path(row.ids[:-1])] = path
-        else:
-            index = torch.full((len(rows), positions), -1)
-            for line, path in enumerate(paths):
-                index[line, : len(path)] = path
-        index[is_answer[index] & (index >= 0)] = -1
-        return NoisePlan(step, nodes, index, scale[index])
 
     def of(self, plan: NoisePlan, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the noise of a forward, of the shape and type of its embeddings ``(batch, positions, d)``."""

@@ -63,8 +63,8 @@ def make_parts(
     if copies > 1 and (made.prompts_per_step or copies) < copies:
         raise UserError(
             f"config key training.objective: {name} compares {copies} prompts of each example, but the sampler "
-            f"{type(made).__name__} gives a step {made.prompts_per_step}; set training.sampler=mixed, and "
-            f"training.prompts_per_step, if at all, to {copies} or more"
+            f"{type(made).__name__} gives a step {made.prompts_per_step}; set training.sampler=mixed, with "
+            f"training.prompts_per_step of {copies} or more, for a method that trains on several prompts"
         )
     if len(prompts) < copies:
         raise UserError(

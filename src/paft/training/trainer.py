@@ -90,8 +90,7 @@ class DynamicPrompts:
         self.epoch_data = EpochDataset(
             data.examples, step_size, data.seed, batch, self.row_objective.prompts_per_example
         )
-        self.noise = PromptNoise(data.prompt_noise, data.seed) if data.prompt_noise else None
-        self.engine = data.engine
+        self.prompt_noise = PromptNoise(data.prompt_noise, data.seed) if data.prompt_noise else None
         losses = ModelLosses(data.engine, data.task, args.world_size)
         with user_code(f"the sampler {type(self.prompt_sampler).__name__}"):
             self.prompt_sampler.bind(losses)
@@ -101,7 +100,7 @@ class DynamicPrompts:
             (*data.prompts, *self.prompt_sampler.extra_prompts),
             self.prompt_sampler,
             self.epoch_data,
-            self.noise,
+            has_noise=self.prompt_noise is not None,
             probed_tokens=lambda: losses.tokens,
         )
         self._row_losses: torch.Tensor | None = None
@@ -152,7 +151,8 @@ class DynamicPrompts:
         return (loss, outputs) if return_outputs else loss
 
     def _noise_of(self, tags: RowTags) -> AbstractContextManager[None]:
-        return self.noise.added(self.engine.model, tags.noise) if self.noise else nullcontext()
+        noise = self.prompt_noise
+        return noise.added(self.batches.engine.model, tags.noise) if noise else nullcontext()
 
     def _loss(self, tags: RowTags, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if tags.is_padding:

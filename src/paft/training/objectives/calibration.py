@@ -38,11 +38,9 @@ class Calibration(CrossEntropy):
         Raises:
             UserError: the task has no labels that all examples share, or two of them begin with the same token.
         """
-        options = task.labels
-        if options is None:
-            options = ("",) * task.letters  # a letter needs no text
+        options = ("",) * task.letters if task.labels is None else task.labels  # a letter needs no text
         labels = task.answer_format.candidates(options)
-        if not labels or "" in labels:
+        if not labels or not all(labels):
             raise UserError(
                 "config key training.objective: calibration needs the same labels or letters in every example of "
                 f"the task {task.name!r}; use cross-entropy"

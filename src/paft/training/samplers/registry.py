@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 
+from paft.config.schema import PartSetting
 from paft.errors import UserError, WorkError
 from paft.tasks.task import Task
 from paft.training.samplers.sampler import PromptSampler
@@ -54,6 +55,23 @@ def make_sampler(
     further = {"task": task, "examples_per_step": examples_per_step}
     given |= {name: value for name, value in further.items() if taken is None or name in taken}
     return make_part(SAMPLERS, setting, key, PromptSampler, **given)  # type: ignore[type-abstract]
+
+
+def with_prompts_per_step(setting: PartSetting, size: int | None) -> PartSetting:
+    """Return a sampler's setting with ``training.prompts_per_step`` among its own.
+
+    Raises:
+        UserError: it is there already.
+    """
+    if size is None:
+        return setting
+    settings = {"name": setting} if isinstance(setting, str) else setting
+    if "prompts_per_step" in settings:
+        raise UserError(
+            f"config key training.prompts_per_step: {size} here, {settings['prompts_per_step']} in "
+            "training.sampler; leave one of them out"
+        )
+    return {**settings, "prompts_per_step": size}
 
 
 def draw_prompts(
