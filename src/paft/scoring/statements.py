@@ -1,0 +1,368 @@
+"""Where a text states an answer: after a link such as "is" or a colon, before "is correct", or at its head."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from paft.scoring import words
+from paft.scoring.options import Mention, OptionTable
+
+State = Literal["ok", "or", "value", "question", "denied", "doubt", "open"]
+"""What stands around a mention: nothing that speaks against it, a second option, a number or yes/no that judges it,
+a question mark, a denial, doubt; ``open`` where its sentence goes on, so that it may be no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A mention that the text states as its answer.
+
+    Attributes:
+        is_strong: it is called the answer, is said to be correct, or is chosen; else it only follows "WORD:" or
+            "It is", or heads the text.
+    """
+
+    mention: Mention
+    state: State
+    is_strong: bool
+
+    @property
+    def index(self) -> int:
+        return self.mention.index
+
+
+def _either(spaced: str, unspaced: str = "", *, capture: str = "") -> str:
+    """Return a pattern of words that stand apart, or of words of a language that sets none apart."""
+    group = f"(?P<{capture}>" if capture else "(?:"
+    return rf"{group}(?<![^\W_])(?:{spaced})(?![^\W_])" + (f"|{unspaced})" if unspaced else ")")
+
+
+_LINK = re.compile(
+    "|".join(
+        (
+            _either(words.CHOOSE, words.CHOOSE_UNSPACED, capture="choose"),
+            _either(words.ASSIGN, capture="assign"),
+            _either("could be|might be|may be|can be|could also be|podría ser|pourrait être|könnte", "可能是", capture="doubt"),
+            r"(?P<copula>(?<![^\W_])(?:%s)(?![^\W_])|'s(?![^\W_])|%s)" % (words.COPULA, words.COPULA_UNSPACED),
+            r"(?P<colon>[:=]|[=-]>|\u2192| [-\u2013\u2014] |\n)",
+            _either(words.ANSWER, words.ANSWER_UNSPACED, capture="bare"),
+        )
+    )
+)
+_FILL = re.compile(
+    rf"[ \n]+|[:=]>?|->|\u2192|[\"'(\[{{<*$]|(?<![^\W_])(?:{words.FILLER})|\uff08|-(?= )|\u2022|\d[.)] "
+)
+_CLOSE = re.compile(r"[\"'\])}>*$]*(?:(?<=[\"'\])}>*$])(?=[^\W_])|(?<![^\W_])(?=x))?")
+_CLOSE = re.compile(r"[\"'\])}>*$]*")
+_JOIN = re.compile(
+    rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,3}}"
+    rf"[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
+)
+_VALUE = re.compile(
+    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?(?<![^\W_])(?:is|are)\s){{1,3}}[\"'(]?"
+    rf"(?:[~\u2248]?-?\d[\d.,]*\s?(?:%|percent\b|/\s?\d+|out of \d+|points?\b)?|(?:{words.VALUE})(?![^\W_]))"
+    r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|[^\W_]+\s?[:=(]))"
+)
+_QUESTION = re.compile(r"[\"'\])}>*]*\s?\?")
+_DENIED_AFTER = re.compile(
+    r"[\"'\])}>*]*\s?(?:\([^()\n]{0,40}\)\s?)?(?:(?:,\s?)?(?:which|that)\s)?(?:[,:-]\s)?"
+    r"(?:(?:is|was|are|would be|seems|looks|es|est|ist|\u00e9|\u00e8|\u2014|-)\s?(?:[^\W\d_]{2,14}\s){0,2}?(?:" + words.DENIAL + r"|out|unlikely|ruled out|eliminated|excluded|irrelevant)(?![^\W_])"
+    r"|(?:isn't|aren't|wasn't|cannot|can't|can not|doesn't|does not|do not|don't|did not|didn't|won't|would not|wouldn't)(?![^\W_])"
+    rf"|(?:{words.DENIAL_UNSPACED}))"
+)
+_TAKEN_BACK = re.compile(
+    r"[\"'\])}>*]*\s?[.,;:!-]+\s?(?:no[,.]? )?(?:(?:it|that|this|which)(?:'s| is| was)|that's) "
+    r"(?:(?:[^\W\d_]{2,14} )?(?:wrong|incorrect|false)|not (?:it|that|this|right|correct|true)(?![^\W_])(?! \w+ (?:film|movie)))"
+)
+_CORRECT_AFTER = re.compile(
+    rf"[\"'\])}}>*.:]*\s?(?:\([^()\n]{{0,60}}\)\s?)?(?:{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')})?\s?"
+    rf"(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}|(?:the|my) (?:final )?(?:answer|choice)(?![^\W_]))"
+    r"(?! (?:in|about|that)(?![^\W_]))"
+)
+_END = re.compile(
+    rf"[\"'\])}}>*$]*(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?:(?!\d)|\s[-\u2013\u2014](?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}}>*$])\s"
+    rf"|\s?<|\s(?:{words.REASON})(?![^\W_])|(?:{words.REASON_UNSPACED})|\s(?:too|here|overall|then|instead)(?=[.,!\n]|$))"
+)
+_DENIAL = re.compile(_either(words.DENIAL, words.DENIAL_UNSPACED) + r"|n't")
+_DENIED_BEFORE = re.compile(
+    rf"(?:{_either(words.DENIAL, words.DENIAL_UNSPACED)}|n't)[^.;:!?\n]{{0,45}}$"
+)
+_DOUBT = re.compile(_either(words.DOUBT, words.DOUBT_UNSPACED))
+_UNSURE = re.compile(words.UNSURE)
+_CONTRAST = re.compile(_either(words.CONTRAST, words.CONTRAST_UNSPACED))
+_CLAIMLIKE = re.compile(r"[\"'\])}>*]*\s(?:also |really |actually |probably )?(?:fits?|is|seems|works|would|makes|better|instead)(?![^\W_])")
+_SUBJECT = re.compile(
+    r"[\s\W]*(?:(?:so|therefore|thus|hence|overall|and|then|since|because|as|also|i think|i believe|in conclusion|clearly|well)[, ]+){0,3}"
+    + _either(words.PRONOUN, words.PRONOUN_UNSPACED)
+)
+_HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
+_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:\d{1,2}[.)] )?[\"'(\[*]*(?=\S)")
+_OPENER = re.compile(
+    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|(?:the|an?) (?=[^\W\d_]{{2}})"
+)
+_DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
+
+
+@lru_cache(maxsize=512)
+def _answer_words(names: tuple[str, ...]) -> re.Pattern[str]:
+    own = "".join(f"|{re.escape(name)}s?" for name in names if name)
+    spaced = f"{words.ANSWER}|{words.NAMING}|{words.CORRECT}{own}"
+    return re.compile(
+        _either(spaced, f"{words.ANSWER_UNSPACED}|{words.NAMING_UNSPACED}|{words.CORRECT_UNSPACED}{own}")
+    )
+
+
+@lru_cache(maxsize=512)
+def _noun_after(names: tuple[str, ...]) -> re.Pattern[str]:
+    own = "".join(f"|{re.escape(name)}s?" for name in names if name)
+    return re.compile(
+        rf"[\"'\])}}>*]*\s(?:label|category|class|option|answer|choice|one{own})(?![^\W_])[\"'\])}}>*]*"
+    )
+
+
+@lru_cache(maxsize=512)
+def _bare_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    own = "|".join(re.escape(name) for name in names if name)
+    return re.compile(rf"(?<![^\W_])(?:{own})(?![^\W_])") if own else None
+
+
+class Reading:
+    """One plain text and what it says about the options of a question.
+
+    Args:
+        text: as :func:`~paft.scoring.fold.plain` returns it.
+        low: the same in lower case.
+        names: what the task calls its answer, in lower case.
+    """
+
+    def __init__(self, text: str, low: str, table: OptionTable, names: tuple[str, ...]):
+        self.text, self.low, self.table, self.names = text, low, table, names
+        self.mentions = table.mentions(text, low)
+        self.at = {mention.start: mention for mention in self.mentions}
+
+    # -- what stands around a mention ------------------------------------------------------------------------------
+
+    def state(self, mention: Mention) -> State:
+        """Return what the text after a mention does to it."""
+        low, end = self.low, self.end(mention)
+        if self.second_option(mention, end):
+            return "or"
+        option = low[mention.start : mention.end]
+        if (
+            _VALUE.match(low, end) or (mention.end != end and _VALUE.match(low, mention.end))
+        ) and not self._own_text_follows(mention):
+            return "value"
+        if question := _QUESTION.match(low, end):
+            return "question" if low[question.end() :].strip() or mention.kind != "text" else "ok"
+        if _DENIED_AFTER.match(low, end):
+            return "denied"
+        if _TAKEN_BACK.match(low, end) and option not in words.POLAR:
+            return "denied"
+        if re.match(r"[\"')\]]*,? (?:but )?not only", low[end : end + 20]):
+            return "or"
+        if mention.kind == "letter" and not re.match(r"\s[a-z]+ly\b", low[end : end + 15]):
+            return "ok"
+        return "ok" if _END.match(low, end) else "open"
+
+    def end(self, mention: Mention) -> int:
+        """Return where a mention ends with the option's own text after its letter and the noun after a label."""
+        end = mention.end
+        if mention.kind != "text":
+            close = re.compile(r"[\"')\].:,}\s*-]{0,5}").match(self.low, end)
+            own = self.at.get(close.end()) if close else None
+            return own.end if own and own.index == mention.index and own.kind == "text" else end
+        if noun := _noun_after(self.names).match(self.low, end):
+            return noun.end()
+        if self.table.highest is not None and (unit := re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)").match(self.low, end)):
+            return unit.end()
+        return end
+
+    def _own_text_follows(self, mention: Mention) -> bool:
+        return mention.kind != "text" and self.end(mention) != mention.end
+
+    def second_option(self, mention: Mention, end: int) -> bool:
+        """Return True if the text goes on with another option, as in a list: ``A or B``, ``A. C``."""
+        for begin in {mention.end, end}:
+            join = _JOIN.match(self.low, begin)
+            if join is None:
+                continue
+            other = self.at.get(join.end())
+            if other is None or other.index == mention.index:
+                continue
+            mark = self.low[begin : join.end()].strip(" \"'([)]*")
+            if mark in (".", ":", "?") and not re.match(r"[\"')\].*]*\s*(?:$|\n|\.)", self.low[other.end : other.end + 9]):
+                continue
+            return True
+        return False
+
+    def is_denied(self, mention: Mention) -> bool:
+        """Return True if the words before a mention deny it: ``not billing``, ``rather than B``."""
+        window = self.low[max(0, mention.start - 60) : mention.start]
+        return _DENIED_BEFORE.search(window) is not None or self.state(mention) == "denied"
+
+    # -- claims ----------------------------------------------------------------------------------------------------
+
+    def claims(self) -> list[Claim]:
+        """Return all claims but the head, in the order of the text."""
+        found: dict[int, Claim] = {}
+        for link in _LINK.finditer(self.low):
+            self._linked(link.start(), link.end(), link.lastgroup or "", found)
+        if names := _bare_names(self.names):
+            for link in names.finditer(self.low):
+                self._linked(link.start(), link.end(), "bare", found)
+        for mention in self.mentions:
+            end = self.end(mention)
+            if _CORRECT_AFTER.match(self.low, end) or (
+                end != mention.end and _CORRECT_AFTER.match(self.low, mention.end)
+            ):
+                segment = self._segment(mention.start)
+                if _DENIAL.search(segment):
+                    continue
+                state: State = "doubt" if _DOUBT.search(segment) else "ok"
+                found[mention.start] = Claim(mention, state, is_strong=True)
+        return [found[start] for start in sorted(found)]
+
+    def _linked(self, start: int, end: int, kind: str, found: dict[int, Claim]) -> None:
+        """Note the mention that a link leads to."""
+        low = self.low
+        position = end
+        for _ in range(8):
+            mention = self.at.get(position)
+            if mention is not None:
+                break
+            fill = _FILL.match(low, position)
+            if fill is None:
+                return
+            position = fill.end()
+        else:
+            return
+        if kind == "colon" and low[start] == "\n" and ":" in low[end:position]:
+            pass
+        segment = self._segment(start, keeps_colon=False)
+        is_strong = self._strength(kind, segment, start)
+        if is_strong is None:
+            return
+        state = self.state(mention)
+        if kind == "bare" and (state in ("or", "value", "open") or low[end:position].count("\n")):
+            return
+        if state in ("denied", "open") or _DENIAL.search(segment):
+            return
+        option = low[mention.start : mention.end]
+        if not is_strong and _DENIAL.match(option) and option not in words.POLAR:
+            state = "or"  # "This is not spam": a denial of "spam", or the label "not spam"
+        if state == "ok" and (kind == "doubt" or _DOUBT.search(segment)):
+            state = "doubt"
+        if mention.start not in found or is_strong:
+            found[mention.start] = Claim(mention, state, is_strong)
+
+    def _strength(self, kind: str, segment: str, start: int) -> bool | None:
+        """Return True for a link that states an answer, False for one that may, None for any other."""
+        if kind == "choose":
+            return True
+        if kind == "bare":
+            return True
+        is_named = _answer_words(self.names).search(segment) is not None
+        if kind == "colon" and self.low[start] == "\n":
+            return True if is_named and len(segment.split()) <= 5 else None
+        if kind == "colon":
+            if is_named:
+                return True
+            is_heading = _HEADING.match(segment) is not None and not self._names_option(start - len(segment), start)
+            return False if is_heading and self.low[start] in ":=" else None
+        if is_named:
+            return True
+        if kind == "assign":
+            return False
+        return False if _SUBJECT.match(segment) and len(segment.split()) <= 12 else None
+
+    def _names_option(self, start: int, end: int) -> bool:
+        return any(start <= mention.start < end for mention in self.mentions)
+
+    def _segment(self, position: int, keeps_colon: bool = True) -> str:
+        """Return what stands before a position in its part of the sentence."""
+        window = self.low[max(0, position - 120) : position]
+        return re.split(r"[.,;:!?\n]", window)[-1]
+
+    def head(self) -> Claim | None:
+        """Return the claim that the text begins with."""
+        position, low = 0, self.low
+        for _ in range(8):
+            mention = self.at.get(position)
+            if mention is not None:
+                return self._head_claim(mention)
+            denied = _DENIED_HEAD.match(low, position)
+            mention = self.at.get(denied.end()) if denied else None
+            if mention is not None and self.state(mention) == "ok":
+                rest = re.compile(r"[\"')\]]*[.,;!\n]\s?").match(low, mention.end)
+                if rest is None:
+                    return None
+                position = rest.end()
+                continue
+            opener = _OPENER.match(low, position)
+            if opener is None or opener.end() == position:
+                return None
+            position = opener.end()
+        return None
+
+    def _head_claim(self, mention: Mention) -> Claim | None:
+        state = self.state(mention)
+        if state in ("open", "denied"):
+            return None
+        if state == "ok" and mention.kind != "text":
+            end = self.end(mention)
+            after = self.low[mention.end : mention.end + 1]
+            if end == mention.end and not _END.match(self.low, end):
+                return None
+            if mention.kind == "small" and after not in ("", ")", ".", "\n", '"', "'") and end == mention.end:
+                return None
+            if end == mention.end and self._is_other_text(mention):
+                state = "or"
+        if state == "ok" and mention.kind == "text" and self.text[mention.end : mention.end + 1] == ":":
+            state = "ok"
+        return Claim(mention, state, is_strong=False)
+
+    def _is_other_text(self, mention: Mention) -> bool:
+        """Return True if a letter stands before the whole text of another option."""
+        close = re.compile(r"[\"')\].:,}\s*-]{1,5}").match(self.low, mention.end)
+        other = self.at.get(close.end()) if close else None
+        return (
+            other is not None
+            and other.kind == "text"
+            and other.index != mention.index
+            and re.match(r"[\"')\].!]*\s*(?:$|\n)", self.low[other.end : other.end + 9]) is not None
+        )
+
+    # -- what speaks against a claim -------------------------------------------------------------------------------
+
+    def listed(self) -> set[int]:
+        """Return the options that head lines or clauses, as in a list of options."""
+        found = set()
+        for match in _LINE_HEAD.finditer(self.low):
+            mention = self.at.get(match.end())
+            if mention is None or mention.kind == "small":
+                continue
+            if mention.kind == "letter" and not re.match(r"[)\].:]|\s[-\u2013:]", self.low[mention.end : mention.end + 2]):
+                if match[0][:1] not in ("", "\n") or not re.match(r"\s*(?:\n|$)", self.low[mention.end : mention.end + 3]):
+                    continue
+            if match[0][:1] == "," and self.state(mention) not in ("value", "question"):
+                continue
+            if self.state(mention) != "open" and not self.is_denied(mention):
+                found.add(mention.index)
+        return found
+
+    def contradicts(self, claim: Claim) -> bool:
+        """Return True if the text takes a claim back further on, or doubts it."""
+        low, mention = self.low, claim.mention
+        around = low[max(0, mention.start - 100) : self.end(mention) + 120]
+        if _UNSURE.search(around):
+            return True
+        for other in self.mentions:
+            if other.start <= mention.start or other.index == mention.index or other.kind == "small":
+                continue
+            begin = max(self.end(mention), low.rfind(".", 0, other.start), low.rfind("\n", 0, other.start), low.rfind("!", 0, other.start), other.start - 120)
+            between = low[begin : other.start]
+            if not _CONTRAST.search(between) or self.is_denied(other):
+                continue
+            if _CLAIMLIKE.match(low, other.end) or self.state(other) in ("ok", "or") and (other.kind == "letter" or _END.match(low, other.end)):
+                return True
+        return False
