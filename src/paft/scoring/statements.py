@@ -97,8 +97,9 @@ _SUBJECT = re.compile(
 )
 _HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
 _LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:\d{1,2}[.)] )?[\"'(\[*]*(?=\S)")
+_MARK_IN_LINE = re.compile(r"\) (?=\w)")
 _OPENER = re.compile(
-    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|(?:the|an?) (?=[^\W\d_]{{2}})"
+    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:the|an?) (?=[^\W\d_]{{2}})"
 )
 _DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
 
@@ -292,7 +293,7 @@ class Reading:
                 return self._head_claim(mention)
             denied = _DENIED_HEAD.match(low, position)
             mention = self.at.get(denied.end()) if denied else None
-            if mention is not None and self.state(mention) == "ok":
+            if mention is not None:
                 rest = re.compile(r"[\"')\]]*[.,;!\n]\s?").match(low, mention.end)
                 if rest is None:
                     return None
@@ -348,6 +349,10 @@ class Reading:
                 continue
             if self.state(mention) != "open" and not self.is_denied(mention):
                 found.add(mention.index)
+        for mention in self.mentions:  # "A) foo B) bar"
+            if mention.kind == "letter" and _MARK_IN_LINE.match(self.low, mention.end) and not self.is_denied(mention):
+                if mention.start == 0 or self.low[mention.start - 1] == " ":
+                    found.add(mention.index)
         return found
 
     def contradicts(self, claim: Claim) -> bool:

@@ -15,7 +15,7 @@ ANSWER_UNSPACED = r"答案|正解|回答|答え|解答|정답|คำตอบ"
 """What an answer is called. A task's own names are added to these."""
 
 NAMING = (
-    r"options?|choices?|labels?|class|category|letter|solution|verdict|prediction|conclusion|selection|opci[oó]n|etiqueta"
+    r"option|choice|label|class|category|letter|solution|verdict|prediction|conclusion|selection|opci[oó]n|etiqueta"
     r"|alternativa|op[cç][aã]o|choix|[eé]tiquette|opzione|scelta|lösung|вариант|pilihan|lựa chọn|seçenek|विकल्प"
 )
 NAMING_UNSPACED = r"选项|選項|选择|選択肢|標籤|标签"
