@@ -101,7 +101,7 @@ def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
     if marked:
         return _agreed(marked, reading)
     index = _stated(reading)
-    return index if index is not None else None
+    return index if index is not None or "**" not in answer else _in_bold(answer, table, reading)
 
 
 def _reading(text: str, table: OptionTable, names: tuple[str, ...]) -> Reading:
@@ -226,6 +226,18 @@ def _stated(reading: Reading) -> int | None:
     ):
         return None
     return None if reading.contradicts(first) or any(claim.index != first.index for claim in claims) else first.index
+
+
+def _in_bold(text: str, table: OptionTable, reading: Reading) -> int | None:
+    """Return the only option that is set in bold within a sentence, where the text states none otherwise."""
+    found = {index for match in _BOLD.finditer(text) if (index := table.alone(match[1])) is not None}
+    if len(found) != 1 or reading.claims() or reading.head() or len(reading.listed()) > 1:
+        return None
+    index = found.pop()
+    own = [mention for mention in reading.mentions if mention.index == index]
+    states = {reading.state(mention) for mention in own}
+    is_denied = any(reading.is_denied(mention) or reading.contradicts(Claim(mention, "ok", False)) for mention in own)
+    return None if is_denied or states - {"ok", "open"} else index
 
 
 def _strong(

@@ -76,7 +76,7 @@ class OptionTable:
 
     def _form(self, text: str) -> int | None:
         if self.letters and len(text) > 1 and (naming := _NAMED_LETTER.match(text)):
-            text = text[naming.end() :]
+            text = text[naming.end() :].strip("([{\"'")
         if self.letters and len(text) == 1 and text.upper() in self.letters:
             return self.letters.index(text.upper())
         form = same_form(text)
@@ -148,7 +148,7 @@ _SMALL_AFTER = re.compile(r"[\"'*\]}]{0,2}(?:$|\n|[).](?!\w)|[,;:!?\]])")
 def _letter_pattern(count: int) -> re.Pattern[str]:
     letters = LETTERS[:count]
     part = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff"
-    return re.compile(rf"(?<![{part}])(?<![{part}]-)[{letters}{letters.lower()}](?![{part}+#]|'[a-z]|-[{part}])")
+    return re.compile(rf"(?<![{part}])(?<![{part}]-)[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|-[{part}])")
 
 
 @lru_cache(maxsize=8192)

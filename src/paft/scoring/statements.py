@@ -55,7 +55,7 @@ _FILL = re.compile(
 _CLOSE = re.compile(r"[\"'\])}>*$]*(?:(?<=[\"'\])}>*$])(?=[^\W_])|(?<![^\W_])(?=x))?")
 _CLOSE = re.compile(r"[\"'\])}>*$]*")
 _JOIN = re.compile(
-    rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,3}}"
+    rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,5}}"
     rf"[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
 )
 _VALUE = re.compile(
@@ -75,7 +75,7 @@ _TAKEN_BACK = re.compile(
     r"(?:(?:[^\W\d_]{2,14} )?(?:wrong|incorrect|false)|not (?:it|that|this|right|correct|true)(?![^\W_])(?! \w+ (?:film|movie)))"
 )
 _CORRECT_AFTER = re.compile(
-    rf"[\"'\])}}>*.:]*\s?(?:\([^()\n]{{0,60}}\)\s?)?(?:{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')})?\s?"
+    rf"(?:[\"'\])}}>*]*(?:\s?\([^()\n]{{0,60}}\))?\s?{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))\s?"
     rf"(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}|(?:the|my) (?:final )?(?:answer|choice)(?![^\W_]))"
     r"(?! (?:in|about|that)(?![^\W_]))"
 )
@@ -85,7 +85,7 @@ _END = re.compile(
 )
 _DENIAL = re.compile(_either(words.DENIAL, words.DENIAL_UNSPACED) + r"|n't")
 _DENIED_BEFORE = re.compile(
-    rf"(?:{_either(words.DENIAL, words.DENIAL_UNSPACED)}|n't)[^.;:!?\n]{{0,45}}$"
+    rf"(?:{_either(words.DENIAL, words.DENIAL_UNSPACED)}|n't)[^.,;:!?\n]{{0,45}}$"
 )
 _DOUBT = re.compile(_either(words.DOUBT, words.DOUBT_UNSPACED))
 _UNSURE = re.compile(words.UNSURE)
@@ -96,7 +96,8 @@ _SUBJECT = re.compile(
     + _either(words.PRONOUN, words.PRONOUN_UNSPACED)
 )
 _HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
-_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:\d{1,2}[.)] )?[\"'(\[*]*(?=\S)")
+_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?[\"'(\[*]*(?=\S)")
+_NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
 _MARK_IN_LINE = re.compile(r"\) (?=\w)")
 _OPENER = re.compile(
     rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:the|an?) (?=[^\W\d_]{{2}})"
@@ -149,16 +150,15 @@ class Reading:
         if self.second_option(mention, end):
             return "or"
         option = low[mention.start : mention.end]
+        is_polar = option in words.POLAR and low[end : end + 2].lstrip(" \"')]*")[:1] in tuple(".,;:!-")
+        if not is_polar and (_DENIED_AFTER.match(low, end) or _TAKEN_BACK.match(low, end)):
+            return "denied"
         if (
             _VALUE.match(low, end) or (mention.end != end and _VALUE.match(low, mention.end))
         ) and not self._own_text_follows(mention):
             return "value"
         if question := _QUESTION.match(low, end):
             return "question" if low[question.end() :].strip() or mention.kind != "text" else "ok"
-        if _DENIED_AFTER.match(low, end):
-            return "denied"
-        if _TAKEN_BACK.match(low, end) and option not in words.POLAR:
-            return "denied"
         if re.match(r"[\"')\]]*,? (?:but )?not only", low[end : end + 20]):
             return "or"
         if mention.kind == "letter" and not re.match(r"\s[a-z]+ly\b", low[end : end + 15]):
@@ -172,7 +172,8 @@ class Reading:
             close = re.compile(r"[\"')\].:,}\s*-]{0,5}").match(self.low, end)
             own = self.at.get(close.end()) if close else None
             return own.end if own and own.index == mention.index and own.kind == "text" else end
-        if noun := _noun_after(self.names).match(self.low, end):
+        noun = _noun_after(self.names).match(self.low, end)
+        if noun and self.low[mention.start : end] not in words.POLAR:
             return noun.end()
         if self.table.highest is not None and (unit := re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)").match(self.low, end)):
             return unit.end()
@@ -274,7 +275,8 @@ class Reading:
             return True
         if kind == "assign":
             return False
-        return False if _SUBJECT.match(segment) and len(segment.split()) <= 12 else None
+        is_subject = _SUBJECT.match(segment) is not None or not segment.strip()
+        return False if is_subject and len(segment.split()) <= 12 else None
 
     def _names_option(self, start: int, end: int) -> bool:
         return any(start <= mention.start < end for mention in self.mentions)
@@ -340,6 +342,8 @@ class Reading:
         found = set()
         for match in _LINE_HEAD.finditer(self.low):
             mention = self.at.get(match.end())
+            if mention is None and (number := _NUMBERED.match(self.low, match.end())):
+                mention = self.at.get(number.end())
             if mention is None or mention.kind == "small":
                 continue
             if mention.kind == "letter" and not re.match(r"[)\].:]|\s[-\u2013:]", self.low[mention.end : mention.end + 2]):

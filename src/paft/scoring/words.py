@@ -22,7 +22,7 @@ NAMING_UNSPACED = r"选项|選項|选择|選択肢|標籤|标签"
 """What an option is called: it states an answer with a verb or a colon only ("option A" alone names it)."""
 
 CORRECT = (
-    r"correct|right|true|accurate|best|most appropriate|most suitable|most likely|appropriate|correct[ao]|certa|cert[ao]"
+    r"correct|right|accurate|best|most appropriate|most suitable|most likely|appropriate|correct[ao]|certa|cert[ao]"
     r"|corrett[ao]|juste|exacte?|bonne|richtig(?:e|er|es)?|korrekt|juist|правильн(?:ый|ая|ое|о)|верн(?:ый|ая|ое|о)|doğru"
     r"|benar|tepat|đúng|chính xác|poprawn[aey]|صحيح(?:ة)?|الصحيح(?:ة)?|נכון|נכונה|הנכונה|सही"
 )
@@ -31,7 +31,7 @@ CORRECT_UNSPACED = r"正确|正確|正解|正しい|最合适|最合適|最佳|�
 COPULA = (
     r"is|are|was|would be|should be|must be|will be|has to be|ought to be|remains|seems|appears|seems to be|appears to be"
     r"|'s|es|ser[ií]a|debe ser|é|seria|deve ser|est|serait|doit être|c'est|è|sarebbe|dev'essere|ist|lautet|wäre|sei"
-    r"|это|является|adalah|ialah|là|to|jest|هي|هو|היא|הוא"
+    r"|это|является|adalah|ialah|là|jest|هي|هو|היא|הוא|यह"
 )
 COPULA_UNSPACED = r"应该是|應該是|应当是|应为|應為|应选|应该选|是|为|為|選|选|は|이|은|는|가"
 
@@ -48,8 +48,9 @@ CHOOSE_UNSPACED = r"我选择|我選擇|我选|我選|应选择?|選擇|选择|�
 ASSIGN = (
     r"(?:classif(?:y|ied)|categori[sz]ed?|label(?:l?ed)?|rated?|described|marked|tagged|considered|identified|interpreted)"
     r"(?: (?:it|this|the \w{1,20}|this \w{1,20}))?(?: (?:best|most \w{3,14}ly))?(?: to be| as(?: being)?)"
-    r"|(?:handled|answered|routed|sent|forwarded|directed|assigned|passed(?: on)?|belongs?|goes|falls|addressed|referred)"
-    r"(?: (?:best|on))?(?: by| to| in| into| under| within)"
+    r"|(?:handled?|answered|rout(?:e|ed)|sen[dt]|forward(?:ed)?|direct(?:ed)?|assign(?:ed)?|pass(?:ed)?|belongs?|go(?:es)?"
+    r"|falls|addressed|refer(?:red)?|put)(?: (?:it|this|the message|this message|on))*(?: best)?"
+    r" (?:by|to|in|into|under|within)"
     r"|(?:falls|belongs) (?:in|into|under|to) the (?:category|class) of"
 )
 """Verbs that put what was asked about under an option."""
@@ -108,7 +109,7 @@ REASON = (
 REASON_UNSPACED = r"因为|因為|由于|所以|ので|から|のため|なぜなら"
 
 VALUE = (
-    r"yes|no|not|nope|true|false|likely|unlikely|very likely|very unlikely|possible|impossible|possibly|maybe|none|n/a|high|low"
+    r"yes|no|not|nope|true|false|correct|incorrect|right|wrong|likely|unlikely|very likely|very unlikely|possible|impossible|possibly|maybe|none|n/a|high|low"
     r"|medium|sí|si|sim|não|nao|oui|non|ja|nein|nee|да|нет|evet|hayır|ya|tidak|có|không|tak|nie|نعم|لا|כן|לא|हाँ|नहीं"
     r"|是|否|不是|はい|いいえ|예|아니요|✓|✗|✔|✘|x|✅|❌"
 )
