@@ -7,10 +7,11 @@ of options make the text unparsed: it is counted apart from wrong answers, and n
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from paft.scoring import words
-from paft.scoring.fold import lowered, peeled, plain
+from paft.scoring.fold import lowered, plain
 from paft.scoring.options import OptionTable, option_table
 from paft.scoring.statements import Claim, Reading
 from paft.scoring.text import without_control_tokens, without_run_on, without_thoughts
@@ -19,7 +20,7 @@ from paft.types import Example, Score
 if TYPE_CHECKING:
     from paft.tasks.task import Task
 
-_READ = 20_000
+_READ = 5_000
 """Characters of a text's beginning, and of its end, that are read."""
 
 _TAG = re.compile(r"<(?:final_?)?answer>(.{0,2000}?)(?:</(?:final_?)?answer>|$)", re.IGNORECASE | re.DOTALL)
@@ -87,21 +88,26 @@ def indistinguishable(options: tuple[str, ...]) -> tuple[str, str] | None:
 def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
     if (index := table.exact.get(text)) is not None:
         return index
-    answer = without_control_tokens(without_thoughts(text))
-    if (index := table.alone(answer)) is not None:
+    whole = without_control_tokens(without_thoughts(text))
+    if (index := table.alone(whole)) is not None:
         return index
-    if len(answer) > 2 * _READ:
-        answer = f"{answer[:_READ]}\n{answer[-_READ:]}"
-    own = tuple(lowered(plain(name)) for name in names)
-    answer = _first_turn(without_run_on(answer), table, own)
-    if (index := table.alone(answer)) is not None:
+    if len(whole) > 2 * _READ:
+        whole = f"{whole[:_READ]}\n{whole[-_READ:]}"
+    own = _own_names(names)
+    answer = _first_turn(without_run_on(whole), table, own)
+    if len(answer) != len(whole) and (index := table.alone(answer)) is not None:
         return index
     marked, rest = _marked(answer, table, own)
-    reading = Reading(low := "", low, table, own) if not rest.strip() else _reading(rest, table, own)
+    reading = _reading(rest, table, own)
     if marked:
         return _agreed(marked, reading)
     index = _stated(reading)
     return index if index is not None or "**" not in answer else _in_bold(answer, table, reading)
+
+
+@lru_cache(maxsize=512)
+def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(lowered(plain(name)) for name in names)
 
 
 def _reading(text: str, table: OptionTable, names: tuple[str, ...]) -> Reading:

@@ -63,8 +63,12 @@ def lowered(text: str) -> str:
 
 
 def same_form(text: str) -> str:
-    """Return what two texts share that a person takes for the same words."""
-    return _SEPARATOR.sub(" ", unicodedata.normalize("NFKC", plain(text).casefold()))
+    """Return what two plain texts share that a person takes for the same words."""
+    if text.isascii():
+        form = text.lower()
+    else:
+        form = unicodedata.normalize("NFKC", text.casefold())
+    return _SEPARATOR.sub(" ", form) if "-" in form or "_" in form else form
 
 
 def peeled(text: str, *, arrows: bool = True) -> list[str]:

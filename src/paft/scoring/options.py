@@ -66,15 +66,19 @@ class OptionTable:
                 return index
         if len(stripped) > 2 * self.longest + 60:
             return None
-        for layer in peeled(plain(stripped), arrows=not self.letters):
+        shown = plain(stripped)
+        for layer in peeled(shown, arrows=not self.letters):
             if (index := self._form(layer)) is not None:
                 return index
-        for layer in peeled(stripped, arrows=not self.letters):  # signs that are a part of the option: `ls -l`
-            if (index := self.exact.get(layer)) is not None:
-                return index
+        if shown != stripped:
+            for layer in peeled(stripped, arrows=not self.letters):  # signs that belong to the option: `ls -l`
+                if (index := self.exact.get(layer)) is not None:
+                    return index
         return None
 
     def _form(self, text: str) -> int | None:
+        if len(text) > 2 * self.longest + 20:
+            return None
         if self.letters and len(text) > 1 and (naming := _NAMED_LETTER.match(text)):
             text = text[naming.end() :].strip("([{\"'")
         if self.letters and len(text) == 1 and text.upper() in self.letters:
@@ -157,7 +161,7 @@ def option_table(options: tuple[str, ...], by_letter: bool) -> OptionTable:
     exact: dict[str, int | None] = {}
     forms: dict[str, int | None] = {}
     for index, option in enumerate(options):
-        form = same_form(option)
+        form = same_form(plain(option))
         for table, key in ((exact, option), (exact, option.strip()), (forms, form), (forms, form.replace(" ", ""))):
             if key and table.setdefault(key, index) != index:
                 table[key] = None

@@ -52,8 +52,6 @@ _LINK = re.compile(
 _FILL = re.compile(
     rf"[ \n]+|[:=]>?|->|\u2192|[\"'(\[{{<*$]|(?<![^\W_])(?:{words.FILLER})|\uff08|-(?= )|\u2022|\d[.)] "
 )
-_CLOSE = re.compile(r"[\"'\])}>*$]*(?:(?<=[\"'\])}>*$])(?=[^\W_])|(?<![^\W_])(?=x))?")
-_CLOSE = re.compile(r"[\"'\])}>*$]*")
 _JOIN = re.compile(
     rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,5}}"
     rf"[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
@@ -98,6 +96,12 @@ _SUBJECT = re.compile(
 _HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
 _LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?[\"'(\[*]*(?=\S)")
 _NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
+_AFTER_LETTER = re.compile(r"[\"')\].:,}\s*-]{0,5}")
+_UNIT = re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)")
+_SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
+_NOT_ONLY = re.compile(r"[\"')\]]*,? (?:but )?not only")
+_ADVERB = re.compile(r"\s[a-z]+ly(?![^\W_])")
+_CLAUSE_END = re.compile(r"[.,;:!?\n]")
 _MARK_IN_LINE = re.compile(r"\) (?=\w)")
 _OPENER = re.compile(
     rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:the|an?) (?=[^\W\d_]{{2}})"
@@ -141,11 +145,17 @@ class Reading:
         self.text, self.low, self.table, self.names = text, low, table, names
         self.mentions = table.mentions(text, low)
         self.at = {mention.start: mention for mention in self.mentions}
+        self._states: dict[int, State] = {}
 
     # -- what stands around a mention ------------------------------------------------------------------------------
 
     def state(self, mention: Mention) -> State:
         """Return what the text after a mention does to it."""
+        if mention.start not in self._states:
+            self._states[mention.start] = self._state(mention)
+        return self._states[mention.start]
+
+    def _state(self, mention: Mention) -> State:
         low, end = self.low, self.end(mention)
         if self.second_option(mention, end):
             return "or"
@@ -159,9 +169,9 @@ class Reading:
             return "value"
         if question := _QUESTION.match(low, end):
             return "question" if low[question.end() :].strip() or mention.kind != "text" else "ok"
-        if re.match(r"[\"')\]]*,? (?:but )?not only", low[end : end + 20]):
+        if _NOT_ONLY.match(low, end):
             return "or"
-        if mention.kind == "letter" and not re.match(r"\s[a-z]+ly\b", low[end : end + 15]):
+        if mention.kind == "letter" and not _ADVERB.match(low, end):
             return "ok"
         return "ok" if _END.match(low, end) else "open"
 
@@ -169,13 +179,13 @@ class Reading:
         """Return where a mention ends with the option's own text after its letter and the noun after a label."""
         end = mention.end
         if mention.kind != "text":
-            close = re.compile(r"[\"')\].:,}\s*-]{0,5}").match(self.low, end)
+            close = _AFTER_LETTER.match(self.low, end)
             own = self.at.get(close.end()) if close else None
             return own.end if own and own.index == mention.index and own.kind == "text" else end
         noun = _noun_after(self.names).match(self.low, end)
         if noun and self.low[mention.start : end] not in words.POLAR:
             return noun.end()
-        if self.table.highest is not None and (unit := re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)").match(self.low, end)):
+        if self.table.highest is not None and (unit := _UNIT.match(self.low, end)):
             return unit.end()
         return end
 
@@ -238,9 +248,7 @@ class Reading:
             position = fill.end()
         else:
             return
-        if kind == "colon" and low[start] == "\n" and ":" in low[end:position]:
-            pass
-        segment = self._segment(start, keeps_colon=False)
+        segment = self._segment(start)
         is_strong = self._strength(kind, segment, start)
         if is_strong is None:
             return
@@ -281,10 +289,10 @@ class Reading:
     def _names_option(self, start: int, end: int) -> bool:
         return any(start <= mention.start < end for mention in self.mentions)
 
-    def _segment(self, position: int, keeps_colon: bool = True) -> str:
+    def _segment(self, position: int) -> str:
         """Return what stands before a position in its part of the sentence."""
         window = self.low[max(0, position - 120) : position]
-        return re.split(r"[.,;:!?\n]", window)[-1]
+        return _CLAUSE_END.split(window)[-1]
 
     def head(self) -> Claim | None:
         """Return the claim that the text begins with."""
@@ -296,7 +304,7 @@ class Reading:
             denied = _DENIED_HEAD.match(low, position)
             mention = self.at.get(denied.end()) if denied else None
             if mention is not None:
-                rest = re.compile(r"[\"')\]]*[.,;!\n]\s?").match(low, mention.end)
+                rest = _SENTENCE_END.match(low, mention.end)
                 if rest is None:
                     return None
                 position = rest.end()
@@ -320,13 +328,11 @@ class Reading:
                 return None
             if end == mention.end and self._is_other_text(mention):
                 state = "or"
-        if state == "ok" and mention.kind == "text" and self.text[mention.end : mention.end + 1] == ":":
-            state = "ok"
         return Claim(mention, state, is_strong=False)
 
     def _is_other_text(self, mention: Mention) -> bool:
         """Return True if a letter stands before the whole text of another option."""
-        close = re.compile(r"[\"')\].:,}\s*-]{1,5}").match(self.low, mention.end)
+        close = _AFTER_LETTER.match(self.low, mention.end)
         other = self.at.get(close.end()) if close else None
         return (
             other is not None
