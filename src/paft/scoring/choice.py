@@ -73,15 +73,17 @@ def read_label(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = 
 
 
 def indistinguishable(options: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the first two options that no output can tell apart: equal up to outer space and invisible signs.
+    """Return the first two options that no output can tell apart: equal up to Unicode form, spacing and markup.
 
     Options that differ in case or punctuation only (``US`` and ``us``) are told apart by an output that is written
     exactly as one of them; any other spelling stays unread.
     """
     seen: dict[str, str] = {}
     for option in options:
-        if (other := seen.setdefault(plain(option) or option, option)) is not option:
-            return other, option
+        form = plain(option) or option
+        if form in seen:
+            return seen[form], option
+        seen[form] = option
     return None
 
 
@@ -168,13 +170,20 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         parsed = json.loads(text[begin : end + 1]) if end > begin else None
     except (ValueError, RecursionError):
         parsed = None
-    if isinstance(parsed, dict) and all(not isinstance(value, dict | list) for value in parsed.values()):
-        return [(str(key), _written(value)) for key, value in parsed.items()]
+    if isinstance(parsed, dict):
+        return _flat("", parsed, 0)
     return [(match[1], match[2] if match[2] is not None else match[3]) for match in _JSON_PAIR.finditer(text)]
 
 
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _flat(key: str, value: Any, depth: int) -> list[tuple[str, str]]:
+    """Return the keys and the values of a JSON object and of those in it."""
+    if depth > 20:
+        return []
+    if isinstance(value, dict):
+        return [pair for name, inner in value.items() for pair in _flat(str(name), inner, depth + 1)]
+    if isinstance(value, list):
+        return [pair for inner in value for pair in _flat(key, inner, depth + 1)]
+    return [(key, value if isinstance(value, str) else json.dumps(value))]
 
 
 def _values(pairs: list[tuple[str, str]], table: OptionTable, names: tuple[str, ...]) -> int | None:
@@ -222,6 +231,8 @@ def _stated(reading: Reading) -> int | None:
     weak = [claim for claim in claims if claim.state != "doubt"]
     if head:
         weak = [head, *(claim for claim in weak if claim.mention != head.mention)]
+    if head and reading.fills_line(head.mention):  # "B" and then a word on each option
+        listed = {head.index} | reading.listed(blocking=True)
     if not weak or len(listed | {claim.index for claim in weak}) > 1 or any(claim.state != "ok" for claim in weak):
         return None
     first = weak[0]

@@ -19,7 +19,7 @@ _TYPED = str.maketrans(
         "\u06d4": ".",
         "\u00bf": " ",
         "\u00a1": " ",
-        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
         **{control: None for control in map(chr, [*range(9), 11, 12, *range(14, 32), 127])},
     }
 )
@@ -71,6 +71,11 @@ def same_form(text: str) -> str:
     return _SEPARATOR.sub(" ", form) if "-" in form or "_" in form else form
 
 
+def _is_decoration(char: str) -> bool:
+    """Return True for a pictogram beside an answer; crosses are none, they deny it."""
+    return not char.isascii() and char not in "\u2717\u2718\u274c\u274e\u2716" and unicodedata.category(char) == "So"
+
+
 def peeled(text: str, *, arrows: bool = True) -> list[str]:
     """Return a short text without one, two, ... of the signs around it, the text itself first.
 
@@ -82,9 +87,9 @@ def peeled(text: str, *, arrows: bool = True) -> list[str]:
         first, last = text[0], text[-1]
         if _WRAPPERS.get(first) == last and len(text) > 2:
             text = text[1:-1]
-        elif last in _CLOSING:
+        elif last in _CLOSING or _is_decoration(last):
             text = text[:-1]
-        elif first in _OPENING or (first in _BULLETS and text[1] == " " and not text[2:3].isdigit()):
+        elif first in _OPENING or _is_decoration(first) or (first == "." and not text[1].isdigit()) or (first in _BULLETS and text[1] == " " and not text[2:3].isdigit()):
             text = text[1:]
         elif arrows and (mark := _ARROW.match(text)):
             text = text[mark.end() :]

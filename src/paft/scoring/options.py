@@ -16,7 +16,7 @@ _JOINED = rf"(?:[^\W_{_UNSPACED}]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900
 _BEFORE = re.compile(_JOINED)
 _ATTACHED = re.compile(rf"(?:{words.SUFFIX})")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
-_RATING = re.compile(r" ?/ ?(\d+)(?![\d.,]*\d)| out of (\d+)")
+_RATING = re.compile(r"(?:\.0)? ?/ ?(\d+)(?![\d.,]*\d)|(?:\.0)? \(?(?:out of |of (?!\d+ [a-z]))(\d+)\)?|()\.0(?!\d)")
 _WORD_AFTER = re.compile(
     rf" (?!(?:{words.REASON}|{words.COPULA}|{words.OR}|fits|works|makes|would|can|cannot|does|isn't|has|wins)(?![^\W_]))"
     r"[^\W\d_A-Z]"
@@ -83,7 +83,11 @@ class OptionTable:
             text = text[naming.end() :].strip("([{\"'")
         if self.letters and len(text) == 1 and text.upper() in self.letters:
             return self.letters.index(text.upper())
+        if self.highest is not None:
+            text = _ZEROS.sub("", text)
         form = same_form(text)
+        if form not in self.forms and not self.letters and (naming := _NAMING.match(form)):
+            form = form[naming.end() :]
         return self.forms.get(form) if form in self.forms else self.forms.get(form.replace(" ", ""))
 
     def mentions(self, text: str, low: str) -> list[Mention]:
@@ -129,7 +133,8 @@ class OptionTable:
             return end
         if after and last.isdigit():
             if self.highest is not None and (rating := _RATING.match(low, end)):
-                return rating.end() if float(rating[1] or rating[2]) == self.highest else 0
+                scale = float(rating[1] or rating[2] or self.highest)
+                return rating.end() if scale == self.highest and self.highest > 2 else 0
             if re.match(r"[.,/:-]\d|%| %|\u2044", after):
                 return 0
         if after and (_BEFORE.match(after) or after[0] in "_+#@") and not _ATTACHED.match(low, end):
@@ -141,6 +146,8 @@ class OptionTable:
         return end
 
 
+_ZEROS = re.compile(r"(?<=\d)\.0{1,2}$")
+_NAMING = re.compile(rf"(?:{words.NAMING}) ")
 _NAMED_LETTER = re.compile(
     rf"(?:{words.NAMING}|{words.NAMING_UNSPACED}|letra|lettre|lettera|buchstabe|буква|phương án|ตัวเลือก)[ .:]{{0,2}}(?=\W?\w\W{{0,2}}$)",
     re.IGNORECASE,
@@ -152,7 +159,7 @@ _SMALL_AFTER = re.compile(r"[\"'*\]}]{0,2}(?:$|\n|[).](?!\w)|[,;:!?\]])")
 def _letter_pattern(count: int) -> re.Pattern[str]:
     letters = LETTERS[:count]
     part = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff"
-    return re.compile(rf"(?<![{part}])(?<![{part}]-)[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|-[{part}])")
+    return re.compile(rf"(?<![{part}])(?<![{part}][-.])[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|[-.][{part}])")
 
 
 @lru_cache(maxsize=8192)

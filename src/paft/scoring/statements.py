@@ -45,12 +45,13 @@ _LINK = re.compile(
             _either("could be|might be|may be|can be|could also be|podría ser|pourrait être|könnte", "可能是", capture="doubt"),
             r"(?P<copula>(?<![^\W_])(?:%s)(?![^\W_])|'s(?![^\W_])|%s)" % (words.COPULA, words.COPULA_UNSPACED),
             r"(?P<colon>[:=]|[=-]>|\u2192| [-\u2013\u2014] |\n)",
-            _either(words.ANSWER, words.ANSWER_UNSPACED, capture="bare"),
+            _either(f"{words.ANSWER}|(?:{words.CORRECT}) (?:{words.NAMING})", words.ANSWER_UNSPACED, capture="bare"),
         )
     )
 )
 _FILL = re.compile(
-    rf"[ \n]+|[:=]>?|->|\u2192|[\"'(\[{{<*$]|(?<![^\W_])(?:{words.FILLER})|\uff08|-(?= )|\u2022|\d[.)] "
+    rf"[ \n]+|[:=]>?|->|\u2192|[\"'(\[{{<*$]|(?<![^\W_])(?:{words.FILLER})|\uff08|-(?= )|\u2022|\d[.)] |{words.FILLER_UNSPACED}"
+    rf"|(?<![^\W_])(?:{words.NAMING})(?: of(?: the)?)?(?= )"
 )
 _JOIN = re.compile(
     rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,5}}"
@@ -59,7 +60,7 @@ _JOIN = re.compile(
 _VALUE = re.compile(
     rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?(?<![^\W_])(?:is|are)\s){{1,3}}[\"'(]?"
     rf"(?:[~\u2248]?-?\d[\d.,]*\s?(?:%|percent\b|/\s?\d+|out of \d+|points?\b)?|(?:{words.VALUE})(?![^\W_]))"
-    r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|[^\W_]+\s?[:=(]))"
+    r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|\(|[^\W_]+\s?[:=(]))"
 )
 _QUESTION = re.compile(r"[\"'\])}>*]*\s?\?")
 _DENIED_AFTER = re.compile(
@@ -74,11 +75,12 @@ _TAKEN_BACK = re.compile(
 )
 _CORRECT_AFTER = re.compile(
     rf"(?:[\"'\])}}>*]*(?:\s?\([^()\n]{{0,60}}\))?\s?{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))\s?"
-    rf"(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}|(?:the|my) (?:final )?(?:answer|choice)(?![^\W_]))"
+    rf"(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}|(?:the|my) (?:final )?(?:answer|choice)(?![^\W_])"
+    r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|it is(?=[.!]|\s*$))"
     r"(?! (?:in|about|that)(?![^\W_]))"
 )
 _END = re.compile(
-    rf"[\"'\])}}>*$]*(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?:(?!\d)|\s[-\u2013\u2014](?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}}>*$])\s"
+    rf"[\"'\])}}>*$]*(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?:(?!\d)|\s[-\u2013](?!\s?\d)|\s?\u2014(?!\s?\d)|\s?=(?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}}>*$])\s"
     rf"|\s?<|\s(?:{words.REASON})(?![^\W_])|(?:{words.REASON_UNSPACED})|\s(?:too|here|overall|then|instead)(?=[.,!\n]|$))"
 )
 _DENIAL = re.compile(_either(words.DENIAL, words.DENIAL_UNSPACED) + r"|n't")
@@ -90,21 +92,31 @@ _UNSURE = re.compile(words.UNSURE)
 _CONTRAST = re.compile(_either(words.CONTRAST, words.CONTRAST_UNSPACED))
 _CLAIMLIKE = re.compile(r"[\"'\])}>*]*\s(?:also |really |actually |probably )?(?:fits?|is|seems|works|would|makes|better|instead)(?![^\W_])")
 _SUBJECT = re.compile(
-    r"[\s\W]*(?:(?:so|therefore|thus|hence|overall|and|then|since|because|as|also|i think|i believe|in conclusion|clearly|well)[, ]+){0,3}"
+    r"[\s\W]*(?:(?:so|therefore|thus|hence|overall|and|then|since|because|as|also|that|i think|i believe|in conclusion|clearly|well|(?:we|one|you|i) (?:can|could|would|may) (?:say|conclude|infer|see))[, ]+){0,3}"
     + _either(words.PRONOUN, words.PRONOUN_UNSPACED)
 )
 _HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
-_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?[\"'(\[*]*(?=\S)")
+_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")
 _NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
 _AFTER_LETTER = re.compile(r"[\"')\].:,}\s*-]{0,5}")
+_ONE_NOUN = re.compile(r" [^\W\d_]{3,16}\s?(?:[.!]|\n|$)")
 _UNIT = re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)")
 _SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
+_POLAR_GOES_ON = re.compile(
+    r" (?:it|they|he|she|this|that|you|we|i|there) (?:is|are|was|were|does|do|did|can|could|has|have|will|would|cannot|am)"
+    r"(?:n't)?(?![^\W_])| (?:indeed|of course|absolutely|definitely|certainly)(?![^\W_])"
+)
 _NOT_ONLY = re.compile(r"[\"')\]]*,? (?:but )?not only")
 _ADVERB = re.compile(r"\s[a-z]+ly(?![^\W_])")
+_QUOTED = re.compile(r'"[^"\n]*"')
+_SENTENCE = re.compile(r"[.!?\n;:]")
+_CONDITION = re.compile(r"\s*(?:if|unless|wenn|falls|if the)(?![^\W_])")
+_STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
+_GIVES_REASON = re.compile(rf"(?<![^\W_])(?:because|since|as|for|while|whereas|than|due|though|although|porque|ya que|car|parce|perché|weil|da|denn|потому|так как|çünkü|karena|vì)(?![^\W_])|{words.REASON_UNSPACED}")
 _CLAUSE_END = re.compile(r"[.,;:!?\n]")
 _MARK_IN_LINE = re.compile(r"\) (?=\w)")
 _OPENER = re.compile(
-    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:the|an?) (?=[^\W\d_]{{2}})"
+    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:{words.ADVERB_OPENER}),? |(?:the|an?) (?=[^\W\d_]{{2}})"
 )
 _DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
 
@@ -132,6 +144,12 @@ def _bare_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<![^\W_])(?:{own})(?![^\W_])") if own else None
 
 
+@lru_cache(maxsize=512)
+def _name_of(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    own = "|".join(re.escape(name) for name in names if name)
+    return re.compile(rf"(?<![^\W_])(?:{own})(?: of(?: the)?)?(?= )") if own else None
+
+
 class Reading:
     """One plain text and what it says about the options of a question.
 
@@ -145,6 +163,7 @@ class Reading:
         self.text, self.low, self.table, self.names = text, low, table, names
         self.mentions = table.mentions(text, low)
         self.at = {mention.start: mention for mention in self.mentions}
+        self._name_of = _name_of(names)
         self._states: dict[int, State] = {}
 
     # -- what stands around a mention ------------------------------------------------------------------------------
@@ -163,15 +182,16 @@ class Reading:
         is_polar = option in words.POLAR and low[end : end + 2].lstrip(" \"')]*")[:1] in tuple(".,;:!-")
         if not is_polar and (_DENIED_AFTER.match(low, end) or _TAKEN_BACK.match(low, end)):
             return "denied"
-        if (
-            _VALUE.match(low, end) or (mention.end != end and _VALUE.match(low, mention.end))
-        ) and not self._own_text_follows(mention):
+        value = _VALUE.match(low, end) or (_VALUE.match(low, mention.end) if mention.end != end else None)
+        if value and not self._own_text_follows(mention) and value[0].strip(" \"')].,:;-") != option:
             return "value"
         if question := _QUESTION.match(low, end):
             return "question" if low[question.end() :].strip() or mention.kind != "text" else "ok"
         if _NOT_ONLY.match(low, end):
             return "or"
         if mention.kind == "letter" and not _ADVERB.match(low, end):
+            return "ok"
+        if option in words.POLAR and _POLAR_GOES_ON.match(low, end):
             return "ok"
         return "ok" if _END.match(low, end) else "open"
 
@@ -242,7 +262,7 @@ class Reading:
             mention = self.at.get(position)
             if mention is not None:
                 break
-            fill = _FILL.match(low, position)
+            fill = _FILL.match(low, position) or (self._name_of and self._name_of.match(low, position))
             if fill is None:
                 return
             position = fill.end()
@@ -253,6 +273,8 @@ class Reading:
         if is_strong is None:
             return
         state = self.state(mention)
+        if state == "open" and not is_strong and mention.kind == "text" and self._is_opening_phrase(mention, start, low[end:position]):
+            state = "ok"
         if kind == "bare" and (state in ("or", "value", "open") or low[end:position].count("\n")):
             return
         if state in ("denied", "open") or _DENIAL.search(segment):
@@ -264,6 +286,11 @@ class Reading:
             state = "doubt"
         if mention.start not in found or is_strong:
             found[mention.start] = Claim(mention, state, is_strong)
+
+    def _is_opening_phrase(self, mention: Mention, link: int, between: str) -> bool:
+        """Return True for "It's a positive review." as the first sentence: the option describes one noun."""
+        has_article = re.search(r"(?<![^\W_])an? ", between) is not None
+        return has_article and not _STOP.search(self.low[:link]) and _ONE_NOUN.match(self.low, mention.end) is not None
 
     def _strength(self, kind: str, segment: str, start: int) -> bool | None:
         """Return True for a link that states an answer, False for one that may, None for any other."""
@@ -292,7 +319,11 @@ class Reading:
     def _segment(self, position: int) -> str:
         """Return what stands before a position in its part of the sentence."""
         window = self.low[max(0, position - 120) : position]
-        return _CLAUSE_END.split(window)[-1]
+        if '"' in window:
+            window = _QUOTED.sub("", window)
+        sentence = _SENTENCE.split(window)[-1]
+        segment = _CLAUSE_END.split(sentence)[-1]
+        return f"if {segment}" if _CONDITION.match(sentence) else segment
 
     def head(self) -> Claim | None:
         """Return the claim that the text begins with."""
@@ -343,8 +374,16 @@ class Reading:
 
     # -- what speaks against a claim -------------------------------------------------------------------------------
 
-    def listed(self) -> set[int]:
-        """Return the options that head lines or clauses, as in a list of options."""
+    def fills_line(self, mention: Mention) -> bool:
+        """Return True if the rest of the line says nothing."""
+        return re.match(r"[\"')\].:*]*(?:\n|$)", self.low[mention.end : mention.end + 9]) is not None
+
+    def listed(self, *, blocking: bool = False) -> set[int]:
+        """Return the options that head lines or clauses, as in a list of options.
+
+        Args:
+            blocking: only those that are alone on their line, or judged there.
+        """
         found = set()
         for match in _LINE_HEAD.finditer(self.low):
             mention = self.at.get(match.end())
@@ -357,10 +396,12 @@ class Reading:
                     continue
             if match[0][:1] == "," and self.state(mention) not in ("value", "question"):
                 continue
+            if blocking and not (self.fills_line(mention) or self.state(mention) == "value"):
+                continue
             if self.state(mention) != "open" and not self.is_denied(mention):
                 found.add(mention.index)
         for mention in self.mentions:  # "A) foo B) bar"
-            if mention.kind == "letter" and _MARK_IN_LINE.match(self.low, mention.end) and not self.is_denied(mention):
+            if mention.kind == "letter" and not blocking and _MARK_IN_LINE.match(self.low, mention.end) and not self.is_denied(mention):
                 if mention.start == 0 or self.low[mention.start - 1] == " ":
                     found.add(mention.index)
         return found
@@ -371,13 +412,25 @@ class Reading:
         around = low[max(0, mention.start - 100) : self.end(mention) + 120]
         if _UNSURE.search(around):
             return True
+        own_end = self.end(mention)
         for other in self.mentions:
-            if other.start <= mention.start or other.index == mention.index or other.kind == "small":
+            if other.index == mention.index or other.kind == "small" or mention.start <= other.start < own_end:
                 continue
-            begin = max(self.end(mention), low.rfind(".", 0, other.start), low.rfind("\n", 0, other.start), low.rfind("!", 0, other.start), other.start - 120)
-            between = low[begin : other.start]
-            if not _CONTRAST.search(between) or self.is_denied(other):
+            if other.start < mention.start:
+                between = low[other.end : mention.start]
+                if claim.is_strong and len(between) < 200 and not _STOP.search(between) and self._stands_alone(other):
+                    return True
                 continue
-            if _CLAIMLIKE.match(low, other.end) or self.state(other) in ("ok", "or") and (other.kind == "letter" or _END.match(low, other.end)):
+            begin = max(own_end, other.start - 160)
+            stops = [stop.end() for stop in _STOP.finditer(low, begin, other.start)]
+            between = low[max(stops, default=begin) : other.start]
+            is_same_sentence = not stops and begin == own_end and not _GIVES_REASON.search(between)
+            if not (is_same_sentence or _CONTRAST.search(between)) or self.is_denied(other):
+                continue
+            if _CLAIMLIKE.match(low, other.end) or self.state(other) in ("or", "value", "question") or self._stands_alone(other):
                 return True
         return False
+
+    def _stands_alone(self, mention: Mention) -> bool:
+        """Return True if a mention is neither a part of a phrase nor denied."""
+        return self.state(mention) == "ok" and _END.match(self.low, self.end(mention)) is not None and not self.is_denied(mention)

@@ -6,7 +6,7 @@ _THOUGHT_WORDS = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad"
 _THOUGHT = re.compile(
     rf"<(?P<close>/)?(?:\w{{1,12}}:)?(?:{_THOUGHT_WORDS})>"
     rf"|\u25c1(?P<close2>/)?(?:{_THOUGHT_WORDS})\u25b7"
-    r"|\[(?P<close3>/)?THINK\]"
+    r"|\[(?P<close3>/)?(?-i:THINK)\]"
     rf"|<\|(?:begin_of_|start_|(?P<close4>end_of_|end_))?(?:{_THOUGHT_WORDS})\|>",
     re.IGNORECASE,
 )
@@ -35,7 +35,7 @@ _QUESTION_WORDS = (
 """Words that open the next question of a base model's run-on, and no statement of an answer."""
 
 _NEXT_QUESTION = re.compile(
-    rf"^[#*>\s-]{{0,6}}(?:next )?(?:{_QUESTION_WORDS})\**(?: ?[#\d]{{1,5}}\**)?\**[ \u00a0]?[:\uff1a]",
+    rf"^[#*> \t-]{{0,6}}(?:next )?(?:{_QUESTION_WORDS})\**(?: ?[#\d]{{1,5}}\**)?\**(?:[ \u00a0]?[:\uff1a]|(?<=\d)\**[ \t]{{0,9}}$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LABELLED_LINE = re.compile(r"[#*\s]{0,6}\w[\w '-]{0,30}?[*]{0,2}[ \u00a0]?[:\uff1a]", re.UNICODE)

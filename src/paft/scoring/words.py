@@ -8,7 +8,7 @@ a space. None of them names what a task asks for: that comes from the task's own
 # Vietnamese, Polish; then those whose words are not set apart by spaces, or whose script has no capitals.
 
 ANSWER = (
-    r"answers?|ans|respuesta|resposta|r[eé]ponse|risposta|antwort|antwoord|ответ|yan[ıi]t|cevap|cevab[ıi]|jawaban(?:nya)?"
+    r"answers?|ans\.?|respuesta|resposta|r[eé]ponse|risposta|antwort|antwoord|ответ|yan[ıi]t|cevap|cevab[ıi]|jawaban(?:nya)?"
     r"|đáp án|câu trả lời|odpowied[zź]|الإجابة|الاجابة|إجابة|الجواب|جواب|תשובה|התשובה|उत्तर|जवाब|정답은?|답은?|답변은?"
 )
 ANSWER_UNSPACED = r"答案|正解|回答|答え|解答|정답|คำตอบ"
@@ -30,7 +30,7 @@ CORRECT_UNSPACED = r"正确|正確|正解|正しい|最合适|最合適|最佳|�
 
 COPULA = (
     r"is|are|was|would be|should be|must be|will be|has to be|ought to be|remains|seems|appears|seems to be|appears to be"
-    r"|'s|es|ser[ií]a|debe ser|é|seria|deve ser|est|serait|doit être|c'est|è|sarebbe|dev'essere|ist|lautet|wäre|sei"
+    r"|'s|looks|feels|sounds|es|ser[ií]a|debe ser|é|seria|deve ser|est|serait|doit être|c'est|è|sarebbe|dev'essere|ist|lautet|wäre|sei"
     r"|это|является|adalah|ialah|là|jest|هي|هو|היא|הוא|यह"
 )
 COPULA_UNSPACED = r"应该是|應該是|应当是|应为|應為|应选|应该选|是|为|為|選|选|は|이|은|는|가"
@@ -41,13 +41,14 @@ CHOOSE = (
     r"|believe|think)(?: (?:that )?(?:it is|it's|it would be|it should be|this is|for))?"
     r"|(?:elijo|escojo|elegir[ií]a|escoger[ií]a|escolho|escolheria|scelgo|sceglierei|je choisis|je choisirais"
     r"|je dirais|ich wähle|ich würde sagen|ich nehme|я выбираю|я бы выбрал|выбираю|saya (?:me)?milih|saya pilih"
-    r"|tôi chọn|chọn|wybieram|أختار|אני בוחר|אני בוחרת)"
+    r"|(?:let's |let us )?go(?:ing)? with|tôi chọn|chọn|wybieram|أختار|אני בוחר|אני בוחרת)"
 )
 CHOOSE_UNSPACED = r"我选择|我選擇|我选|我選|应选择?|選擇|选择|故选|选|選"
 
 ASSIGN = (
     r"(?:classif(?:y|ied)|categori[sz]ed?|label(?:l?ed)?|rated?|described|marked|tagged|considered|identified|interpreted)"
-    r"(?: (?:it|this|the \w{1,20}|this \w{1,20}))?(?: (?:best|most \w{3,14}ly))?(?: to be| as(?: being)?)"
+    r"(?: (?:best|most \w{3,14}ly))?(?: to be| as(?: being)?)"
+    r"|(?:classify|categori[sz]e|label|rate|call|consider|mark|give|deem) (?:it|this|that|(?:the|this) \w{1,20})(?: as(?: being)?)?"
     r"|(?:handled?|answered|rout(?:e|ed)|sen[dt]|forward(?:ed)?|direct(?:ed)?|assign(?:ed)?|pass(?:ed)?|belongs?|go(?:es)?"
     r"|falls|addressed|refer(?:red)?|put)(?: (?:it|this|the message|this message|on))*(?: best)?"
     r" (?:by|to|in|into|under|within)"
@@ -61,9 +62,10 @@ FILLER = (
     r"|the correct answer|correct answer|the|an|a|el|la|los|las|un|una|o|os|as|um|uma|le|les|une|il|lo|i|gli|der|die|das"
     r"|ein|eine|claramente|muy|très|plutôt|sehr|eher|очень|скорее|option|choice|letter|label|answer|number|opci[oó]n"
     r"|opção|alternativa|lettre|letra|lettera|buchstabe|вариант|буква|pilihan|phương án|seçenek|şık|विकल्प"
-    r"|الخيار|אפשרות)(?![^\W_])"
-    r"|选项|選項|选|選|番号|l'|option"
+    r"|الخيار|אפשרות|opzione|seçenek|for)(?![^\W_])"
 )
+
+FILLER_UNSPACED = r"选项|選項|选|選|番号|l'|d'"
 
 DENIAL = (
     r"not|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect|false|worst|least|cannot|rather than"
@@ -83,7 +85,7 @@ DOUBT_UNSPACED = r"如果|可能|也许|也許|或许|かもしれ|もし|아마
 UNSURE = (
     r"(?:i'?m|i am|we are)(?: really| quite| still)? (?:not (?:entirely |completely |quite |really |so )?(?:sure|certain)|unsure"
     r"|uncertain)|(?:but|though|,) not (?:entirely |completely |quite |really |so )?(?:sure|certain)"
-    r"|i (?:do not|don't|cannot|can't) (?:know|tell|decide|determine|say)\b|no estoy segur[ao]|não tenho certeza"
+    r"|\((?:but )?(?:not sure|unsure|uncertain)|i (?:do not|don't|cannot|can't) (?:know|tell|decide|determine|say)\b|no estoy segur[ao]|não tenho certeza"
     r"|je ne suis pas sûr|ich bin (?:mir )?nicht sicher|не уверен|不确定|不確定|わかりません|잘 모르"
 )
 """First-person doubt about the answer itself."""
@@ -95,7 +97,7 @@ OR = (
 OR_UNSPACED = r"和|或者?|与|跟|と|か|や|및|나"
 
 CONTRAST = (
-    r"but|however|yet|although|though|actually|wait|hmm|instead|rather|correction|sorry|no|scratch that|my mistake"
+    r"but|however|i mean|i meant|edit|or rather|then again|yet|although|though|actually|wait|hmm|instead|rather|correction|sorry|no|scratch that|my mistake"
     r"|on second thought|on reflection|pero|sin embargo|mas|porém|mais|cependant|ma|però|tuttavia|aber|jedoch|sondern"
     r"|maar|но|однако|хотя|ama|fakat|ancak|tetapi|tapi|nhưng|ale|jednak|لكن|ولكن|بل|אבל|लेकिन|परंतु|하지만|그러나"
 )
@@ -125,6 +127,10 @@ POLAR = frozenset(
 OPENER = (
     r"sure|okay|ok|certainly|of course|well|alright|absolutely|claro|seguro|bien sûr|natürlich|klar|certo|конечно|好的|当然"
     r"|はい"
+)
+ADVERB_OPENER = (
+    r"clearly|definitely|certainly|obviously|very|strongly|highly|overwhelmingly|mostly|mainly|extremely|so|thus|therefore"
+    r"|hence|overall|in (?:summary|conclusion|short)|finally|ultimately|claramente|muy|muito|très|sehr|очень|çok|sangat"
 )
 SUFFIX = (
     r"です|でした|だ|である|的|입니다|이다|이에요|예요|है|हैं|था|dir|'[dt][iıuü]r|dır|dur|dür|tır|になります|と思います|を選びます|を選ぶ"
