@@ -37,4 +37,5 @@ def test_every_benchmark_is_among_them():
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == SMALLEST.keys() | {
         "side_by_side",
         "commits",  # compares with a checkout of another commit
+        "reader",  # reads a file of outputs, no model
     }

@@ -47,7 +47,7 @@ class ChoiceScorer:
 
     def score(self, output: str, example: Example) -> Score:
         """Return the score of an output; its answer is None where no option could be read."""
-        index = self.task.answer_format.read(output, example.options)
+        index = self.task.answer_format.read(output, example.options, self.task.answer_names)
         if index is None:
             return Score(0.0, None)
         answer = self.task.candidates(example)[index]

@@ -130,6 +130,7 @@ def _task(spec: Spec, examples: list[Example]) -> Task:
         letters,
         aliases,
         spec.description,
+        answer_names=(spec.target,),
     )
 
 

@@ -19,6 +19,7 @@ class Task:
             of options differs between examples.
         aliases: other names of slots, each with the slot that it stands for.
         description: what the task is, in a sentence; may be empty.
+        answer_names: what the task calls its answer: its target column.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Task:
     letters: int
     aliases: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    answer_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.answer_format, str):
