@@ -99,7 +99,9 @@ _HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\
 _LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")
 _NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
 _AFTER_LETTER = re.compile(r"[\"')\].:,}\s*-]{0,5}")
-_ONE_NOUN = re.compile(r" [^\W\d_]{3,16}\s?(?:[.!]|\n|$)")
+_NOUN = re.compile(r"[\"'*]* ([^\W\d_]{3,16})(?![^\W_])")
+_NOUN_END = re.compile(r"[\"'*]*\s?(?:[.,!]|\n|$)")
+_SEVERAL = re.compile(rf"(?<![^\W_])(?:{words.ONE_OF_SEVERAL})(?: [^\W\d_]+)? (?:{words.NAMING}|{words.ANSWER})s?(?![^\W_])")
 _UNIT = re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)")
 _SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
 _POLAR_GOES_ON = re.compile(
@@ -273,7 +275,9 @@ class Reading:
         if is_strong is None:
             return
         state = self.state(mention)
-        if state == "open" and not is_strong and mention.kind == "text" and self._is_opening_phrase(mention, start, low[end:position]):
+        if kind == "colon" and self._begins_list(mention):
+            return
+        if state == "open" and mention.kind == "text" and self._is_phrase(mention, kind, segment, start, low[end:position]):
             state = "ok"
         if kind == "bare" and (state in ("or", "value", "open") or low[end:position].count("\n")):
             return
@@ -287,15 +291,39 @@ class Reading:
         if mention.start not in found or is_strong:
             found[mention.start] = Claim(mention, state, is_strong)
 
-    def _is_opening_phrase(self, mention: Mention, link: int, between: str) -> bool:
-        """Return True for "It's a positive review." as the first sentence: the option describes one noun."""
-        has_article = re.search(r"(?<![^\W_])an? ", between) is not None
-        return has_article and not _STOP.search(self.low[:link]) and _ONE_NOUN.match(self.low, mention.end) is not None
+    def _is_phrase(self, mention: Mention, kind: str, segment: str, link: int, between: str) -> bool:
+        """Return True where the option describes one noun that says nothing more.
+
+        ``It's a positive review.`` as the first sentence, ``belongs to the Sports section``, and ``the section is the
+        Sports section``.
+        """
+        noun = _NOUN.match(self.low, mention.end)
+        if noun is None:
+            return False
+        ends = _NOUN_END.match(self.low, noun.end()) is not None
+        if ends and noun[1] in segment.split():
+            return True
+        if kind == "assign" and "the " in between and (ends or self.low.startswith((" of ", " in "), noun.end())):
+            return True
+        is_first = not _STOP.search(self.low[:link])
+        return is_first and ends and re.search(r"(?<![^\W_])an? ", between) is not None and kind == "copula"
+
+    def _begins_list(self, mention: Mention) -> bool:
+        """Return True if a mention heads its line, and the next option heads a later one: "each option: A. ... B. ..."."""
+        if self.low[: mention.start].rstrip(" (*\"'")[-1:] != "\n" or (mention.kind != "text" and mention.index != 0):
+            return False
+        for match in _LINE_HEAD.finditer(self.low, mention.end):
+            other = self.at.get(match.end())
+            if other is not None and match[0][:1] == "\n" and other.index != mention.index:
+                return mention.kind == "text" or other.index == 1
+        return False
 
     def _strength(self, kind: str, segment: str, start: int) -> bool | None:
         """Return True for a link that states an answer, False for one that may, None for any other."""
         if kind == "choose":
             return True
+        if kind != "bare" and _SEVERAL.search(segment):
+            return None
         if kind == "bare":
             return True
         is_named = _answer_words(self.names).search(segment) is not None

@@ -62,10 +62,16 @@ FILLER = (
     r"|the correct answer|correct answer|the|an|a|el|la|los|las|un|una|o|os|as|um|uma|le|les|une|il|lo|i|gli|der|die|das"
     r"|ein|eine|claramente|muy|très|plutôt|sehr|eher|очень|скорее|option|choice|letter|label|answer|number|opci[oó]n"
     r"|opção|alternativa|lettre|letra|lettera|buchstabe|вариант|буква|pilihan|phương án|seçenek|şık|विकल्प"
-    r"|الخيار|אפשרות|opzione|seçenek|for)(?![^\W_])"
+    r"|الخيار|אפשרות|opzione|seçenek|for|in)(?![^\W_])"
 )
 
-FILLER_UNSPACED = r"选项|選項|选|選|番号|l'|d'"
+FILLER_UNSPACED = r"非常|很|比较|十分|とても|매우|选项|選項|选|選|番号|l'|d'"
+
+ONE_OF_SEVERAL = (
+    r"each|every|all|both|any|following|other|others|remaining|possible|given|available|these|cada|todas|outras|otras|chaque"
+    r"|autres|jede|andere|anderen|alle|каждый|все|другие"
+)
+"""Words that speak of the options, and state none."""
 
 DENIAL = (
     r"not|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect|false|worst|least|cannot|rather than"
