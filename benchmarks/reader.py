@@ -27,8 +27,12 @@ def main() -> None:
     """Print the table, and the readings per second of short outputs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, default=[HERE / "tests/scoring/outputs.jsonl"])
-    parser.add_argument("--no-names", action="store_true", help="do not tell the reader what the task calls its answer")
-    parser.add_argument("--failures", choices=["look", "measure"], help="print the outputs of a half that are read otherwise")
+    parser.add_argument(
+        "--no-names", action="store_true", help="do not tell the reader what the task calls its answer"
+    )
+    parser.add_argument(
+        "--failures", choices=["look", "measure"], help="print the outputs of a half that are read otherwise"
+    )
     options = parser.parse_args()
     module = reader_module()
     print(f"{inspect.getsourcefile(module)}\n")
@@ -47,7 +51,9 @@ def main() -> None:
         if not is_right and row["half"] == options.failures:
             print(f"{row['model']}: {row['text']!r} {row['options']}: {answer!r}, a person {row['expected']!r}")
     print("| model | half | outputs | read as a person does | read as another option |\n|---|---|---|---|---|")
-    for (model, half), (total, right, other) in sorted(counts.items(), key=lambda item: (item[0][0] == "all", item[0])):
+    for (model, half), (total, right, other) in sorted(
+        counts.items(), key=lambda item: (item[0][0] == "all", item[0])
+    ):
         print(f"| {model} | {half} | {total} | {right} ({right / total:.1%}) | {other} |")
     print(f"\n{speed(module, rows):,.0f} readings a second of outputs up to 40 characters, one thread")
 

@@ -74,7 +74,9 @@ FORMS = ["{0}", "{0}.", "The answer is {0}.", "It is {0}.", "{0} or {1}", "{0}: 
          "{0}\n\nText: next\nLabel: {1}", "{0} {1}", "There are {0} things, and {1} things"]  # fmt: skip
 
 
-@given(st.permutations(("billing", "not billing", "card_arrival", "C++", "C", "yes", "5", "\u6b63\u9762")), st.data())
+@given(
+    st.permutations(("billing", "not billing", "card_arrival", "C++", "C", "yes", "5", "\u6b63\u9762")), st.data()
+)
 def test_the_order_of_labels_changes_nothing(options, data):
     first, second = data.draw(st.permutations(options))[:2]
     text = data.draw(st.sampled_from(FORMS)).format(first, second)
@@ -153,7 +155,9 @@ def test_the_tasks_own_name_makes_a_statement():
 def test_the_readers_words_name_no_task():
     from paft.scoring import words
 
-    named = re.compile(r"department|sentiment|ending|topic|intent|emotion|billing|review|relation|stars", re.IGNORECASE)
+    named = re.compile(
+        r"department|sentiment|ending|topic|intent|emotion|billing|review|relation|stars", re.IGNORECASE
+    )
     lists = {name: str(value) for name, value in vars(words).items() if name.isupper()}
     assert len(lists) > 20
     assert [name for name, value in lists.items() if named.search(value)] == []

@@ -25,7 +25,9 @@ _READ = 5_000
 
 _TAG = re.compile(r"<(?:final_?)?answer>(.{0,2000}?)(?:</(?:final_?)?answer>|$)", re.IGNORECASE | re.DOTALL)
 _BOXED = re.compile(r"\\boxed\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,300})\}")
-_JSON_PAIR = re.compile(r'"([^"\\\n]{1,60})"\s?:\s?(?:"((?:[^"\\\n]|\\.){0,300})"|(-?\d[\d.]{0,20}|true|false))', re.IGNORECASE)
+_JSON_PAIR = re.compile(
+    r'"([^"\\\n]{1,60})"\s?:\s?(?:"((?:[^"\\\n]|\\.){0,300})"|(-?\d[\d.]{0,20}|true|false))', re.IGNORECASE
+)
 _BOLD = re.compile(r"(?<=[^\s*] )\*\*([^*\n]{1,80})\*\*(?! ?:)")
 _LABELLED = re.compile(r"[#*>\s]{0,6}(?P<label>[^\W\d_][^:\n]{0,40}?)\*{0,2}\s?[:\uff1a]\*{0,2}(?P<rest>[^\n]*)")
 _ANSWER_LABEL = re.compile(
@@ -136,7 +138,9 @@ def _first_turn(text: str, table: OptionTable, names: tuple[str, ...]) -> str:
                 return "\n".join(lines[:number])
         elif not answered and line.strip():
             answered = table.alone(line) is not None or (
-                (start := line.find(":")) > 0 and table.alone(line[start + 1 :]) is not None and table.alone(line[:start]) is None
+                (start := line.find(":")) > 0
+                and table.alone(line[start + 1 :]) is not None
+                and table.alone(line[:start]) is None
             )
     return text
 
@@ -191,7 +195,9 @@ def _values(pairs: list[tuple[str, str]], table: OptionTable, names: tuple[str, 
     if sum(table.alone(key) is not None for key, _ in pairs) > 1:
         return -1
     named = [
-        value for key, value in pairs if _ANSWER_LABEL.fullmatch(low := lowered(plain(key))) or low in names
+        value
+        for key, value in pairs
+        if _ANSWER_LABEL.fullmatch(low := lowered(plain(key))) or low in names
         if not re.search(words.EXPLANATION, low)
     ]
     for values in (named, [value for key, value in pairs if table.alone(key) is None]):
@@ -242,7 +248,9 @@ def _stated(reading: Reading) -> int | None:
         if other.start < first.mention.start
     ):
         return None
-    return None if reading.contradicts(first) or any(claim.index != first.index for claim in claims) else first.index
+    return (
+        None if reading.contradicts(first) or any(claim.index != first.index for claim in claims) else first.index
+    )
 
 
 def _in_bold(text: str, table: OptionTable, reading: Reading) -> int | None:
@@ -253,7 +261,9 @@ def _in_bold(text: str, table: OptionTable, reading: Reading) -> int | None:
     index = found.pop()
     own = [mention for mention in reading.mentions if mention.index == index]
     states = {reading.state(mention) for mention in own}
-    is_denied = any(reading.is_denied(mention) or reading.contradicts(Claim(mention, "ok", False)) for mention in own)
+    is_denied = any(
+        reading.is_denied(mention) or reading.contradicts(Claim(mention, "ok", False)) for mention in own
+    )
     return None if is_denied or states - {"ok", "open"} else index
 
 
@@ -268,13 +278,16 @@ def _strong(
         return None
     last = next(claim for claim in reversed(strong) if claim.state == "ok")
     first = strong[0].mention.start
-    if head and head.mention.start < first and len(listed) < 2 and (head.index not in clear or head.state == "question"):
+    if (
+        head
+        and head.mention.start < first
+        and len(listed) < 2
+        and (head.index not in clear or head.state == "question")
+    ):
         return None
     if any(claim.index not in clear and claim.mention.start > last.mention.start for claim in claims):
         return None
-    questioned = (
-        mention for mention in reading.mentions if mention.index not in clear and mention.start < first
-    )
+    questioned = (mention for mention in reading.mentions if mention.index not in clear and mention.start < first)
     if head and head.state == "question" and any(reading.state(mention) == "question" for mention in questioned):
         return None
     return None if reading.contradicts(last) else last.index

@@ -6,7 +6,9 @@ import unicodedata
 _TYPED = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"),
-        **dict.fromkeys('\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u2033\u300c\u300d\u300e\u300f\u300a\u300b', '"'),
+        **dict.fromkeys(
+            "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u2033\u300c\u300d\u300e\u300f\u300a\u300b", '"'
+        ),
         **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
         **dict.fromkeys("\u3010\u3014\u2e28", "["),
         **dict.fromkeys("\u3011\u3015\u2e29", "]"),
@@ -19,7 +21,9 @@ _TYPED = str.maketrans(
         "\u06d4": ".",
         "\u00bf": " ",
         "\u00a1": " ",
-        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+        **dict.fromkeys(
+            "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        ),
         **{control: None for control in map(chr, [*range(9), 11, 12, *range(14, 32), 127])},
     }
 )
@@ -32,7 +36,19 @@ _SEPARATOR = re.compile(r"(?<=[^\W\d_])[-_](?=[^\W\d_])|(?<=[^\W_])_(?=[^\W_])")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
 
-_WRAPPERS = {"(": ")", "[": "]", "{": "}", "<": ">", '"': '"', "'": "'", "*": "*", "_": "_", "$": "$", "~": "~", "|": "|"}
+_WRAPPERS = {
+    "(": ")",
+    "[": "]",
+    "{": "}",
+    "<": ">",
+    '"': '"',
+    "'": "'",
+    "*": "*",
+    "_": "_",
+    "$": "$",
+    "~": "~",
+    "|": "|",
+}
 _CLOSING = ".!?;:,\"'*)]}>_"
 _BULLETS = "-*\u2022\u00b7\u2013"
 _ARROW = re.compile(r"(?:[=-]+>|\u2192|=)(?! ?\d)")
@@ -73,7 +89,9 @@ def same_form(text: str) -> str:
 
 def _is_decoration(char: str) -> bool:
     """Return True for a pictogram beside an answer; crosses are none, they deny it."""
-    return not char.isascii() and char not in "\u2717\u2718\u274c\u274e\u2716" and unicodedata.category(char) == "So"
+    return (
+        not char.isascii() and char not in "\u2717\u2718\u274c\u274e\u2716" and unicodedata.category(char) == "So"
+    )
 
 
 def peeled(text: str, *, arrows: bool = True) -> list[str]:
@@ -89,7 +107,12 @@ def peeled(text: str, *, arrows: bool = True) -> list[str]:
             text = text[1:-1]
         elif last in _CLOSING or _is_decoration(last):
             text = text[:-1]
-        elif first in _OPENING or _is_decoration(first) or (first == "." and not text[1].isdigit()) or (first in _BULLETS and text[1] == " " and not text[2:3].isdigit()):
+        elif (
+            first in _OPENING
+            or _is_decoration(first)
+            or (first == "." and not text[1].isdigit())
+            or (first in _BULLETS and text[1] == " " and not text[2:3].isdigit())
+        ):
             text = text[1:]
         elif arrows and (mark := _ARROW.match(text)):
             text = text[mark.end() :]

@@ -16,7 +16,9 @@ _JOINED = rf"(?:[^\W_{_UNSPACED}]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900
 _BEFORE = re.compile(_JOINED)
 _ATTACHED = re.compile(rf"(?:{words.SUFFIX})")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
-_RATING = re.compile(r"(?:\.0)? ?/ ?(\d+)(?![\d.,]*\d)|(?:\.0)? \(?(?:out of |of (?!\d+ [a-z]))(\d+)\)?|()\.0(?!\d)")
+_RATING = re.compile(
+    r"(?:\.0)? ?/ ?(\d+)(?![\d.,]*\d)|(?:\.0)? \(?(?:out of |of (?!\d+ [a-z]))(\d+)\)?|()\.0(?!\d)"
+)
 _WORD_AFTER = re.compile(
     rf" (?!(?:{words.REASON}|{words.COPULA}|{words.OR}|fits|works|makes|would|can|cannot|does|isn't|has|wins)(?![^\W_]))"
     r"[^\W\d_A-Z]"
@@ -159,7 +161,9 @@ _SMALL_AFTER = re.compile(r"[\"'*\]}]{0,2}(?:$|\n|[).](?!\w)|[,;:!?\]])")
 def _letter_pattern(count: int) -> re.Pattern[str]:
     letters = LETTERS[:count]
     part = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff"
-    return re.compile(rf"(?<![{part}])(?<![{part}][-.])[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|[-.][{part}])")
+    return re.compile(
+        rf"(?<![{part}])(?<![{part}][-.])[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|[-.][{part}])"
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -169,7 +173,12 @@ def option_table(options: tuple[str, ...], by_letter: bool) -> OptionTable:
     forms: dict[str, int | None] = {}
     for index, option in enumerate(options):
         form = same_form(plain(option))
-        for table, key in ((exact, option), (exact, option.strip()), (forms, form), (forms, form.replace(" ", ""))):
+        for table, key in (
+            (exact, option),
+            (exact, option.strip()),
+            (forms, form),
+            (forms, form.replace(" ", "")),
+        ):
             if key and table.setdefault(key, index) != index:
                 table[key] = None
     letters = LETTERS[: len(options)] if by_letter else ""

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
-from paft.scoring import words
+from paft.scoring import patterns, words
 from paft.scoring.options import Mention, OptionTable
 
 State = Literal["ok", "or", "value", "question", "denied", "doubt", "open"]
@@ -31,127 +30,6 @@ class Claim:
         return self.mention.index
 
 
-def _either(spaced: str, unspaced: str = "", *, capture: str = "") -> str:
-    """Return a pattern of words that stand apart, or of words of a language that sets none apart."""
-    group = f"(?P<{capture}>" if capture else "(?:"
-    return rf"{group}(?<![^\W_])(?:{spaced})(?![^\W_])" + (f"|{unspaced})" if unspaced else ")")
-
-
-_LINK = re.compile(
-    "|".join(
-        (
-            _either(words.CHOOSE, words.CHOOSE_UNSPACED, capture="choose"),
-            _either(words.ASSIGN, capture="assign"),
-            _either("could be|might be|may be|can be|could also be|podría ser|pourrait être|könnte", "可能是", capture="doubt"),
-            r"(?P<copula>(?<![^\W_])(?:%s)(?![^\W_])|'s(?![^\W_])|%s)" % (words.COPULA, words.COPULA_UNSPACED),
-            r"(?P<colon>[:=]|[=-]>|\u2192| [-\u2013\u2014] |\n)",
-            _either(f"{words.ANSWER}|(?:{words.CORRECT}) (?:{words.NAMING})", words.ANSWER_UNSPACED, capture="bare"),
-        )
-    )
-)
-_FILL = re.compile(
-    rf"[ \n]+|[:=]>?|->|\u2192|[\"'(\[{{<*$]|(?<![^\W_])(?:{words.FILLER})|\uff08|-(?= )|\u2022|\d[.)] |{words.FILLER_UNSPACED}"
-    rf"|(?<![^\W_])(?:{words.NAMING})(?: of(?: the)?)?(?= )"
-)
-_JOIN = re.compile(
-    rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|(?<![^\W_])(?:{words.OR})(?![^\W_])|{words.OR_UNSPACED})){{1,5}}"
-    rf"[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
-)
-_VALUE = re.compile(
-    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?(?<![^\W_])(?:is|are)\s){{1,3}}[\"'(]?"
-    rf"(?:[~\u2248]?-?\d[\d.,]*\s?(?:%|percent\b|/\s?\d+|out of \d+|points?\b)?|(?:{words.VALUE})(?![^\W_]))"
-    r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|\(|[^\W_]+\s?[:=(]))"
-)
-_QUESTION = re.compile(r"[\"'\])}>*]*\s?\?")
-_DENIED_AFTER = re.compile(
-    r"[\"'\])}>*]*\s?(?:\([^()\n]{0,40}\)\s?)?(?:(?:,\s?)?(?:which|that)\s)?(?:[,:-]\s)?"
-    r"(?:(?:is|was|are|would be|seems|looks|es|est|ist|\u00e9|\u00e8|\u2014|-)\s?(?:[^\W\d_]{2,14}\s){0,2}?(?:" + words.DENIAL + r"|out|unlikely|ruled out|eliminated|excluded|irrelevant)(?![^\W_])"
-    r"|(?:isn't|aren't|wasn't|cannot|can't|can not|doesn't|does not|do not|don't|did not|didn't|won't|would not|wouldn't)(?![^\W_])"
-    rf"|(?:{words.DENIAL_UNSPACED}))"
-)
-_TAKEN_BACK = re.compile(
-    r"[\"'\])}>*]*\s?[.,;:!-]+\s?(?:no[,.]? )?(?:(?:it|that|this|which)(?:'s| is| was)|that's) "
-    r"(?:(?:[^\W\d_]{2,14} )?(?:wrong|incorrect|false)|not (?:it|that|this|right|correct|true)(?![^\W_])(?! \w+ (?:film|movie)))"
-)
-_CORRECT_AFTER = re.compile(
-    rf"(?:[\"'\])}}>*]*(?:\s?\([^()\n]{{0,60}}\))?\s?{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))\s?"
-    rf"(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}|(?:the|my) (?:final )?(?:answer|choice)(?![^\W_])"
-    r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|it is(?=[.!]|\s*$))"
-    r"(?! (?:in|about|that)(?![^\W_]))"
-)
-_END = re.compile(
-    rf"[\"'\])}}>*$]*(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?:(?!\d)|\s[-\u2013](?!\s?\d)|\s?\u2014(?!\s?\d)|\s?=(?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}}>*$])\s"
-    rf"|\s?<|\s(?:{words.REASON})(?![^\W_])|(?:{words.REASON_UNSPACED})|\s(?:too|here|overall|then|instead)(?=[.,!\n]|$))"
-)
-_DENIAL = re.compile(_either(words.DENIAL, words.DENIAL_UNSPACED) + r"|n't")
-_DENIED_BEFORE = re.compile(
-    rf"(?:{_either(words.DENIAL, words.DENIAL_UNSPACED)}|n't)[^.,;:!?\n]{{0,45}}$"
-)
-_DOUBT = re.compile(_either(words.DOUBT, words.DOUBT_UNSPACED))
-_UNSURE = re.compile(words.UNSURE)
-_CONTRAST = re.compile(_either(words.CONTRAST, words.CONTRAST_UNSPACED))
-_CLAIMLIKE = re.compile(r"[\"'\])}>*]*\s(?:also |really |actually |probably )?(?:fits?|is|seems|works|would|makes|better|instead)(?![^\W_])")
-_SUBJECT = re.compile(
-    r"[\s\W]*(?:(?:so|therefore|thus|hence|overall|and|then|since|because|as|also|that|i think|i believe|in conclusion|clearly|well|(?:we|one|you|i) (?:can|could|would|may) (?:say|conclude|infer|see))[, ]+){0,3}"
-    + _either(words.PRONOUN, words.PRONOUN_UNSPACED)
-)
-_HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
-_LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")
-_NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
-_AFTER_LETTER = re.compile(r"[\"')\].:,}\s*-]{0,5}")
-_NOUN = re.compile(r"[\"'*]* ([^\W\d_]{3,16})(?![^\W_])")
-_NOUN_END = re.compile(r"[\"'*]*\s?(?:[.,!]|\n|$)")
-_SEVERAL = re.compile(rf"(?<![^\W_])(?:{words.ONE_OF_SEVERAL})(?: [^\W\d_]+)? (?:{words.NAMING}|{words.ANSWER})s?(?![^\W_])")
-_UNIT = re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)")
-_SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
-_POLAR_GOES_ON = re.compile(
-    r" (?:it|they|he|she|this|that|you|we|i|there) (?:is|are|was|were|does|do|did|can|could|has|have|will|would|cannot|am)"
-    r"(?:n't)?(?![^\W_])| (?:indeed|of course|absolutely|definitely|certainly)(?![^\W_])"
-)
-_NOT_ONLY = re.compile(r"[\"')\]]*,? (?:but )?not only")
-_ADVERB = re.compile(r"\s[a-z]+ly(?![^\W_])")
-_QUOTED = re.compile(r'"[^"\n]*"')
-_SENTENCE = re.compile(r"[.!?\n;:]")
-_CONDITION = re.compile(r"\s*(?:if|unless|wenn|falls|if the)(?![^\W_])")
-_STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
-_GIVES_REASON = re.compile(rf"(?<![^\W_])(?:because|since|as|for|while|whereas|than|due|though|although|porque|ya que|car|parce|perché|weil|da|denn|потому|так как|çünkü|karena|vì)(?![^\W_])|{words.REASON_UNSPACED}")
-_CLAUSE_END = re.compile(r"[.,;:!?\n]")
-_MARK_IN_LINE = re.compile(r"\) (?=\w)")
-_OPENER = re.compile(
-    rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] |(?:{words.ADVERB_OPENER}),? |(?:the|an?) (?=[^\W\d_]{{2}})"
-)
-_DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
-
-
-@lru_cache(maxsize=512)
-def _answer_words(names: tuple[str, ...]) -> re.Pattern[str]:
-    own = "".join(f"|{re.escape(name)}s?" for name in names if name)
-    spaced = f"{words.ANSWER}|{words.NAMING}|{words.CORRECT}{own}"
-    return re.compile(
-        _either(spaced, f"{words.ANSWER_UNSPACED}|{words.NAMING_UNSPACED}|{words.CORRECT_UNSPACED}{own}")
-    )
-
-
-@lru_cache(maxsize=512)
-def _noun_after(names: tuple[str, ...]) -> re.Pattern[str]:
-    own = "".join(f"|{re.escape(name)}s?" for name in names if name)
-    return re.compile(
-        rf"[\"'\])}}>*]*\s(?:label|category|class|option|answer|choice|one{own})(?![^\W_])[\"'\])}}>*]*"
-    )
-
-
-@lru_cache(maxsize=512)
-def _bare_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
-    own = "|".join(re.escape(name) for name in names if name)
-    return re.compile(rf"(?<![^\W_])(?:{own})(?![^\W_])") if own else None
-
-
-@lru_cache(maxsize=512)
-def _name_of(names: tuple[str, ...]) -> re.Pattern[str] | None:
-    own = "|".join(re.escape(name) for name in names if name)
-    return re.compile(rf"(?<![^\W_])(?:{own})(?: of(?: the)?)?(?= )") if own else None
-
-
 class Reading:
     """One plain text and what it says about the options of a question.
 
@@ -165,7 +43,7 @@ class Reading:
         self.text, self.low, self.table, self.names = text, low, table, names
         self.mentions = table.mentions(text, low)
         self.at = {mention.start: mention for mention in self.mentions}
-        self._name_of = _name_of(names)
+        self._name_of = patterns.name_of(names)
         self._states: dict[int, State] = {}
 
     # -- what stands around a mention ------------------------------------------------------------------------------
@@ -182,32 +60,34 @@ class Reading:
             return "or"
         option = low[mention.start : mention.end]
         is_polar = option in words.POLAR and low[end : end + 2].lstrip(" \"')]*")[:1] in tuple(".,;:!-")
-        if not is_polar and (_DENIED_AFTER.match(low, end) or _TAKEN_BACK.match(low, end)):
+        if not is_polar and (patterns.DENIED_AFTER.match(low, end) or patterns.TAKEN_BACK.match(low, end)):
             return "denied"
-        value = _VALUE.match(low, end) or (_VALUE.match(low, mention.end) if mention.end != end else None)
+        value = patterns.VALUE.match(low, end) or (
+            patterns.VALUE.match(low, mention.end) if mention.end != end else None
+        )
         if value and not self._own_text_follows(mention) and value[0].strip(" \"')].,:;-") != option:
             return "value"
-        if question := _QUESTION.match(low, end):
+        if question := patterns.QUESTION.match(low, end):
             return "question" if low[question.end() :].strip() or mention.kind != "text" else "ok"
-        if _NOT_ONLY.match(low, end):
+        if patterns.NOT_ONLY.match(low, end):
             return "or"
-        if mention.kind == "letter" and not _ADVERB.match(low, end):
+        if mention.kind == "letter" and not patterns.ADVERB.match(low, end):
             return "ok"
-        if option in words.POLAR and _POLAR_GOES_ON.match(low, end):
+        if option in words.POLAR and patterns.POLAR_GOES_ON.match(low, end):
             return "ok"
-        return "ok" if _END.match(low, end) else "open"
+        return "ok" if patterns.END.match(low, end) else "open"
 
     def end(self, mention: Mention) -> int:
         """Return where a mention ends with the option's own text after its letter and the noun after a label."""
         end = mention.end
         if mention.kind != "text":
-            close = _AFTER_LETTER.match(self.low, end)
+            close = patterns.AFTER_LETTER.match(self.low, end)
             own = self.at.get(close.end()) if close else None
             return own.end if own and own.index == mention.index and own.kind == "text" else end
-        noun = _noun_after(self.names).match(self.low, end)
+        noun = patterns.noun_after(self.names).match(self.low, end)
         if noun and self.low[mention.start : end] not in words.POLAR:
             return noun.end()
-        if self.table.highest is not None and (unit := _UNIT.match(self.low, end)):
+        if self.table.highest is not None and (unit := patterns.UNIT.match(self.low, end)):
             return unit.end()
         return end
 
@@ -217,14 +97,16 @@ class Reading:
     def second_option(self, mention: Mention, end: int) -> bool:
         """Return True if the text goes on with another option, as in a list: ``A or B``, ``A. C``."""
         for begin in {mention.end, end}:
-            join = _JOIN.match(self.low, begin)
+            join = patterns.JOIN.match(self.low, begin)
             if join is None:
                 continue
             other = self.at.get(join.end())
             if other is None or other.index == mention.index:
                 continue
             mark = self.low[begin : join.end()].strip(" \"'([)]*")
-            if mark in (".", ":", "?") and not re.match(r"[\"')\].*]*\s*(?:$|\n|\.)", self.low[other.end : other.end + 9]):
+            if mark in (".", ":", "?") and not re.match(
+                r"[\"')\].*]*\s*(?:$|\n|\.)", self.low[other.end : other.end + 9]
+            ):
                 continue
             return True
         return False
@@ -232,27 +114,27 @@ class Reading:
     def is_denied(self, mention: Mention) -> bool:
         """Return True if the words before a mention deny it: ``not billing``, ``rather than B``."""
         window = self.low[max(0, mention.start - 60) : mention.start]
-        return _DENIED_BEFORE.search(window) is not None or self.state(mention) == "denied"
+        return patterns.DENIED_BEFORE.search(window) is not None or self.state(mention) == "denied"
 
     # -- claims ----------------------------------------------------------------------------------------------------
 
     def claims(self) -> list[Claim]:
         """Return all claims but the head, in the order of the text."""
         found: dict[int, Claim] = {}
-        for link in _LINK.finditer(self.low):
+        for link in patterns.LINK.finditer(self.low):
             self._linked(link.start(), link.end(), link.lastgroup or "", found)
-        if names := _bare_names(self.names):
+        if names := patterns.bare_names(self.names):
             for link in names.finditer(self.low):
                 self._linked(link.start(), link.end(), "bare", found)
         for mention in self.mentions:
             end = self.end(mention)
-            if _CORRECT_AFTER.match(self.low, end) or (
-                end != mention.end and _CORRECT_AFTER.match(self.low, mention.end)
+            if patterns.CORRECT_AFTER.match(self.low, end) or (
+                end != mention.end and patterns.CORRECT_AFTER.match(self.low, mention.end)
             ):
                 segment = self._segment(mention.start)
-                if _DENIAL.search(segment):
+                if patterns.DENIAL.search(segment):
                     continue
-                state: State = "doubt" if _DOUBT.search(segment) else "ok"
+                state: State = "doubt" if patterns.DOUBT.search(segment) else "ok"
                 found[mention.start] = Claim(mention, state, is_strong=True)
         return [found[start] for start in sorted(found)]
 
@@ -264,7 +146,7 @@ class Reading:
             mention = self.at.get(position)
             if mention is not None:
                 break
-            fill = _FILL.match(low, position) or (self._name_of and self._name_of.match(low, position))
+            fill = patterns.FILL.match(low, position) or (self._name_of and self._name_of.match(low, position))
             if fill is None:
                 return
             position = fill.end()
@@ -277,16 +159,20 @@ class Reading:
         state = self.state(mention)
         if kind == "colon" and self._begins_list(mention):
             return
-        if state == "open" and mention.kind == "text" and self._is_phrase(mention, kind, segment, start, low[end:position]):
+        if (
+            state == "open"
+            and mention.kind == "text"
+            and self._is_phrase(mention, kind, segment, start, low[end:position])
+        ):
             state = "ok"
         if kind == "bare" and (state in ("or", "value", "open") or low[end:position].count("\n")):
             return
-        if state in ("denied", "open") or _DENIAL.search(segment):
+        if state in ("denied", "open") or patterns.DENIAL.search(segment):
             return
         option = low[mention.start : mention.end]
-        if not is_strong and _DENIAL.match(option) and option not in words.POLAR:
+        if not is_strong and patterns.DENIAL.match(option) and option not in words.POLAR:
             state = "or"  # "This is not spam": a denial of "spam", or the label "not spam"
-        if state == "ok" and (kind == "doubt" or _DOUBT.search(segment)):
+        if state == "ok" and (kind == "doubt" or patterns.DOUBT.search(segment)):
             state = "doubt"
         if mention.start not in found or is_strong:
             found[mention.start] = Claim(mention, state, is_strong)
@@ -297,22 +183,24 @@ class Reading:
         ``It's a positive review.`` as the first sentence, ``belongs to the Sports section``, and ``the section is the
         Sports section``.
         """
-        noun = _NOUN.match(self.low, mention.end)
+        noun = patterns.NOUN.match(self.low, mention.end)
         if noun is None:
             return False
-        ends = _NOUN_END.match(self.low, noun.end()) is not None
+        ends = patterns.NOUN_END.match(self.low, noun.end()) is not None
         if ends and noun[1] in segment.split():
             return True
         if kind == "assign" and "the " in between and (ends or self.low.startswith((" of ", " in "), noun.end())):
             return True
-        is_first = not _STOP.search(self.low[:link])
+        is_first = not patterns.STOP.search(self.low[:link])
         return is_first and ends and re.search(r"(?<![^\W_])an? ", between) is not None and kind == "copula"
 
     def _begins_list(self, mention: Mention) -> bool:
         """Return True if a mention heads its line, and the next option heads a later one: "each option: A. ... B. ..."."""
-        if self.low[: mention.start].rstrip(" (*\"'")[-1:] != "\n" or (mention.kind != "text" and mention.index != 0):
+        if self.low[: mention.start].rstrip(" (*\"'")[-1:] != "\n" or (
+            mention.kind != "text" and mention.index != 0
+        ):
             return False
-        for match in _LINE_HEAD.finditer(self.low, mention.end):
+        for match in patterns.LINE_HEAD.finditer(self.low, mention.end):
             other = self.at.get(match.end())
             if other is not None and match[0][:1] == "\n" and other.index != mention.index:
                 return mention.kind == "text" or other.index == 1
@@ -322,23 +210,25 @@ class Reading:
         """Return True for a link that states an answer, False for one that may, None for any other."""
         if kind == "choose":
             return True
-        if kind != "bare" and _SEVERAL.search(segment):
+        if kind != "bare" and patterns.SEVERAL.search(segment):
             return None
         if kind == "bare":
             return True
-        is_named = _answer_words(self.names).search(segment) is not None
+        is_named = patterns.answer_words(self.names).search(segment) is not None
         if kind == "colon" and self.low[start] == "\n":
             return True if is_named and len(segment.split()) <= 5 else None
         if kind == "colon":
             if is_named:
                 return True
-            is_heading = _HEADING.match(segment) is not None and not self._names_option(start - len(segment), start)
+            is_heading = patterns.HEADING.match(segment) is not None and not self._names_option(
+                start - len(segment), start
+            )
             return False if is_heading and self.low[start] in ":=" else None
         if is_named:
             return True
         if kind == "assign":
             return False
-        is_subject = _SUBJECT.match(segment) is not None or not segment.strip()
+        is_subject = patterns.SUBJECT.match(segment) is not None or not segment.strip()
         return False if is_subject and len(segment.split()) <= 12 else None
 
     def _names_option(self, start: int, end: int) -> bool:
@@ -348,10 +238,10 @@ class Reading:
         """Return what stands before a position in its part of the sentence."""
         window = self.low[max(0, position - 120) : position]
         if '"' in window:
-            window = _QUOTED.sub("", window)
-        sentence = _SENTENCE.split(window)[-1]
-        segment = _CLAUSE_END.split(sentence)[-1]
-        return f"if {segment}" if _CONDITION.match(sentence) else segment
+            window = patterns.QUOTED.sub("", window)
+        sentence = patterns.SENTENCE.split(window)[-1]
+        segment = patterns.CLAUSE_END.split(sentence)[-1]
+        return f"if {segment}" if patterns.CONDITION.match(sentence) else segment
 
     def head(self) -> Claim | None:
         """Return the claim that the text begins with."""
@@ -360,15 +250,15 @@ class Reading:
             mention = self.at.get(position)
             if mention is not None:
                 return self._head_claim(mention)
-            denied = _DENIED_HEAD.match(low, position)
+            denied = patterns.DENIED_HEAD.match(low, position)
             mention = self.at.get(denied.end()) if denied else None
             if mention is not None:
-                rest = _SENTENCE_END.match(low, mention.end)
+                rest = patterns.SENTENCE_END.match(low, mention.end)
                 if rest is None:
                     return None
                 position = rest.end()
                 continue
-            opener = _OPENER.match(low, position)
+            opener = patterns.OPENER.match(low, position)
             if opener is None or opener.end() == position:
                 return None
             position = opener.end()
@@ -381,7 +271,7 @@ class Reading:
         if state == "ok" and mention.kind != "text":
             end = self.end(mention)
             after = self.low[mention.end : mention.end + 1]
-            if end == mention.end and not _END.match(self.low, end):
+            if end == mention.end and not patterns.END.match(self.low, end):
                 return None
             if mention.kind == "small" and after not in ("", ")", ".", "\n", '"', "'") and end == mention.end:
                 return None
@@ -391,7 +281,7 @@ class Reading:
 
     def _is_other_text(self, mention: Mention) -> bool:
         """Return True if a letter stands before the whole text of another option."""
-        close = _AFTER_LETTER.match(self.low, mention.end)
+        close = patterns.AFTER_LETTER.match(self.low, mention.end)
         other = self.at.get(close.end()) if close else None
         return (
             other is not None
@@ -413,14 +303,18 @@ class Reading:
             blocking: only those that are alone on their line, or judged there.
         """
         found = set()
-        for match in _LINE_HEAD.finditer(self.low):
+        for match in patterns.LINE_HEAD.finditer(self.low):
             mention = self.at.get(match.end())
-            if mention is None and (number := _NUMBERED.match(self.low, match.end())):
+            if mention is None and (number := patterns.NUMBERED.match(self.low, match.end())):
                 mention = self.at.get(number.end())
             if mention is None or mention.kind == "small":
                 continue
-            if mention.kind == "letter" and not re.match(r"[)\].:]|\s[-\u2013:]", self.low[mention.end : mention.end + 2]):
-                if match[0][:1] not in ("", "\n") or not re.match(r"\s*(?:\n|$)", self.low[mention.end : mention.end + 3]):
+            if mention.kind == "letter" and not re.match(
+                r"[)\].:]|\s[-\u2013:]", self.low[mention.end : mention.end + 2]
+            ):
+                if match[0][:1] not in ("", "\n") or not re.match(
+                    r"\s*(?:\n|$)", self.low[mention.end : mention.end + 3]
+                ):
                     continue
             if match[0][:1] == "," and self.state(mention) not in ("value", "question"):
                 continue
@@ -429,7 +323,12 @@ class Reading:
             if self.state(mention) != "open" and not self.is_denied(mention):
                 found.add(mention.index)
         for mention in self.mentions:  # "A) foo B) bar"
-            if mention.kind == "letter" and not blocking and _MARK_IN_LINE.match(self.low, mention.end) and not self.is_denied(mention):
+            if (
+                mention.kind == "letter"
+                and not blocking
+                and patterns.MARK_IN_LINE.match(self.low, mention.end)
+                and not self.is_denied(mention)
+            ):
                 if mention.start == 0 or self.low[mention.start - 1] == " ":
                     found.add(mention.index)
         return found
@@ -438,7 +337,7 @@ class Reading:
         """Return True if the text takes a claim back further on, or doubts it."""
         low, mention = self.low, claim.mention
         around = low[max(0, mention.start - 100) : self.end(mention) + 120]
-        if _UNSURE.search(around):
+        if patterns.UNSURE.search(around):
             return True
         own_end = self.end(mention)
         for other in self.mentions:
@@ -446,19 +345,32 @@ class Reading:
                 continue
             if other.start < mention.start:
                 between = low[other.end : mention.start]
-                if claim.is_strong and len(between) < 200 and not _STOP.search(between) and self._stands_alone(other):
+                if (
+                    claim.is_strong
+                    and len(between) < 200
+                    and not patterns.STOP.search(between)
+                    and self._stands_alone(other)
+                ):
                     return True
                 continue
             begin = max(own_end, other.start - 160)
-            stops = [stop.end() for stop in _STOP.finditer(low, begin, other.start)]
+            stops = [stop.end() for stop in patterns.STOP.finditer(low, begin, other.start)]
             between = low[max(stops, default=begin) : other.start]
-            is_same_sentence = not stops and begin == own_end and not _GIVES_REASON.search(between)
-            if not (is_same_sentence or _CONTRAST.search(between)) or self.is_denied(other):
+            is_same_sentence = not stops and begin == own_end and not patterns.GIVES_REASON.search(between)
+            if not (is_same_sentence or patterns.CONTRAST.search(between)) or self.is_denied(other):
                 continue
-            if _CLAIMLIKE.match(low, other.end) or self.state(other) in ("or", "value", "question") or self._stands_alone(other):
+            if (
+                patterns.CLAIMLIKE.match(low, other.end)
+                or self.state(other) in ("or", "value", "question")
+                or self._stands_alone(other)
+            ):
                 return True
         return False
 
     def _stands_alone(self, mention: Mention) -> bool:
         """Return True if a mention is neither a part of a phrase nor denied."""
-        return self.state(mention) == "ok" and _END.match(self.low, self.end(mention)) is not None and not self.is_denied(mention)
+        return (
+            self.state(mention) == "ok"
+            and patterns.END.match(self.low, self.end(mention)) is not None
+            and not self.is_denied(mention)
+        )
