@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from paft.scoring import words
 from paft.scoring.fold import lowered, plain
 from paft.scoring.options import OptionTable, option_table
-from paft.scoring.statements import Claim, Reading
+from paft.scoring.objections import contradicts, listed
+from paft.scoring.reading import Reading
+from paft.scoring.statements import Claim, claims, head
 from paft.scoring.text import without_control_tokens, without_run_on, without_thoughts
 from paft.types import Example, Score
 
@@ -214,15 +216,15 @@ def _value(value: str, table: OptionTable, names: tuple[str, ...]) -> int | None
         return index
     if len(value) > 200:
         return None
-    head = _reading(value, table, names).head()
-    return head.index if head and head.state == "ok" else None
+    first = head(_reading(value, table, names))
+    return first.index if first and first.state == "ok" else None
 
 
 def _agreed(marked: list[int | None], reading: Reading) -> int | None:
     """Return the option of all marks; None if they differ, or if the text around states another answer."""
     if len(set(marked)) != 1 or (index := marked[0]) is None:
         return None
-    others = {claim.index for claim in reading.claims() if claim.is_strong and claim.state == "ok"}
+    others = {claim.index for claim in claims(reading) if claim.is_strong and claim.state == "ok"}
     return index if others <= {index} else None
 
 
@@ -230,64 +232,70 @@ def _stated(reading: Reading) -> int | None:
     """Return the option that a text states as its answer, or begins with."""
     if not reading.mentions:
         return None
-    claims, head, listed = reading.claims(), reading.head(), reading.listed()
-    strong = [claim for claim in claims if claim.is_strong]
-    if strong:
-        return _strong(strong, claims, head, listed, reading)
-    weak = [claim for claim in claims if claim.state != "doubt"]
-    if head:
-        weak = [head, *(claim for claim in weak if claim.mention != head.mention)]
-    if head and reading.fills_line(head.mention):  # "B" and then a word on each option
-        listed = {head.index} | reading.listed(blocking=True)
-    if not weak or len(listed | {claim.index for claim in weak}) > 1 or any(claim.state != "ok" for claim in weak):
+    stated, first = claims(reading), head(reading)
+    if any(claim.is_strong for claim in stated):
+        return _strong(stated, first, reading)
+    return _weak(stated, first, reading)
+
+
+def _strong(stated: list[Claim], first: Claim | None, reading: Reading) -> int | None:
+    """Return the option of explicit statements: all must agree, and nothing after the last may differ.
+
+    Args:
+        first: the claim that the text begins with.
+    """
+    strong = [claim for claim in stated if claim.is_strong]
+    clear = {claim.index for claim in strong if claim.state == "ok"}
+    if len(clear) != 1 or any(claim.state in ("or", "value") or claim.index not in clear for claim in strong):
         return None
-    first = weak[0]
-    if first is not head and any(
-        other.index != first.index and not reading.is_denied(other) and other.kind != "small"
-        for other in reading.mentions
-        if other.start < first.mention.start
+    last = [claim for claim in strong if claim.state == "ok"][-1]
+    if any(claim.index not in clear and claim.mention.start > last.mention.start for claim in stated):
+        return None
+    if (
+        first
+        and first.mention.start < strong[0].mention.start
+        and (first.index, first.state) != (last.index, "ok")
     ):
+        is_list = len(listed(reading)) > 1 and first.state != "question"
+        if not is_list and (first.index != last.index or first.state == "question"):
+            return None
+    return None if contradicts(reading, last) else last.index
+
+
+def _weak(stated: list[Claim], first: Claim | None, reading: Reading) -> int | None:
+    """Return the option of "WORD: option", "It is OPTION" or the head, where nothing else is named as an answer."""
+    weak = [first] if first else []
+    weak += [
+        claim for claim in stated if claim.state != "doubt" and not (first and claim.mention == first.mention)
+    ]
+    if not weak or any(claim.state != "ok" for claim in weak):
         return None
-    return (
-        None if reading.contradicts(first) or any(claim.index != first.index for claim in claims) else first.index
+    answer = weak[0]
+    is_bare_line = answer is first and reading.fills_line(answer.mention)  # and then a word on each option
+    entries = listed(reading, blocking=is_bare_line)
+    if any(index != answer.index for index in entries | {claim.index for claim in [*weak, *stated]}):
+        return None
+    if answer is not first and _names_another_before(answer, reading):
+        return None
+    return None if contradicts(reading, answer) else answer.index
+
+
+def _names_another_before(answer: Claim, reading: Reading) -> bool:
+    return any(
+        other.index != answer.index and other.kind != "small" and not reading.is_denied(other)
+        for other in reading.mentions
+        if other.start < answer.mention.start
     )
 
 
 def _in_bold(text: str, table: OptionTable, reading: Reading) -> int | None:
     """Return the only option that is set in bold within a sentence, where the text states none otherwise."""
     found = {index for match in _BOLD.finditer(text) if (index := table.alone(match[1])) is not None}
-    if len(found) != 1 or reading.claims() or reading.head() or len(reading.listed()) > 1:
+    if len(found) != 1 or claims(reading) or head(reading) or len(listed(reading)) > 1:
         return None
     index = found.pop()
     own = [mention for mention in reading.mentions if mention.index == index]
-    states = {reading.state(mention) for mention in own}
-    is_denied = any(
-        reading.is_denied(mention) or reading.contradicts(Claim(mention, "ok", False)) for mention in own
-    )
-    return None if is_denied or states - {"ok", "open"} else index
-
-
-def _strong(
-    strong: list[Claim], claims: list[Claim], head: Claim | None, listed: set[int], reading: Reading
-) -> int | None:
-    """Return the option of explicit statements: all must agree, and nothing after the last may differ."""
-    clear = {claim.index for claim in strong if claim.state == "ok"}
-    if len(clear) != 1 or any(claim.state in ("or", "value") for claim in strong):
+    if any(reading.state(mention) not in ("ok", "open") or reading.is_denied(mention) for mention in own):
         return None
-    if any(claim.index not in clear for claim in strong):
-        return None
-    last = next(claim for claim in reversed(strong) if claim.state == "ok")
-    first = strong[0].mention.start
-    if (
-        head
-        and head.mention.start < first
-        and len(listed) < 2
-        and (head.index not in clear or head.state == "question")
-    ):
-        return None
-    if any(claim.index not in clear and claim.mention.start > last.mention.start for claim in claims):
-        return None
-    questioned = (mention for mention in reading.mentions if mention.index not in clear and mention.start < first)
-    if head and head.state == "question" and any(reading.state(mention) == "question" for mention in questioned):
-        return None
-    return None if reading.contradicts(last) else last.index
+    doubted = any(contradicts(reading, Claim(mention, "ok", is_strong=False)) for mention in own)
+    return None if doubted else index

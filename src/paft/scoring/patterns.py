@@ -91,6 +91,8 @@ TAKEN_BACK = re.compile(
 )
 """A denial in the sentence after an option: "B. That is wrong"."""
 
+PUNCTUATION = re.compile(r"[ \"')\]*]?[.,:;!-]")
+ENDS_TEXT = re.compile(r"[\"')\].*]{0,4}\s*(?:$|\n|\.)")
 NOT_ONLY = re.compile(r"[\"')\]]*,? (?:but )?not only")
 CORRECT_AFTER = re.compile(
     rf"(?:[\"'\])}}>*]*(?:\s?\([^()\n]{{0,60}}\))?\s?{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))"
@@ -126,6 +128,8 @@ OPENER = re.compile(
 DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
 SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
 LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")
+LETTER_MARK = re.compile(r"[)\].:]|\s[-\u2013:]")
+LINE_END = re.compile(r"\s?(?:\n|$)")
 NUMBERED = re.compile(r"\d{1,2}[.)] [\"'(\[*]*")
 MARK_IN_LINE = re.compile(r"\) (?=\w)")
 REST_OF_LINE = re.compile(r"[\"')\].:*]{0,4}(?:\n|$)")
