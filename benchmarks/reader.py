@@ -3,10 +3,10 @@
     python benchmarks/reader.py
     PYTHONPATH=OTHER_CHECKOUT/src python benchmarks/reader.py --no-names
 
-`tests/scoring/outputs.jsonl` holds outputs of four models with the answer that a person read in each. Its half `look`
-was looked at while the reader was written, its half `measure` was not. A row of the table says how many outputs are read
-as the person did, and how many as an option that the person did not read. Any checkout with `read_letter` and
-`read_label` can be measured: put its `src` on PYTHONPATH.
+`tests/scoring/outputs.jsonl` holds outputs of four models with the answer that a person read in each. Its half
+`look` was looked at while the reader was written, its half `measure` was not. A row of the table says how many
+outputs are read as the person did, and how many as an option that the person did not read. Any checkout with
+`read_letter` and `read_label` can be measured: put its `src` on PYTHONPATH.
 """
 
 import argparse

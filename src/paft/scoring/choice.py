@@ -1,8 +1,8 @@
 """The scorer ``choice``: read which option a generated text picks.
 
 An answer counts where a person would take it for one. In order: the text is one option and nothing else; it states
-one ("the answer is", a tag, a box, JSON); it begins with one. Two different answers, a doubt, a correction, or a list
-of options make the text unparsed: it is counted apart from wrong answers, and never right by accident.
+one ("the answer is", a tag, a box, JSON); it begins with one. Two different answers, a doubt, a correction, or a
+list of options make the text unparsed: it is counted apart from wrong answers, and never right by accident.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from paft.scoring import words
 from paft.scoring.fold import lowered, plain
-from paft.scoring.options import OptionTable, option_table
 from paft.scoring.objections import contradicts, listed
+from paft.scoring.options import OptionTable, option_table
 from paft.scoring.reading import Reading
 from paft.scoring.statements import Claim, claims, head
 from paft.scoring.text import without_control_tokens, without_run_on, without_thoughts
@@ -263,7 +263,7 @@ def _strong(stated: list[Claim], first: Claim | None, reading: Reading) -> int |
 
 
 def _weak(stated: list[Claim], first: Claim | None, reading: Reading) -> int | None:
-    """Return the option of "WORD: option", "It is OPTION" or the head, where nothing else is named as an answer."""
+    """Return the option of "WORD: option", "It is OPTION" or the head, where no other is named as an answer."""
     weak = [first] if first else []
     weak += [
         claim for claim in stated if claim.state != "doubt" and not (first and claim.mention == first.mention)

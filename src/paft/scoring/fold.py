@@ -1,4 +1,4 @@
-"""One form for texts that differ only in how they are typed: Unicode form, quotes, dashes, markup, case, separators."""
+"""One form for texts that differ only in how they are typed: Unicode form, quotes, dashes, markup, case."""
 
 import re
 import unicodedata
@@ -80,10 +80,7 @@ def lowered(text: str) -> str:
 
 def same_form(text: str) -> str:
     """Return what two plain texts share that a person takes for the same words."""
-    if text.isascii():
-        form = text.lower()
-    else:
-        form = unicodedata.normalize("NFKC", text.casefold())
+    form = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.casefold())
     return _SEPARATOR.sub(" ", form) if "-" in form or "_" in form else form
 
 

@@ -38,9 +38,10 @@ def _is_entry(reading: Reading, mention: Mention, before: str) -> bool:
     """
     if mention.kind == "small":
         return False
-    if mention.kind == "letter" and not patterns.LETTER_MARK.match(reading.low, mention.end):
-        if before in (".", ";", "!", "?", ",") or not patterns.LINE_END.match(reading.low, mention.end):
-            return False
+    is_marked = mention.kind == "text" or patterns.LETTER_MARK.match(reading.low, mention.end)
+    heads_line = before not in (".", ";", "!", "?", ",")
+    if not is_marked and not (heads_line and patterns.LINE_END.match(reading.low, mention.end)):
+        return False
     if before == "," and reading.state(mention) not in ("value", "question"):
         return False
     return reading.state(mention) != "open" and not reading.is_denied(mention)
@@ -78,7 +79,7 @@ def _shares_sentence(reading: Reading, other: Mention, begin: int) -> bool:
 
 
 def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
-    """Return True if another option after a claim is in the same sentence, or follows "but", "wait" and the like."""
+    """Return True if another option follows a claim in the same sentence, or after "but", "wait" and the like."""
     begin = max(end, other.start - _WINDOW)
     stops = [stop.end() for stop in patterns.STOP.finditer(reading.low, begin, other.start)]
     between = reading.low[max(stops, default=begin) : other.start]

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from paft.scoring import words
 from paft.scoring.fold import lowered, peeled, plain, same_form
@@ -20,13 +19,14 @@ _RATING = re.compile(
     r"(?:\.0)? ?/ ?(\d+)(?![\d.,]*\d)|(?:\.0)? \(?(?:out of |of (?!\d+ [a-z]))(\d+)\)?|()\.0(?!\d)"
 )
 _WORD_AFTER = re.compile(
-    rf" (?!(?:{words.REASON}|{words.COPULA}|{words.OR}|fits|works|makes|would|can|cannot|does|isn't|has|wins)(?![^\W_]))"
+    rf" (?!(?:{words.REASON}|{words.COPULA}|{words.OR}|fits|works|makes|would|can|cannot|does|has)(?![^\W_]))"
     r"[^\W\d_A-Z]"
 )
 """What follows the English words A and I, and not the letters."""
 
 
-class Mention(NamedTuple):
+@dataclass(slots=True)
+class Mention:
     """A place where an option is named.
 
     Attributes:
@@ -151,7 +151,7 @@ class OptionTable:
 _ZEROS = re.compile(r"(?<=\d)\.0{1,2}$")
 _NAMING = re.compile(rf"(?:{words.NAMING}) ")
 _NAMED_LETTER = re.compile(
-    rf"(?:{words.NAMING}|{words.NAMING_UNSPACED}|letra|lettre|lettera|buchstabe|буква|phương án|ตัวเลือก)[ .:]{{0,2}}(?=\W?\w\W{{0,2}}$)",
+    rf"(?:{words.NAMING}|{words.NAMING_UNSPACED}|{words.LETTER})[ .:]{{0,2}}(?=\W?\w\W{{0,2}}$)",
     re.IGNORECASE,
 )
 _SMALL_AFTER = re.compile(r"[\"'*\]}]{0,2}(?:$|\n|[).](?!\w)|[,;:!?\]])")
@@ -162,7 +162,7 @@ def _letter_pattern(count: int) -> re.Pattern[str]:
     letters = LETTERS[:count]
     part = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u06ff\u0900-\u0dff"
     return re.compile(
-        rf"(?<![{part}])(?<![{part}][-.])[{letters}{letters.lower()}](?![{part}+#]|'(?!d[ıi]r|t[ıi]r)[a-z]|[-.][{part}])"
+        rf"(?<![{part}])(?<![{part}][-.])[{letters}{letters.lower()}](?![{part}+#]|'(?!(?:{words.SUFFIX_APOSTROPHE}))[a-z]|[-.][{part}])"
     )
 
 

@@ -1,6 +1,6 @@
 """What stands around an option in a text, as compiled patterns over plain lower-case text.
 
-All are anchored by their caller (``match`` at a position) or look at a bounded window, so that reading stays linear.
+All are anchored by their caller (``match`` at a position) or look at a bounded window: reading stays linear.
 """
 
 import re
@@ -22,7 +22,7 @@ def _either(spaced: str, unspaced: str, *, capture: str = "") -> str:
     return f"(?P<{capture}>{_spaced(spaced)}|{unspaced})" if capture else f"(?:{_spaced(spaced)}|{unspaced})"
 
 
-# -- links: from what a statement is about to the option --------------------------------------------------------------
+# -- links: from what a statement is about to the option -----------------------------------------------------
 
 _COULD_BE = "could be|might be|may be|can be|could also be|podría ser|pourrait être|könnte"
 _CORRECT_OPTION = f"(?:{words.CORRECT}) (?:{words.NAMING})"
@@ -62,10 +62,11 @@ CONDITION = re.compile(rf"\s*(?:if|unless|wenn|falls){_APART}")
 DENIAL = re.compile(_either(words.DENIAL, words.DENIAL_UNSPACED) + r"|n't")
 DOUBT = re.compile(_either(words.DOUBT, words.DOUBT_UNSPACED))
 
-# -- after an option --------------------------------------------------------------------------------------------------
+# -- after an option -----------------------------------------------------------------------------------------
 
 JOIN = re.compile(
-    rf"[\"'\])}}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )|{_spaced(words.OR)}|{words.OR_UNSPACED}))"
+    r"[\"'\])}>*]*(?: ?(?:[,/|&;+.:?]|[=-]*>|\u2192|[-\u2013\u2014](?= )"
+    rf"|{_spaced(words.OR)}|{words.OR_UNSPACED}))"
     r"{1,5}[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
 )
 """What joins two options: a comma, a slash, "or", an arrow, ..."""
@@ -78,7 +79,10 @@ VALUE = re.compile(
 )
 QUESTION = re.compile(r"[\"'\])}>*]*\s?\?")
 _IS = "is|was|are|would be|seems|looks|es|est|ist|\u00e9|\u00e8|\u2014|-"
-_IS_NOT = r"isn't|aren't|wasn't|cannot|can't|can not|can be|doesn't|does not|do not|don't|did not|didn't|won't|would not|wouldn't"
+_IS_NOT = (
+    r"isn't|aren't|wasn't|cannot|can't|can not|can be (?:ruled|excluded|eliminated)|doesn't|does not|do not|don't"
+    r"|did not|didn't|won't|would not|wouldn't"
+)
 DENIED_AFTER = re.compile(
     r"[\"'\])}>*]*\s?(?:\([^()\n]{0,40}\)\s?)?(?:(?:,\s?)?(?:which|that)\s)?(?:[,:-]\s)?"
     rf"(?:(?:{_IS})\s?(?:[^\W\d_]{{2,14}}\s){{0,2}}?"
@@ -95,7 +99,8 @@ PUNCTUATION = re.compile(r"[ \"')\]*]?[.,:;!-]")
 ENDS_TEXT = re.compile(r"[\"')\].*]{0,4}\s*(?:$|\n|\.)")
 NOT_ONLY = re.compile(r"[\"')\]]*,? (?:but )?not only")
 CORRECT_AFTER = re.compile(
-    rf"(?:[\"'\])}}>*]*(?:\s?\([^()\n]{{0,60}}\))?\s?{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))"
+    r"(?:[\"'\])}>*]*(?:\s?\([^()\n]{0,60}\))?\s?"
+    rf"{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))"
     rf"\s?(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}"
     rf"|(?:the|my) (?:final )?(?:answer|choice){_APART}"
     r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|it is(?=[.!]|\s*$))"
@@ -119,7 +124,7 @@ UNIT = re.compile(r"[ -](?!and|or|to)[a-z]{2,12}(?=[.,;!:)\n]|\s*$)")
 NOUN = re.compile(rf"[\"'*]* ([^\W\d_]{{3,16}}){_APART}")
 NOUN_END = re.compile(r"[\"'*]*\s?(?:[.,!]|\n|$)")
 
-# -- heads, lists and second thoughts ---------------------------------------------------------------------------------
+# -- heads, lists and second thoughts ------------------------------------------------------------------------
 
 OPENER = re.compile(
     rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] "
@@ -145,7 +150,7 @@ STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
 
 GIVES_REASON = re.compile(_either(words.BECAUSE, words.REASON_UNSPACED))
 
-# -- the task's own names ---------------------------------------------------------------------------------------------
+# -- the task's own names ------------------------------------------------------------------------------------
 
 
 def _own(names: tuple[str, ...], end: str = "s?") -> str:

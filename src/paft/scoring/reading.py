@@ -6,8 +6,8 @@ from paft.scoring import patterns, words
 from paft.scoring.options import Mention, OptionTable
 
 State = Literal["ok", "or", "value", "question", "denied", "doubt", "open"]
-"""What stands around a mention: nothing that speaks against it, a second option, a number or yes/no that judges it,
-a question mark, a denial, doubt; ``open`` where its sentence goes on, so that it may be no answer."""
+"""What stands around a mention: nothing that speaks against it, a second option, a number or yes/no that judges
+it, a question mark, a denial, doubt; ``open`` where its sentence goes on, so that it may be no answer."""
 
 
 class Reading:
@@ -94,7 +94,7 @@ class Reading:
         return False
 
     def is_denied(self, mention: Mention) -> bool:
-        """Return True if the words around a mention deny it: ``not billing``, ``rather than B``, ``B is wrong``."""
+        """Return True if the words around a mention deny it: ``not billing``, ``B is wrong``."""
         window = self.low[max(0, mention.start - 60) : mention.start]
         return patterns.DENIED_BEFORE.search(window) is not None or self.state(mention) == "denied"
 

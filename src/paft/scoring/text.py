@@ -35,7 +35,8 @@ _QUESTION_WORDS = (
 """Words that open the next question of a base model's run-on, and no statement of an answer."""
 
 _NEXT_QUESTION = re.compile(
-    rf"^[#*> \t-]{{0,6}}(?:next )?(?:{_QUESTION_WORDS})\**(?: ?[#\d]{{1,5}}\**)?\**(?:[ \u00a0]?[:\uff1a]|(?<=\d)\**[ \t]{{0,9}}$)",
+    rf"^[#*> \t-]{{0,6}}(?:next )?(?:{_QUESTION_WORDS})\*{{0,2}}(?: ?[#\d]{{1,5}}\*{{0,2}})?"
+    r"(?:[ \u00a0]?[:\uff1a]|(?<=\d)\*{0,2}[ \t]{0,9}$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LABELLED_LINE = re.compile(r"[#*\s]{0,6}\w[\w '-]{0,30}?[*]{0,2}[ \u00a0]?[:\uff1a]", re.UNICODE)

@@ -1,8 +1,8 @@
 """Words with which models state, doubt and take back an answer, by meaning, in the languages of many tasks.
 
-Each constant is an alternation of regular expressions for lower-case text in which a hyphen between letters has become
-a space. Those in ``..._UNSPACED`` are of languages that set no spaces between words. None names what a task asks for:
-that comes from the task's own names.
+Each constant is an alternation of regular expressions for lower-case text in which a hyphen between letters has
+become a space. Those in ``..._UNSPACED`` are of languages that set no spaces between words. None names what a task
+asks for: that comes from the task's own names.
 """
 # ruff: noqa: RUF001 -- words in other scripts
 
@@ -18,6 +18,8 @@ NAMING = (
     r"|etiqueta|alternativa|op[cç][aã]o|choix|[eé]tiquette|opzione|scelta|lösung|вариант|pilihan|lựa chọn"
     r"|seçenek|विकल्प"
 )
+LETTER = r"letra|lettre|lettera|buchstabe|буква|phương án|ตัวเลือก"
+"""What an option's letter is called."""
 NAMING_UNSPACED = r"选项|選項|选择|選択肢|標籤|标签"
 """What an option is called: it states an answer with a verb or a colon only ("option A" alone names it)."""
 CORRECT = (
@@ -28,7 +30,8 @@ CORRECT = (
 )
 CORRECT_UNSPACED = r"正确|正確|正解|正しい|最合适|最合適|最佳|对的|對的|정답|맞|옳"
 COPULA = (
-    r"is|are|was|would be|should be|must be|will be|has to be|ought to be|remains|seems(?: to be)?|appears(?: to be)?"
+    r"is|are|was|would be|should be|must be|will be|has to be|ought to be|remains|seems(?: to be)?"
+    r"|appears(?: to be)?"
     r"|'s|looks|feels|sounds|es|ser[ií]a|debe ser|é|seria|deve ser|est|serait|doit être|c'est|è"
     r"|sarebbe|dev'essere|ist|lautet|wäre|sei|это|является|adalah|ialah|là|jest|هي|هو|היא|הוא|यह"
 )
@@ -86,7 +89,8 @@ UNSURE = (
     r"|(?:but|though|,) not (?:entirely |completely |quite |really |so )?(?:sure|certain)"
     r"|\((?:but )?(?:not sure|unsure|uncertain)"
     r"|i (?:do not|don't|cannot|can't) (?:know|tell|decide|determine|say)\b|no estoy segur[ao]"
-    r"|não tenho certeza|je ne suis pas sûr|ich bin (?:mir )?nicht sicher|не уверен|不确定|不確定|わかりません|잘 모르"
+    r"|não tenho certeza|je ne suis pas sûr|ich bin (?:mir )?nicht sicher"
+    r"|не уверен|不确定|不確定|わかりません|잘 모르"
 )
 """First-person doubt about the answer itself."""
 OR = (
@@ -118,11 +122,68 @@ VALUE = (
 )
 """What stands beside each option where a text judges them all."""
 POLAR = frozenset(
-    (
-        "yes no true false sí si no sim não oui non vrai faux ja nein wahr falsch да нет правда ложь verdadero"
-        " falso verdadeiro evet hayır doğru yanlış ya tidak benar salah có không đúng sai tak nie نعم لا صحيح"
-        " خطأ כן לא हाँ नहीं 是 否 对 错 對 錯 はい いいえ 예 아니요 correct incorrect right wrong"
-    ).split()
+    [
+        "yes",
+        "no",
+        "true",
+        "false",
+        "sí",
+        "si",
+        "no",
+        "sim",
+        "não",
+        "oui",
+        "non",
+        "vrai",
+        "faux",
+        "ja",
+        "nein",
+        "wahr",
+        "falsch",
+        "да",
+        "нет",
+        "правда",
+        "ложь",
+        "verdadero",
+        "falso",
+        "verdadeiro",
+        "evet",
+        "hayır",
+        "doğru",
+        "yanlış",
+        "ya",
+        "tidak",
+        "benar",
+        "salah",
+        "có",
+        "không",
+        "đúng",
+        "sai",
+        "tak",
+        "nie",
+        "نعم",
+        "لا",
+        "صحيح",
+        "خطأ",
+        "כן",
+        "לא",
+        "हाँ",
+        "नहीं",
+        "是",
+        "否",
+        "对",
+        "错",
+        "對",
+        "錯",
+        "はい",
+        "いいえ",
+        "예",
+        "아니요",
+        "correct",
+        "incorrect",
+        "right",
+        "wrong",
+    ]
 )
 """Options that are answers to a yes-or-no question: a denial after them belongs to the answer."""
 OPENER = (
@@ -134,8 +195,10 @@ ADVERB_OPENER = (
     r"|thus|therefore|hence|overall|in (?:summary|conclusion|short)|finally|ultimately|claramente|muy|muito"
     r"|très|sehr|очень|çok|sangat"
 )
+SUFFIX_APOSTROPHE = r"[dt][iıuü]r"
 SUFFIX = (
-    r"です|でした|だ|である|的|입니다|이다|이에요|예요|है|हैं|था|dir|'[dt][iıuü]r|dır|dur|dür|tır|になります|と思います|を選びます|を選ぶ|를 선택합니다"
+    r"です|でした|だ|である|的|입니다|이다|이에요|예요|है|हैं|था|dir|'[dt][iıuü]r"
+    r"|dır|dur|dür|tır|になります|と思います|を選びます|を選ぶ|를 선택합니다"
     r"|을 선택합니다|olur|होगा|चुनता हूँ"
 )
 """What is attached to an answer, or closes its sentence, in languages where the verb comes last."""
