@@ -4,6 +4,7 @@ import json
 import re
 import string
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -160,4 +161,5 @@ def test_the_readers_words_name_no_task():
     )
     lists = {name: str(value) for name, value in vars(words).items() if name.isupper()}
     assert len(lists) > 20
+    assert all(unicodedata.is_normalized("NFKC", value) for value in lists.values())
     assert [name for name, value in lists.items() if named.search(value)] == []

@@ -42,6 +42,7 @@ def test_a_line_that_begins_as_the_prompts_lines_do_ends_the_output():
     assert without_run_on("World\nHeadline: rain") == "World\nHeadline: rain"
     assert without_run_on("B\n\nQuestion: next?\nAnswer: A") == "B\n\n"
     assert without_run_on("B\n### Question 2\nnext?") == "B\n"
+    assert without_run_on("entity: x\nhuman: y", answers=("human",)) == "entity: x\nhuman: y"
     assert without_run_on("Question: which?\nAnswer: A") == "Question: which?\nAnswer: A"
 
 

@@ -100,7 +100,7 @@ def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
     if len(whole) > 2 * _READ:
         whole = f"{whole[:_READ]}\n{whole[-_READ:]}"
     own = _own_names(names)
-    answer = _first_turn(without_run_on(whole), table, own)
+    answer = _first_turn(without_run_on(whole, answers=table.forms), table, own)
     if len(answer) != len(whole) and (index := table.alone(answer)) is not None:
         return index
     marked, rest = _marked(answer, table, own)

@@ -32,6 +32,7 @@ _STRONG_MARKS = re.compile(
 )
 _LINE_MARKS = re.compile(r"^[ \t]{0,8}(?:#{1,6}[ \t]+|>[ \t]?|\|[ \t]+|---+$|===+$|```\w*$)", re.MULTILINE)
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|textrm)\s?\{([^{}]{0,200})\}")
+_TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark)\s?/?>", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?<=[^\W\d_])[-_](?=[^\W\d_])|(?<=[^\W_])_(?=[^\W_])")
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
@@ -49,7 +50,7 @@ _WRAPPERS = {
     "~": "~",
     "|": "|",
 }
-_CLOSING = ".!?;:,\"'*)]}>_"
+_CLOSING = ".!?;:,\"'*)]}>_|"
 _BULLETS = "-*\u2022\u00b7\u2013"
 _ARROW = re.compile(r"(?:[=-]+>|\u2192|=)(?! ?\d)")
 _OPENING = "\"'*([{<_:"
@@ -65,6 +66,8 @@ def plain(text: str) -> str:
         text = _LATEX.sub(r"\1", text)
     if "#" in text or ">" in text or "|" in text or "---" in text or "```" in text or "===" in text:
         text = _LINE_MARKS.sub("", text)
+    if "<" in text:
+        text = _TAGS.sub("", text)
     if "*" in text or "_" in text or "`" in text:
         text = _STRONG_MARKS.sub("", text)
     return _LINES.sub("\n", _SPACES.sub(" ", text)).strip()

@@ -20,7 +20,7 @@ _RATING = re.compile(
 )
 _WORD_AFTER = re.compile(
     rf" (?!(?:{words.REASON}|{words.COPULA}|{words.OR}|fits|works|makes|would|can|cannot|does|has)(?![^\W_]))"
-    r"[^\W\d_A-Z]"
+    r"(?!it is(?![^\W_]))[a-z\u00df-\u00ff]"
 )
 """What follows the English words A and I, and not the letters."""
 

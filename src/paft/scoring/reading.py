@@ -88,7 +88,7 @@ class Reading:
             join = patterns.JOIN.match(self.low, begin)
             other = self.at.get(join.end()) if join else None
             if join and other and other.index != mention.index:
-                mark = join[0].strip(" \"'([)]*")
+                mark = join[0].strip(" \n\"'([)]*")
                 if mark not in (".", ":", "?") or patterns.ENDS_TEXT.match(self.low, other.end):
                     return True
         return False

@@ -1,6 +1,7 @@
 """The part of an output that answers the prompt: without thoughts, control tokens and run-ons."""
 
 import re
+from collections.abc import Container
 
 _THOUGHT_WORDS = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad"
 _THOUGHT = re.compile(
@@ -35,7 +36,7 @@ _QUESTION_WORDS = (
 """Words that open the next question of a base model's run-on, and no statement of an answer."""
 
 _NEXT_QUESTION = re.compile(
-    rf"^[#*> \t-]{{0,6}}(?:next )?(?:{_QUESTION_WORDS})\*{{0,2}}(?: ?[#\d]{{1,5}}\*{{0,2}})?"
+    rf"^[#*> \t-]{{0,6}}(?:next )?(?P<word>{_QUESTION_WORDS})\*{{0,2}}(?: ?[#\d]{{1,5}}\*{{0,2}})?"
     r"(?:[ \u00a0]?[:\uff1a]|(?<=\d)\*{0,2}[ \t]{0,9}$)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -96,18 +97,20 @@ def without_control_tokens(text: str) -> str:
     return next(turns, "")
 
 
-def without_run_on(text: str, cues: tuple[str, ...] = ()) -> str:
+def without_run_on(text: str, cues: tuple[str, ...] = (), *, answers: Container[str] = ()) -> str:
     """Return an output up to where the model goes on with a next question of its own.
 
     Args:
         cues: literal beginnings of the prompt's lines, such as ``Question:``; see :func:`run_on_cues`. A line of
             the output that begins with one of them, after something else, is cut off with all that follows.
+        answers: words in lower case that begin no question, because the task answers with them: ``human``.
     """
     begin = len(text) - len(text.lstrip())
-    patterns = [_NEXT_QUESTION]
+    questions = _NEXT_QUESTION.finditer(text, begin + 1)
+    ends = [match.start() for match in questions if match["word"].lower() not in answers]
     if cues:
-        patterns.append(re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE))
-    ends = [match.start() for pattern in patterns for match in pattern.finditer(text, begin + 1)]
+        beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
+        ends += [match.start() for match in beginnings.finditer(text, begin + 1)]
     return text[: min(ends, default=len(text))]
 
 

@@ -7,11 +7,11 @@ asks for: that comes from the task's own names.
 # ruff: noqa: RUF001 -- words in other scripts
 
 ANSWER = (
-    r"answers?|ans\.?|respuesta|resposta|r[eé]ponse|risposta|antwort|antwoord|ответ|yan[ıi]t|cevap|cevab[ıi]"
+    r"answers?|ans\.?|respuesta|resposta|r[eé]ponse|risposta|antwort|antwoord|ответ|відповідь|svaret|svar|vastaus|válasz|odpověď|răspuns|απάντηση|উত্তর|yan[ıi]t|cevap|cevab[ıi]"
     r"|jawaban(?:nya)?|đáp án|câu trả lời|odpowied[zź]|الإجابة|الاجابة|إجابة|الجواب|جواب|תשובה|התשובה|उत्तर"
     r"|जवाब|정답은?|답은?|답변은?"
 )
-ANSWER_UNSPACED = r"答案|正解|回答|答え|解答|정답|คำตอบ"
+ANSWER_UNSPACED = r"答案|正解|回答|答え|解答|정답|คําตอบ"
 """What an answer is called. A task's own names are added to these."""
 NAMING = (
     r"option|choice|label|class|category|letter|solution|verdict|prediction|conclusion|selection|opci[oó]n"
@@ -33,9 +33,9 @@ COPULA = (
     r"is|are|was|would be|should be|must be|will be|has to be|ought to be|remains|seems(?: to be)?"
     r"|appears(?: to be)?"
     r"|'s|looks|feels|sounds|es|ser[ií]a|debe ser|é|seria|deve ser|est|serait|doit être|c'est|è"
-    r"|sarebbe|dev'essere|ist|lautet|wäre|sei|это|является|adalah|ialah|là|jest|هي|هو|היא|הוא|यह"
+    r"|sarebbe|dev'essere|ist|lautet|wäre|sei|это|является|adalah|ialah|är|είναι|là|jest|هي|هو|היא|הוא|यह"
 )
-COPULA_UNSPACED = r"应该是|應該是|应当是|应为|應為|应选|应该选|是|为|為|選|选|は|이|은|는|가"
+COPULA_UNSPACED = r"คือ|应该是|應該是|应当是|应为|應為|应选|应该选|是|为|為|選|选|は|이|은|는|가"
 CHOOSE = (
     r"(?:i|we)(?: would| will| have to|'d|'ll|'m|'ve| am)?(?: \w{2,12}ly)? (?:choose|pick|select|chose|picked"
     r"|selected|choosing|go with|going with|went with|opt for|say|answer|vote for|believe"
@@ -62,7 +62,7 @@ FILLER = (
     r"|rather|strongly|highly|the correct answer|correct answer|the|an|a|el|la|los|las|un|una|o|os|as|um|uma"
     r"|le|les|une|il|lo|i|gli|der|die|das|ein|eine|claramente|muy|très|plutôt|sehr|eher|очень|скорее|option"
     r"|choice|letter|label|answer|number|opci[oó]n|opção|alternativa|lettre|letra|lettera|buchstabe|вариант"
-    r"|буква|pilihan|phương án|seçenek|şık|विकल्प|الخيار|אפשרות|opzione|seçenek|for|in)(?![^\W_])"
+    r"|буква|pilihan|phương án|seçenek|şık|विकल्प|الخيار|אפשרות|opzione|seçenek|for|in|about)(?![^\W_])"
 )
 FILLER_UNSPACED = r"非常|很|比较|十分|とても|매우|选项|選項|选|選|番号|l'|d'"
 ONE_OF_SEVERAL = (
@@ -197,7 +197,7 @@ ADVERB_OPENER = (
 )
 SUFFIX_APOSTROPHE = r"[dt][iıuü]r"
 SUFFIX = (
-    r"です|でした|だ|である|的|입니다|이다|이에요|예요|है|हैं|था|dir|'[dt][iıuü]r"
+    r"です|でした|だ|である|的|번|번입니다|입니다|이다|이에요|예요|है|हैं|था|dir|'[dt][iıuü]r"
     r"|dır|dur|dür|tır|になります|と思います|を選びます|を選ぶ|를 선택합니다"
     r"|을 선택합니다|olur|होगा|चुनता हूँ"
 )
@@ -213,4 +213,4 @@ PRONOUN = (
     r"|la|lo|eso|isto|o|a|essa|esse|ce|c|cette|cet|le|il|questo|questa|das|dies|diese|dieser|der|die|dit|dat"
     r"|de|это|этот|эта|bu|ini|itu|đây|هذا|هذه|זה|זו|यह|이것은"
 )
-PRONOUN_UNSPACED = r"这|這|该|此|它|これ|この|それ|그|이"
+PRONOUN_UNSPACED = r"私|我|这|這|该|此|它|これ|この|それ|그|이"
