@@ -151,6 +151,8 @@ def test_the_tasks_own_name_makes_a_statement():
     text = "Both came up, billing and delivery. In the end the department for this is delivery."
     assert read_label(text, options) is None
     assert read_label(text, options, names=("department",)) == 1
+    assert read_label("billing y delivery", options, names=("y",)) is None
+    assert read_label("delivery billing", options, names=("delivery",)) is None
 
 
 def test_the_readers_words_name_no_task():

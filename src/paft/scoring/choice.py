@@ -99,7 +99,7 @@ def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
         return index
     if len(whole) > 2 * _READ:
         whole = f"{whole[:_READ]}\n{whole[-_READ:]}"
-    own = _own_names(names)
+    own = tuple(name for name in _own_names(names) if name not in table.forms)
     answer = _first_turn(without_run_on(whole, answers=table.forms), table, own)
     if len(answer) != len(whole) and (index := table.alone(answer)) is not None:
         return index
@@ -113,7 +113,9 @@ def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
 
 @lru_cache(maxsize=512)
 def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(lowered(plain(name)) for name in names)
+    """Return the names in lower case; a name of one or two letters is also a word (Spanish ``y``) and left out."""
+    own = (lowered(plain(name)) for name in names)
+    return tuple(name for name in own if len(name) > 2 or not name.isascii())
 
 
 def _reading(text: str, table: OptionTable, names: tuple[str, ...]) -> Reading:

@@ -14,6 +14,8 @@ _HANGUL = "\u1100-\u11ff\uac00-\ud7af"
 _JOINED = rf"(?:[^\W_{_UNSPACED}]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff])"
 _BEFORE = re.compile(_JOINED)
 _ATTACHED = re.compile(rf"(?:{words.SUFFIX})")
+_SIGNS = 40
+"""Characters that may stand around an option that is alone."""
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
 _RATING = re.compile(
     r"(?:\.0)? ?/ ?(\d+)(?![\d.,]*\d)|(?:\.0)? \(?(?:out of |of (?!\d+ [a-z]))(\d+)\)?|()\.0(?!\d)"
@@ -66,11 +68,11 @@ class OptionTable:
         for written in (text, stripped):
             if (index := self.exact.get(written)) is not None:
                 return index
-        if len(stripped) > 2 * self.longest + 60:
+        if len(stripped) > self.longest + _SIGNS:
             return None
         shown = plain(stripped)
         for layer in peeled(shown, arrows=not self.letters):
-            if (index := self._form(layer)) is not None:
+            if len(layer) <= 2 * self.longest + 20 and (index := self._form(layer)) is not None:
                 return index
         if shown != stripped:
             for layer in peeled(stripped, arrows=not self.letters):  # signs that belong to the option: `ls -l`
@@ -79,8 +81,6 @@ class OptionTable:
         return None
 
     def _form(self, text: str) -> int | None:
-        if len(text) > 2 * self.longest + 20:
-            return None
         if self.letters and len(text) > 1 and (naming := _NAMED_LETTER.match(text)):
             text = text[naming.end() :].strip("([{\"'")
         if self.letters and len(text) == 1 and text.upper() in self.letters:

@@ -103,13 +103,14 @@ CORRECT_AFTER = re.compile(
     rf"{_either(words.COPULA, words.COPULA_UNSPACED + '|が|가|이')}|(?=\s))"
     rf"\s?(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}"
     rf"|(?:the|my) (?:final )?(?:answer|choice){_APART}"
-    r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|it is(?=[.!]|\s*$)|the one(?=[.!]|\s*$))"
+    r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|(?:it is|the one)(?=[.!]|\s*$))"
     rf"(?! (?:in|about|that){_APART})"
 )
 END = re.compile(
     rf"{_CLOSE}(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?[:=](?!\s?\d)|\s[-\u2013](?!\s?\d)"
     r"|\s?\u2014(?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}>*$])\s|\s?<|\s?[\u2190-\u2bff\U0001f000-\U0001faff]"
-    rf"|\s(?:{words.REASON}){_APART}|(?:{words.REASON_UNSPACED})|\s(?:too|here|overall|then|instead|of course|for sure)(?=[.,!\n]|$))"
+    rf"|\s(?:{words.REASON}){_APART}|(?:{words.REASON_UNSPACED})"
+    r"|\s(?:too|here|overall|then|instead|of course|for sure)(?=[.,!\n]|$))"
 )
 """Where the option ends what is said, or only a reason follows."""
 
