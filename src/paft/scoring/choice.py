@@ -34,7 +34,7 @@ _BOLD = re.compile(r"(?<=[^\s*] )\*\*([^*\n]{1,80})\*\*(?! ?:)")
 _LABELLED = re.compile(r"[#*>\s]{0,6}(?P<label>[^\W\d_][^:\n]{0,40}?)\*{0,2}\s?[:\uff1a]\*{0,2}(?P<rest>[^\n]*)")
 _ANSWER_LABEL = re.compile(
     rf"(?:\W|(?:{words.CORRECT}|final|my|the|correction|revised|updated|overall|actually) )*"
-    rf"(?:{words.ANSWER}|{words.NAMING}|{words.EXPLANATION}|{words.ANSWER_UNSPACED}|{words.NAMING_UNSPACED}"
+    rf"(?:{words.ANSWER}|{words.NAMING}|{words.CORRECT}|{words.EXPLANATION}|{words.ANSWER_UNSPACED}|{words.NAMING_UNSPACED}"
     r"|correction|revision|update)\W*",
     re.IGNORECASE,
 )

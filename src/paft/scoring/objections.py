@@ -60,6 +60,8 @@ def contradicts(reading: Reading, claim: Claim) -> bool:
     begin, end = mention.start, reading.end(mention)
     if patterns.UNSURE.search(reading.low, max(0, begin - _WINDOW), end + _WINDOW):
         return True
+    if patterns.IF_AFTER.match(reading.low, end):
+        return True
     for other in reading.mentions:
         if other.index == mention.index or other.kind == "small" or begin <= other.start < end:
             continue
@@ -86,6 +88,8 @@ def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
     is_same_sentence = not stops and begin == end and not patterns.GIVES_REASON.search(between)
     if not (is_same_sentence or patterns.CONTRAST.search(between)) or reading.is_denied(other):
         return False
+    if is_same_sentence and patterns.MIXED.search(between):
+        return True
     if patterns.CLAIMLIKE.match(reading.low, other.end) or reading.state(other) in ("or", "value", "question"):
         return True
     return reading.stands_alone(other)

@@ -72,7 +72,7 @@ JOIN = re.compile(
 """What joins two options: a comma, a slash, "or", an arrow, ..."""
 
 VALUE = re.compile(
-    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?{_spaced('is|are')}\s){{1,3}}[\"'(]?"
+    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?{_spaced('is|are')}\s){{1,5}}[\"'(]?"
     r"(?:[~\u2248]?-?\d[\d.,]*\s?(?:%|percent\b|/\s?\d+|out of \d+|points?\b)?"
     rf"|(?:{words.VALUE}){_APART})"
     r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|\(|[^\W_]+\s?[:=(]))"
@@ -149,6 +149,10 @@ CLAIMLIKE = re.compile(
 STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
 """The end of a sentence; an ellipsis is none."""
 
+IF_AFTER = re.compile(rf"[^.,;:!?\n]{{0,60}}{_spaced('if|unless|provided')}")
+"""A condition after a claim: "B would be right if ..."."""
+
+MIXED = re.compile(rf"{_spaced('with|albeit|but|though|although|yet')}(?: [^\W_]+){{0,2}} $")
 GIVES_REASON = re.compile(_either(words.BECAUSE, words.REASON_UNSPACED))
 
 # -- the task's own names ------------------------------------------------------------------------------------
@@ -171,7 +175,7 @@ def answer_words(names: tuple[str, ...]) -> re.Pattern[str]:
 def noun_after(names: tuple[str, ...]) -> re.Pattern[str]:
     """Return the nouns that may follow a label: "the delivery NAME"."""
     return re.compile(
-        rf"[\"'\])}}>*]*\s(?:label|category|class|option|answer|choice|one{_own(names)}){_APART}[\"'\])}}>*]*"
+        rf"[\"'\])}}>*]* (?:label|category|class|option|answer|choice|one{_own(names)}){_APART}[\"'\])}}>*]*"
     )
 
 

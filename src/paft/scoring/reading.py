@@ -63,8 +63,8 @@ class Reading:
             return "denied"
         if self._is_judged(mention, end):
             return "value"
-        if question := patterns.QUESTION.match(low, end):
-            return "question" if mention.kind != "text" or low[question.end() :].strip() else "ok"
+        if patterns.QUESTION.match(low, end):
+            return "question"
         if patterns.NOT_ONLY.match(low, end):
             return "or"
         if mention.kind == "letter" and not patterns.ADVERB.match(low, end):
@@ -106,6 +106,11 @@ class Reading:
     def fills_line(self, mention: Mention) -> bool:
         """Return True if the rest of the line says nothing."""
         return patterns.REST_OF_LINE.match(self.low, mention.end) is not None
+
+    def is_asked(self, mention: Mention) -> bool:
+        """Return True if the sentence with a mention is a question."""
+        stop = patterns.STOP.search(self.low, mention.end, mention.end + 160)
+        return stop is not None and stop[0] == "?"
 
     def clause_before(self, position: int) -> str:
         """Return what stands before a position in its clause; "if" is put before one in a conditional sentence."""

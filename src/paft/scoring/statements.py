@@ -98,6 +98,8 @@ def _claim(reading: Reading, mention: Mention, link: _Link) -> Claim | None:
         state = "or"  # "This is not spam": a denial of "spam", or the label "not spam"
     if state == "ok" and (link.kind == "doubt" or patterns.DOUBT.search(link.clause)):
         state = "doubt"
+    if state == "ok" and reading.is_asked(mention):
+        state = "question"
     return Claim(mention, state, is_strong)
 
 
@@ -159,7 +161,8 @@ def _called_correct(reading: Reading, mention: Mention) -> Claim | None:
     clause = reading.clause_before(mention.start)
     if patterns.DENIAL.search(clause):
         return None
-    return Claim(mention, "doubt" if patterns.DOUBT.search(clause) else "ok", is_strong=True)
+    in_doubt = patterns.DOUBT.search(clause) is not None or reading.is_asked(mention)
+    return Claim(mention, "doubt" if in_doubt else "ok", is_strong=True)
 
 
 def head(reading: Reading) -> Claim | None:

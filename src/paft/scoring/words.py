@@ -71,14 +71,14 @@ ONE_OF_SEVERAL = (
 )
 """Words that speak of the options, and state none."""
 DENIAL = (
-    r"not|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect|false|worst|least"
+    r"not|nobody|no one|opposite|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect|false|worst|least"
     r"|cannot|rather than|instead of|unlike|other than|except|nunca|ni|tampoco|não|nem|pas|jamais|non|né|nicht"
     r"|kein|keine|keinen|weder|niet|geen|не|нет|ни|неправильн\w{1,3}|неверн\w{1,3}|değil|yanlış|bukan|tidak"
     r"|salah|không|nie|ليس|ليست|לא|אינו|नहीं|incorrect[ao]|errad[ao]|sbagliat[ao]|falsch\w{0,2}|faux|fausse"
 )
 DENIAL_UNSPACED = r"不是|并非|並非|不|非|错误|錯誤|ではない|ではなく|아니"
 DOUBT = (
-    r"if|whether|unless|might|may|could|maybe|perhaps|possibly|tempting|tempted|suppose|supposing|assuming"
+    r"if|whether|unless|might|may|could|maybe|perhaps|possibly|tempting|tempted|doubt|assume|imagine|suppose|supposing|assuming"
     r"|either|not sure|unsure|at first|initially|quiz[aá]s?|tal vez|talvez|peut être|forse|vielleicht|может"
     r"|возможно|если|belki|mungkin|có thể|ربما|אולי|शायद|wenn|falls|si|se"
 )
