@@ -38,4 +38,5 @@ def test_every_benchmark_is_among_them():
         "side_by_side",
         "commits",  # compares with a checkout of another commit
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
+        "reader",  # reads a file of outputs, no model
     }

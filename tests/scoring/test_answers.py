@@ -13,7 +13,7 @@ LABELS = ("description", "entity", "abbreviation", "human", "location", "number"
 @pytest.mark.parametrize(
     "text",
     ["B", "b".upper() + ".", "(B)", "[B]", "B)", " B\n", "**B**", "`B`", '"B"', "B\nbecause it is blue", "B. a blue hat",
-     "(B) a blue hat", "B: it is blue", "The answer is B", "The answer is (B).", "Answer: B", "answer: **B**",
+     "(B) a blue hat", "B: it is blue", "The answer is B", "The answer is (B).", "Answer: B", "answer: **B**", "The answer is A blue hat",
      "The correct answer is option B.", "I looked at all of them. The best choice is B, I think.", "a blue hat",
      "A blue hat.", "The correct option is: B", "Option B", "The answer is Option B", "the answer is 'B'", "b", "(b)",
      "B is the correct answer.", r"\\boxed{B}", "B. A teacher", "(B) A teacher", "The answer is B. A teacher"],
@@ -26,7 +26,7 @@ def test_a_letter_that_is_given_is_read(text):
     "text",
     ["", "   ", "I don't know.", "A or B", "A/B", "B and C", "A, B", "The answer is A or B.", "Answer: A, B or C", "E",
      "The answer is E", "Both are right", "A man walks in and B is taller", "Answer: A\nAnswer: B", "a red ball or a dog",
-     "Because of the context, option texts differ.", "A good question!", "I would say so", "The answer is A dog",
+     "Because of the context, option texts differ.", "A good question!", "I would say so", "The answer is A cat",
      "The wrong answer is B.", "The incorrect option is B.", "If the answer is B, then no", "Answer: B is incorrect, so D",
      "The answer is B. No wait, the answer is C.", "A. a red ball\nB. a blue hat\nC. a dog", "A) foo B) bar",
      "B\n\nAnswer: C", "Plan B would be nice", "None of A, B, C, D", "vitamin C", "A: B", "A. C", "A: (D).", "The answer is B as well as C"],

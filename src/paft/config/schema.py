@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from paft.config.section import SECTION
-from paft.config.task import PartSetting, TaskConfig
+from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
 from paft.utils.plugins import part_setting

@@ -55,8 +55,12 @@ class AnswerFormat(Protocol):
         """
         ...
 
-    def read(self, output: str, options: tuple[str, ...]) -> int | None:
-        """Return the index of the option that an output picks; None where it cannot be read."""
+    def read(self, output: str, options: tuple[str, ...], names: tuple[str, ...] = ()) -> int | None:
+        """Return the index of the option that an output picks; None where it cannot be read.
+
+        Args:
+            names: what the task calls its answer, such as its target column.
+        """
         ...
 
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
@@ -96,9 +100,9 @@ class LetterAnswers:
         """Return one line for each option, its letter first."""
         return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
 
-    def read(self, output: str, options: tuple[str, ...]) -> int | None:
+    def read(self, output: str, options: tuple[str, ...], names: tuple[str, ...] = ()) -> int | None:
         """Return the index of the option whose letter an output picks."""
-        return read_letter(output, options)
+        return read_letter(output, options, names=names)
 
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
         """Return that the letter is wanted, with all letters where they are known."""
@@ -133,9 +137,9 @@ class LabelAnswers:
         """Return one line of labels, or a list of the options where each example has its own."""
         return ", ".join(options) if are_shared else "\n".join(f"- {text}" for text in options)
 
-    def read(self, output: str, options: tuple[str, ...]) -> int | None:
+    def read(self, output: str, options: tuple[str, ...], names: tuple[str, ...] = ()) -> int | None:
         """Return the index of the option whose text an output gives."""
-        return read_label(output, options)
+        return read_label(output, options, names=names)
 
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
         """Return that a label, or the text of an option, is wanted."""

@@ -1,35 +1,42 @@
 """The scorer ``choice``: read which option a generated text picks.
 
-An answer counts where a person would take it for one: alone, at the beginning of the text, or in a statement such
-as "the answer is". Two different answers, a doubt, or a list of options make the text unparsed: it is counted
-apart from wrong answers, and never right by accident.
+An answer counts where a person would take it for one. In order: the text is one option and nothing else; it states
+one ("the answer is", a tag, a box, JSON); it begins with one. Two different answers, a doubt, a correction, or a
+list of options make the text unparsed: it is counted apart from wrong answers, and never right by accident.
 """
 
+import json
 import re
-import unicodedata
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from paft.scoring.text import without_thoughts
-from paft.types import LETTERS, Example, Score
+from paft.scoring import words
+from paft.scoring.fold import lowered, plain
+from paft.scoring.objections import contradicts, listed
+from paft.scoring.options import OptionTable, option_table
+from paft.scoring.reading import Reading
+from paft.scoring.statements import Claim, claims, head
+from paft.scoring.text import without_control_tokens, without_run_on, without_thoughts
+from paft.types import Example, Score
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
 
-_STATEMENT = re.compile(
-    r"\b(?:answer|choice|option|label|category|class|type|department|ending|solution|letter)"
-    r"(?:\s+(?:here|to this|for this))?\s*(?::|=|->|\bis\b|\bare\b|\bwould be\b|\bshould be\b)\s*:?\s*"
-    r"(?=(?P<rest>[^\n]*))",
-    re.IGNORECASE,
+_READ = 5_000
+"""Characters of a text's beginning, and of its end, that are read."""
+
+_TAG = re.compile(r"<(?:final_?)?answer>(.{0,2000}?)(?:</(?:final_?)?answer>|$)", re.IGNORECASE | re.DOTALL)
+_BOXED = re.compile(r"\\boxed\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,300})\}")
+_JSON_PAIR = re.compile(
+    r'"([^"\\\n]{1,60})"\s?:\s?(?:"((?:[^"\\\n]|\\.){0,300})"|(-?\d[\d.]{0,20}|true|false))', re.IGNORECASE
 )
-_DOUBT = re.compile(r"\b(?:wrong|incorrect|false|if|not|isn't|unless|whether|no)\b", re.IGNORECASE)
-_DENIED = re.compile(r"[^\n.]*?\b(?:wrong|incorrect|false|not)\b", re.IGNORECASE)
-_REASON = r"because|since|as|for|which|so|but|due|based"
-"""Words that may follow an answer; none of them follows the English words A and I."""
-_BULLET = re.compile(r"^(?:\d+[.)]|[-*\u2022])\s+")
-_BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([^{}]*?)\s*\}*\}")
-_LETTER = (
-    r"(?:(?i:option|choice|letter|answer)\s+)?(?P<mark>[(\[\"'])?(?P<letter>[A-Z])\b(?P<close>[)\]\"'.:,;!]*)"
+_BOLD = re.compile(r"(?<=[^\s*] )\*\*([^*\n]{1,80})\*\*(?! ?:)")
+_LABELLED = re.compile(r"[#*>\s]{0,6}(?P<label>[^\W\d_][^:\n]{0,40}?)\*{0,2}\s?[:\uff1a]\*{0,2}(?P<rest>[^\n]*)")
+_ANSWER_LABEL = re.compile(
+    rf"(?:\W|(?:{words.CORRECT}|final|my|the|correction|revised|updated|overall|actually) )*"
+    rf"(?:{words.ANSWER}|{words.NAMING}|{words.CORRECT}|{words.EXPLANATION}|{words.ANSWER_UNSPACED}|{words.NAMING_UNSPACED}"
+    r"|correction|revision|update)\W*",
+    re.IGNORECASE,
 )
 
 
@@ -44,178 +51,253 @@ class ChoiceScorer:
 
     def score(self, output: str, example: Example) -> Score:
         """Return the score of an output; its answer is None where no option could be read."""
-        index = self.task.answer_format.read(output, example.options)
+        index = self.task.answer_format.read(output, example.options, self.task.answer_names)
         if index is None:
             return Score(0.0, None)
         answer = self.task.candidates(example)[index]
         return Score(float(answer == self.task.target(example)), answer)  # two options may have the same text
 
 
-def read_letter(text: str, options: tuple[str, ...]) -> int | None:
-    """Return the index of the option that a generated text picks by letter, or None.
-
-    Accepted: the letter alone (``B``, ``(b)``, ``Option B.``), a letter that leads the text as a mark
-    (``B. because ...``), ``B is the answer``, a statement (``The answer is B``), or the whole text of exactly
-    one option. Different letters, or a letter anywhere else, cannot be read.
-    """
-    text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
-    letters = LETTERS[: len(options)]
-    stated = [letter for rest in _statements(text) if (letter := _stated_letter(rest, letters, options))]
-    found = set(stated)
-    if leading := _leading_letter(text, letters, options):
-        found.add(leading)
-    if not found:
-        first = text.split("\n", 1)[0]
-        return _only(i for i, option in enumerate(options) if _same(option, text) or _same(option, first))
-    if len(found) > 1 or _lists_letters(text, letters, *found) or len(*found) > 1:
-        return None
-    return letters.index(found.pop())
-
-
-def read_label(text: str, options: tuple[str, ...]) -> int | None:
-    """Return the index of the option that a generated text names, or None.
-
-    Accepted: the option alone on the first line or leading it before punctuation, and a statement (``The label is
-    X``). A second option stated, or at the head of another line, makes it unparsed; so does an option that merely
-    occurs somewhere.
-    """
-    text, options = _plain(without_thoughts(text)), tuple(_plain(option) or option for option in options)
-    found: set[int] = set()
-    for rest in _statements(text, options):
-        bare = re.sub(r"^(?:an?|the)\s+", "", rest, flags=re.IGNORECASE)
-        found |= _leading_options(rest, options) or _leading_options(bare, options)
-    head, *others = [line for line in text.split("\n") if line.strip()] or [""]
-    leading = _leading_options(head, options)
-    if leading and ":" in head and not _same(head.split(":")[0], _bare_of(options, leading)):
-        leading = set()
-    found |= leading
-    if leading:
-        for line in others:
-            found |= {i for i, option in enumerate(options) if _same(option, _BULLET.sub("", line.strip()))}
-    return _only(found)
-
-
-def _statements(text: str, options: tuple[str, ...] = ()) -> list[str]:
-    """Return what follows each statement of an answer; one that is in doubt or denied stands for nothing.
+def read_letter(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = ()) -> int | None:
+    """Return the index of the option that a generated text picks, by its letter or by its text, or None.
 
     Args:
-        options: texts that are answers and no denial, such as ``no`` and ``not entailed``.
+        names: what the task calls its answer, such as the name of the target column: "the NAME is B".
     """
-    boxed = [match[1] for match in _BOXED.finditer(text)]
-    rests = []
-    for match in _STATEMENT.finditer(text):
-        before = re.split(r"[.:\n]", text[: match.start()])[-1]
-        rest = match["rest"].strip()
-        denied = _DOUBT.match(rest) and not _leading_options(rest, options)
-        if not denied and not _DOUBT.search(" ".join(before.split()[-3:])):
-            rests.append(rest)
-    return boxed + rests
+    return _read(text, option_table(options, True), names)
 
 
-def _stated_letter(rest: str, letters: str, options: tuple[str, ...]) -> str | None:
-    """Return the letter that a statement goes on with; several letters where it goes on as a list."""
-    match = re.match(_LETTER, rest)
-    if match is None or match["letter"] not in letters:
+def read_label(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = ()) -> int | None:
+    """Return the index of the option that a generated text names, or None.
+
+    Args:
+        names: what the task calls its answer, such as the name of the target column: "the NAME is positive".
+    """
+    return _read(text, option_table(options, False), names)
+
+
+def indistinguishable(options: tuple[str, ...]) -> tuple[str, str] | None:
+    """Return the first two options that no output can tell apart: equal up to Unicode form, spacing and markup.
+
+    Options that differ in case or punctuation only (``US`` and ``us``) are told apart by an output that is written
+    exactly as one of them; any other spelling stays unread.
+    """
+    seen: dict[str, str] = {}
+    for option in options:
+        form = plain(option) or option
+        if form in seen:
+            return seen[form], option
+        seen[form] = option
+    return None
+
+
+def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
+    if (index := table.exact.get(text)) is not None:
+        return index
+    whole = without_control_tokens(without_thoughts(text))
+    if (index := table.alone(whole)) is not None:
+        return index
+    if len(whole) > 2 * _READ:
+        whole = f"{whole[:_READ]}\n{whole[-_READ:]}"
+    own = tuple(name for name in _own_names(names) if name not in table.forms)
+    answer = _first_turn(without_run_on(whole, answers=table.forms), table, own)
+    if len(answer) != len(whole) and (index := table.alone(answer)) is not None:
+        return index
+    marked, rest = _marked(answer, table, own)
+    reading = _reading(rest, table, own)
+    if marked:
+        return _agreed(marked, reading)
+    index = _stated(reading)
+    return index if index is not None or "**" not in answer else _in_bold(answer, table, reading)
+
+
+@lru_cache(maxsize=512)
+def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names in lower case; a name of one or two letters is also a word (Spanish ``y``) and left out."""
+    own = (lowered(plain(name)) for name in names)
+    return tuple(name for name in own if len(name) > 2 or not name.isascii())
+
+
+def _reading(text: str, table: OptionTable, names: tuple[str, ...]) -> Reading:
+    shown = plain(text)
+    return Reading(shown, lowered(shown), table, names)
+
+
+def _first_turn(text: str, table: OptionTable, names: tuple[str, ...]) -> str:
+    """Return the text up to where a next question begins, once a whole line was an answer.
+
+    A next question is a line ``WORD: ...`` that neither gives an answer nor explains one.
+    """
+    lines = text.split("\n")
+    if len(lines) == 1:
+        return text
+    answered = False
+    for number, line in enumerate(lines):
+        match = _LABELLED.match(line) if answered else None
+        if match:
+            label = lowered(plain(match["label"]))
+            is_answer = _ANSWER_LABEL.fullmatch(label) or label in names
+            gives_answer = match["rest"].strip() and table.alone(match["rest"]) is not None
+            if not is_answer and not gives_answer and table.alone(label) is None:
+                return "\n".join(lines[:number])
+        elif not answered and line.strip():
+            answered = table.alone(line) is not None or (
+                (start := line.find(":")) > 0
+                and table.alone(line[start + 1 :]) is not None
+                and table.alone(line[:start]) is None
+            )
+    return text
+
+
+def _marked(text: str, table: OptionTable, names: tuple[str, ...]) -> tuple[list[int | None], str]:
+    """Return the options in tags, boxes and JSON, None for what cannot be read, and the text without these."""
+    found: list[int | None] = []
+
+    def inner(match: re.Match[str]) -> str:
+        content = match[1].strip()
+        index = table.alone(content)
+        found.append(index if index is not None else _stated(_reading(content, table, names)))
+        return " "
+
+    if "<" in text:
+        text = _TAG.sub(inner, text)
+    if "\\boxed" in text:
+        text = _BOXED.sub(inner, text)
+    if "{" in text and (pairs := _pairs(text)):
+        values = _values(pairs, table, names)
+        if values is not None:
+            found.append(values if values >= 0 else None)
+            text = re.sub(r"\{[^{}]*\}?", " ", text)
+    return found, text
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Return the keys and the values of JSON objects, complete or cut off."""
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        parsed = json.loads(text[begin : end + 1]) if end > begin else None
+    except (ValueError, RecursionError):
+        parsed = None
+    if isinstance(parsed, dict):
+        return _flat("", parsed, 0)
+    return [(match[1], match[2] if match[2] is not None else match[3]) for match in _JSON_PAIR.finditer(text)]
+
+
+def _flat(key: str, value: Any, depth: int) -> list[tuple[str, str]]:
+    """Return the keys and the values of a JSON object and of those in it."""
+    if depth > 20:
+        return []
+    if isinstance(value, dict):
+        return [pair for name, inner in value.items() for pair in _flat(str(name), inner, depth + 1)]
+    if isinstance(value, list):
+        return [pair for inner in value for pair in _flat(key, inner, depth + 1)]
+    return [(key, value if isinstance(value, str) else json.dumps(value))]
+
+
+def _values(pairs: list[tuple[str, str]], table: OptionTable, names: tuple[str, ...]) -> int | None:
+    """Return the option that JSON gives, -1 where it gives several or another answer, None where it gives none."""
+    if sum(table.alone(key) is not None for key, _ in pairs) > 1:
+        return -1
+    named = [
+        value
+        for key, value in pairs
+        if _ANSWER_LABEL.fullmatch(low := lowered(plain(key))) or low in names
+        if not re.search(words.EXPLANATION, low)
+    ]
+    for values in (named, [value for key, value in pairs if table.alone(key) is None]):
+        read = [_value(value, table, names) for value in values]
+        if options := {index for index in read if index is not None}:
+            return options.pop() if len(options) == 1 else -1
+        if values is named and named:
+            return -1
+    return -1 if any(table.alone(key) is not None for key, _ in pairs) else None
+
+
+def _value(value: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
+    if (index := table.alone(value)) is not None:
+        return index
+    if len(value) > 200:
         return None
-    tail = rest[match.end() :]
-    closed = bool(match["close"] or match["mark"])
-    if not closed and match["letter"] in "AI" and re.match(rf"\s+(?!(?:{_REASON}|and|is)\b)[a-z]", tail):
-        return None  # "the answer is A dog": the English word, not the letter
-    if _denied(tail, options[letters.index(match["letter"])]):
-        return letters  # "the answer B is wrong": a doubt, so nothing can be read
-    return letters if _goes_on(match["close"] + tail, letters, closed) else match["letter"]
+    first = head(_reading(value, table, names))
+    return first.index if first and first.state == "ok" else None
 
 
-def _leading_letter(text: str, letters: str, options: tuple[str, ...]) -> str | None:
-    """Return the letter that the text begins with as an answer, several where it begins with a list of them."""
-    first = text.split("\n", 1)[0].strip()
-    alone = re.fullmatch(rf"(?:option|choice|letter)?\s*{_LETTER}", first, re.IGNORECASE)
-    if alone and alone["letter"].upper() in letters:
-        return alone["letter"].upper()
-    match = re.match(_LETTER, first)
-    if match is None or match["letter"] not in letters:
+def _agreed(marked: list[int | None], reading: Reading) -> int | None:
+    """Return the option of all marks; None if they differ, or if the text around states another answer."""
+    if len(set(marked)) != 1 or (index := marked[0]) is None:
         return None
-    tail = first[match.end() :]
-    marked = re.search(r"[)\].:]", match["close"]) is not None
-    other = re.fullmatch(r"\s*[(\[]?([A-Z])[)\].]*\s*", tail) if marked else None
-    if _goes_on(match["close"] + tail, letters, marked) or (other and other[1] in letters):
-        return letters  # "A or B", "A: B"
-    if re.match(r"\s+is\s+(?:the\s+)?(?:correct|right|best|answer)", tail):
-        return match["letter"]
-    return match["letter"] if marked and not _denied(tail, options[letters.index(match["letter"])]) else None
+    others = {claim.index for claim in claims(reading) if claim.is_strong and claim.state == "ok"}
+    return index if others <= {index} else None
 
 
-def _denied(tail: str, own: str = "") -> bool:
-    """Return True if what follows an answer takes it back; neither the option's own text nor a reason does."""
-    tail = re.sub(rf"^[\s).:\]\"'-]*{re.escape(own)}", "", tail, flags=re.IGNORECASE) if own else tail
-    return _DENIED.match(re.split(r"\b(?:because|since)\b", tail, maxsplit=1, flags=re.IGNORECASE)[0]) is not None
+def _stated(reading: Reading) -> int | None:
+    """Return the option that a text states as its answer, or begins with."""
+    if not reading.mentions:
+        return None
+    stated, first = claims(reading), head(reading)
+    if any(claim.is_strong for claim in stated):
+        return _strong(stated, first, reading)
+    return _weak(stated, first, reading)
 
 
-def _goes_on(tail: str, letters: str, marked: bool) -> bool:
-    """Return True if a list of letters continues: ``or B``, ``/ B``, ``, B``, or ``B) ...`` after a mark."""
-    following = re.match(r"\s*[)\].:;,\"']*\s*(?:or\b|and\b|nor\b|as well as\b|/|&)\s*[(\[\"']?([A-Z])?", tail)
-    if following and (following[1] is None or following[1] in letters):
-        return not (marked and following[1] is None)
-    comma = re.match(r"\s*,\s*[(\[\"']?([A-Z])\b", tail)
-    return comma is not None and comma[1] in letters
+def _strong(stated: list[Claim], first: Claim | None, reading: Reading) -> int | None:
+    """Return the option of explicit statements: all must agree, and nothing after the last may differ.
+
+    Args:
+        first: the claim that the text begins with.
+    """
+    strong = [claim for claim in stated if claim.is_strong]
+    clear = {claim.index for claim in strong if claim.state == "ok"}
+    if len(clear) != 1 or any(claim.state in ("or", "value") or claim.index not in clear for claim in strong):
+        return None
+    last = [claim for claim in strong if claim.state == "ok"][-1]
+    if any(claim.index not in clear and claim.mention.start > last.mention.start for claim in stated):
+        return None
+    if (
+        first
+        and first.mention.start < strong[0].mention.start
+        and (first.index, first.state) != (last.index, "ok")
+    ):
+        is_list = len(listed(reading)) > 1 and first.state != "question"
+        if not is_list and (first.index != last.index or first.state == "question"):
+            return None
+    return None if contradicts(reading, last) else last.index
 
 
-def _lists_letters(text: str, letters: str, chosen: str = "") -> bool:
-    """Return True if the text lists options again: another letter as a mark, ``B. ...`` or ``(B) ...``."""
-    marks = re.findall(r"(?:^|[\s(\[])([A-Z])[)\].:](?=\s|$)", text)
-    return any(mark in letters and mark != chosen for mark in marks)
+def _weak(stated: list[Claim], first: Claim | None, reading: Reading) -> int | None:
+    """Return the option of "WORD: option", "It is OPTION" or the head, where no other is named as an answer."""
+    weak = [first] if first else []
+    weak += [
+        claim for claim in stated if claim.state != "doubt" and not (first and claim.mention == first.mention)
+    ]
+    if not weak or any(claim.state != "ok" for claim in weak):
+        return None
+    answer = weak[0]
+    is_bare_line = answer is first and reading.fills_line(answer.mention)  # and then a word on each option
+    entries = listed(reading, blocking=is_bare_line)
+    if any(index != answer.index for index in entries | {claim.index for claim in [*weak, *stated]}):
+        return None
+    if answer is not first and _names_another_before(answer, reading):
+        return None
+    return None if contradicts(reading, answer) else answer.index
 
 
-def _leading_options(text: str, options: tuple[str, ...]) -> set[int]:
-    """Return the option that the text starts with, up to punctuation or its end; the longest one wins."""
-    text = _BULLET.sub("", text.strip()).lstrip("\"'([*")
-    hits = {
-        i: len(option)
-        for i, option in enumerate(options)
-        if re.match(
-            rf"{re.escape(option.strip())}(?![.,]\d)(?=\s*(?:$|[\"')\].,;:!*]|\s[-\u2013\u2014](?!\s*\d)|\()|\s+(?:because|since)\b)",
-            text,
-            re.IGNORECASE,
-        )
-    }
-    longest = max(hits.values(), default=0)
-    chosen = {i for i, length in hits.items() if length == longest}
-    tail = text[longest:]
-    denied = _denied(tail) and not any(_DOUBT.search(options[i]) for i in chosen)  # "No, it does not."
-    if chosen and (denied or _names_another(tail, options, chosen)):
-        return set(range(len(options)))
-    return chosen
-
-
-def _names_another(tail: str, options: tuple[str, ...], chosen: set[int]) -> bool:
-    """Return True if the text continues as a list of options: ``location, human``, ``location or a human``."""
-    following = re.match(
-        r"\s*(?:[,/&]|or\b|and\b|as well as\b)\s*(?:or\b|and\b)?\s*(?:an?\s+|the\s+)?(?P<next>.*)", tail, re.I
+def _names_another_before(answer: Claim, reading: Reading) -> bool:
+    return any(
+        other.index != answer.index and other.kind != "small" and not reading.is_denied(other)
+        for other in reading.mentions
+        if other.start < answer.mention.start
     )
-    if following is None:
-        return False
-    others = (option for i, option in enumerate(options) if i not in chosen)
-    return any(re.match(rf"{re.escape(option)}(?!\w)", following["next"], re.IGNORECASE) for option in others)
 
 
-def _bare_of(options: tuple[str, ...], indices: set[int]) -> str:
-    return options[next(iter(indices))] if len(indices) == 1 else ""
-
-
-def _only(indices: Iterable[int]) -> int | None:
-    found = set(indices)
-    return found.pop() if len(found) == 1 else None
-
-
-def _plain(text: str) -> str:
-    """Return a text, or an option, in one Unicode form and without the marks of Markdown."""
-    return unicodedata.normalize("NFKC", text).replace("**", "").replace("`", "").strip().strip("\"'*").strip()
-
-
-def _same(option: str, text: str) -> bool:
-    return _bare(option) == _bare(text) != ""
-
-
-def _bare(text: str) -> str:
-    """Return the text without case, outer punctuation and odd spacing; signs within it stay (C++, -5, 1/2)."""
-    return re.sub(r"\s+", " ", text.casefold()).strip().strip("\"'()[]!?:;,").rstrip(".").strip()
+def _in_bold(text: str, table: OptionTable, reading: Reading) -> int | None:
+    """Return the only option that is set in bold within a sentence, where the text states none otherwise."""
+    found = {index for match in _BOLD.finditer(text) if (index := table.alone(match[1])) is not None}
+    if len(found) != 1 or claims(reading) or head(reading) or len(listed(reading)) > 1:
+        return None
+    index = found.pop()
+    own = [mention for mention in reading.mentions if mention.index == index]
+    if any(reading.state(mention) not in ("ok", "open") or reading.is_denied(mention) for mention in own):
+        return None
+    doubted = any(contradicts(reading, Claim(mention, "ok", is_strong=False)) for mention in own)
+    return None if doubted else index

@@ -196,6 +196,7 @@ def _task(spec: Spec, column: TargetColumn | None, examples: list[Example]) -> T
         spec.description,
         spec.scorer,
         reading if examples else "",
+        answer_names=(spec.target,),
     )
 
 

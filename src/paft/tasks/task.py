@@ -28,6 +28,7 @@ class Task:
         description: what the task is, in a sentence; may be empty.
         scorer: the setting ``task.scorer``, of the config or of the built-in task; None for the default.
         target_reading: how the target column was read, in words; empty without examples.
+        answer_names: what the task calls its answer: its target column.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Task:
     description: str = ""
     scorer: Any = None
     target_reading: str = ""
+    answer_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.answer_format, str):

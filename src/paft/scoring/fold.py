@@ -1,0 +1,123 @@
+"""One form for texts that differ only in how they are typed: Unicode form, quotes, dashes, markup, case."""
+
+import re
+import unicodedata
+
+_TYPED = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"),
+        **dict.fromkeys(
+            "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u2033\u300c\u300d\u300e\u300f\u300a\u300b", '"'
+        ),
+        **dict.fromkeys("\u2010\u2011\u2012\u2212", "-"),
+        **dict.fromkeys("\u3010\u3014\u2e28", "["),
+        **dict.fromkeys("\u3011\u3015\u2e29", "]"),
+        "\u060c": ",",
+        "\u061b": ";",
+        "\u061f": "?",
+        "\u3001": ",",
+        "\u3002": ".",
+        "\u0964": ".",
+        "\u06d4": ".",
+        "\u00bf": " ",
+        "\u00a1": " ",
+        **dict.fromkeys(
+            "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        ),
+        **{control: None for control in map(chr, [*range(9), 11, 12, *range(14, 32), 127])},
+    }
+)
+_STRONG_MARKS = re.compile(
+    r"(?<![A-Za-z0-9])(?:\*\*\*?|__)(?=[^\s*_])|(?<=[^\s*_])(?:\*\*\*?|__)(?![A-Za-z0-9])|`+"
+)
+_LINE_MARKS = re.compile(r"^[ \t]{0,8}(?:#{1,6}[ \t]+|>[ \t]?|\|[ \t]+|---+$|===+$|```\w*$)", re.MULTILINE)
+_LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|textrm)\s?\{([^{}]{0,200})\}")
+_TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark)\s?/?>", re.IGNORECASE)
+_SEPARATOR = re.compile(r"(?<=[^\W\d_])[-_](?=[^\W\d_])|(?<=[^\W_])_(?=[^\W_])")
+_SPACES = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r" ?\n[ \n]*")
+
+_WRAPPERS = {
+    "(": ")",
+    "[": "]",
+    "{": "}",
+    "<": ">",
+    '"': '"',
+    "'": "'",
+    "*": "*",
+    "_": "_",
+    "$": "$",
+    "~": "~",
+    "|": "|",
+}
+_CLOSING = ".!?;:,\"'*)]}>_|"
+_BULLETS = "-*\u2022\u00b7\u2013"
+_ARROW = re.compile(r"(?:[=-]+>|\u2192|=)(?! ?\d)")
+_OPENING = "\"'*([{<_:"
+
+
+def plain(text: str) -> str:
+    """Return the text in one Unicode form, without invisible characters, markup and runs of space; case stays."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_TYPED)
+    elif not text.isprintable():
+        text = text.translate(_TYPED)
+    if "\\" in text:
+        text = _LATEX.sub(r"\1", text)
+    if "#" in text or ">" in text or "|" in text or "---" in text or "```" in text or "===" in text:
+        text = _LINE_MARKS.sub("", text)
+    if "<" in text:
+        text = _TAGS.sub("", text)
+    if "*" in text or "_" in text or "`" in text:
+        text = _STRONG_MARKS.sub("", text)
+    return _LINES.sub("\n", _SPACES.sub(" ", text)).strip()
+
+
+def lowered(text: str) -> str:
+    """Return a plain text of the same length in lower case, with spaces for separators between letters."""
+    low = text.lower()
+    if len(low) != len(text):  # a few letters become two
+        low = "".join(small if len(small := char.lower()) == 1 else char for char in text)
+    return _SEPARATOR.sub(" ", low) if "-" in low or "_" in low else low
+
+
+def same_form(text: str) -> str:
+    """Return what two plain texts share that a person takes for the same words."""
+    form = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text.casefold())
+    return _SEPARATOR.sub(" ", form) if "-" in form or "_" in form else form
+
+
+def _is_decoration(char: str) -> bool:
+    """Return True for a pictogram beside an answer; crosses are none, they deny it."""
+    return (
+        not char.isascii() and char not in "\u2717\u2718\u274c\u274e\u2716" and unicodedata.category(char) == "So"
+    )
+
+
+def peeled(text: str, *, arrows: bool = True) -> list[str]:
+    """Return a short text without one, two, ... of the signs around it, the text itself first.
+
+    Args:
+        arrows: whether an arrow before the text is one of these signs.
+    """
+    layers = [text]
+    while len(layers) < 24 and len(text) > 1:
+        first, last = text[0], text[-1]
+        if _WRAPPERS.get(first) == last and len(text) > 2:
+            text = text[1:-1]
+        elif last in _CLOSING or _is_decoration(last):
+            text = text[:-1]
+        elif (
+            first in _OPENING
+            or _is_decoration(first)
+            or (first == "." and not text[1].isdigit())
+            or (first in _BULLETS and text[1] == " " and not text[2:3].isdigit())
+        ):
+            text = text[1:]
+        elif arrows and (mark := _ARROW.match(text)):
+            text = text[mark.end() :]
+        else:
+            break
+        text = text.strip()
+        layers.append(text)
+    return layers

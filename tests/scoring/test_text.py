@@ -1,0 +1,63 @@
+"""What surrounds an answer is left out: thoughts, control tokens, and the next question of a base model."""
+
+import pytest
+
+from paft.scoring.text import run_on_cues, without_control_tokens, without_run_on, without_thoughts
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("B", "B"), ("<think>A</think>B", "B"), ("A</think>B", "B"), ("<think>A</think>B<think>C</think>", "B"),
+        ("<think>a<think>b</think>c</think>B", "B"), ("<think>A", ""), ("B<think>A", ""), ("<THOUGHT>A</THOUGHT>\nB", "\nB"),
+        ("<reasoning>A</reasoning>B", "B"), ("\u25c1think\u25b7A\u25c1/think\u25b7B", "B"), ("[THINK]A[/THINK]B", "B"),
+        ("<seed:think>A</seed:think>B", "B"), ("<|begin_of_thought|>A<|end_of_thought|>B", "B"),
+        ("<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>B", "B"),
+        ("<|channel|>analysis<|message|>A", ""), ("<|channel|>analysis", ""), ("analysisHe asks.assistantfinalB", "B"),
+        ("analysisHe asks.", ""), ("analysis of the text: B", "analysis of the text: B"), ("a < b [think]", "a < b [think]"),
+    ],
+)  # fmt: skip
+def test_thoughts_are_left_out(text, left):
+    assert without_thoughts(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("B<|im_end|>", "B"), ("B<|eot_id|>", "B"), ("<s>B</s>", "B"), ("B<end_of_turn>\n<start_of_turn>user\nA", "B"),
+        ("<|im_start|>assistant\nB<|im_end|>\n<|im_start|>user\nA", "B"), ("B<\uff5cend\u2581of\u2581sentence\uff5c>", "B"),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nB", "B"), ("a <b> c", "a <b> c"), ("<|im_end|>", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_control_tokens_and_later_turns_are_left_out(text, left):
+    assert without_control_tokens(text) == left
+
+
+def test_a_line_that_begins_as_the_prompts_lines_do_ends_the_output():
+    cues = ("Headline:", "Topic 1:")
+    assert without_run_on("World\n\nHeadline: rain\nTopic: x", cues) == "World\n\n"
+    assert without_run_on("World\n  Topic 1: x", cues) == "World\n"
+    assert without_run_on("Headline: rain\nWorld", cues) == "Headline: rain\nWorld"
+    assert without_run_on("The Headline: rain", cues) == "The Headline: rain"
+    assert without_run_on("World\nHeadline: rain") == "World\nHeadline: rain"
+    assert without_run_on("B\n\nQuestion: next?\nAnswer: A") == "B\n\n"
+    assert without_run_on("B\n### Question 2\nnext?") == "B\n"
+    assert without_run_on("entity: x\nhuman: y", answers=("human",)) == "entity: x\nhuman: y"
+    assert without_run_on("Question: which?\nAnswer: A") == "Question: which?\nAnswer: A"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cues"),
+    [
+        ("Question: {question}\n{choices}\nAnswer:", ("Question:",)),
+        ("Q: a?\nA: b\n\nQ: {question}\nA:", ("Q:",)),
+        ("Premise: {premise}\nHypothesis: {hypothesis}\n\nWhat holds?", ("Premise:", "Hypothesis:")),
+        ("{message}\nDepartment: {choices}", ("Department:",)),
+        ("Review: {text}\n\nSentiment: ", ("Review:",)),
+        ("\u8bc4\u8bba\uff1a{text}\n\u60c5\u611f\uff1a", ("\u8bc4\u8bba\uff1a",)),
+        ("Which one is it? {choices}", ()),
+        ("", ()),
+    ],
+)
+def test_cues_are_the_literal_beginnings_of_a_prompts_lines(prompt, cues):
+    assert run_on_cues(prompt) == cues
