@@ -411,3 +411,14 @@ def test_a_slot_has_any_name_that_is_an_identifier_in_any_unicode_form(name):
 def test_prompts_that_render_alike_are_repeats():
     prompts = [Prompt('{"a": 1} {question}'), Prompt('{{"a": 1}} {question}'), Prompt('{{"a": 1 }} {question}')]
     assert screen(prompts, TREC)[0] == [prompts[0], prompts[2]]
+
+
+def test_the_braces_of_the_documentation_are_filled_as_it_says():
+    page = (ROOT / "docs/prompts.md").read_text(encoding="utf-8")
+    table = page[page.index("| to show | write |") :].split("\n\n")[0].splitlines()[2:]
+    assert len(table) == 5
+    task = Task("own", ("message",), LABELS, "label", 0.85, 3)
+    example = Example("0", {"message": "MESSAGE"}, LABELS, 2)
+    for line in table:
+        shown, written = re.fullmatch(r"\| `(.+?)`(?: itself)? \| `(.+)` \|", line).groups()
+        assert render(Prompt(written), task, example).user == shown
