@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from paft.errors import UserError, nearest
-from paft.scoring.choice import read_label, read_letter
+from paft.scoring.choice import indistinguishable, read_label, read_letter
 from paft.types import LETTERS
 
 _ASK = r"\b(?:answer|reply|respond|return|give|write|output|state|print|provide)\b"
@@ -63,6 +63,10 @@ class AnswerFormat(Protocol):
         """
         ...
 
+    def alike(self, options: Sequence[str]) -> tuple[str, str] | None:
+        """Return the first two options that no answer can tell apart; None for sound ones."""
+        ...
+
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
         """Return in words what a model must answer with, for a language model that writes prompts.
 
@@ -104,6 +108,10 @@ class LetterAnswers:
         """Return the index of the option whose letter an output picks."""
         return read_letter(output, options, names=names)
 
+    def alike(self, options: Sequence[str]) -> tuple[str, str] | None:
+        """Return None: letters always differ."""
+        return None
+
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
         """Return that the letter is wanted, with all letters where they are known."""
         letters = f" ({', '.join(LETTERS[:option_count])})" if option_count else ""
@@ -141,6 +149,10 @@ class LabelAnswers:
         """Return the index of the option whose text an output gives."""
         return read_label(output, options, names=names)
 
+    def alike(self, options: Sequence[str]) -> tuple[str, str] | None:
+        """Return the first two options that are equal up to outer space and invisible signs."""
+        return indistinguishable(tuple(options))
+
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:
         """Return that a label, or the text of an option, is wanted."""
         return "one of the labels, word for word" if labels is not None else "the text of the right option"
@@ -174,8 +186,12 @@ class TextAnswers:
         """Return nothing: there are no options."""
         return ""
 
-    def read(self, output: str, options: tuple[str, ...]) -> int | None:
+    def read(self, output: str, options: tuple[str, ...], names: tuple[str, ...] = ()) -> int | None:
         """Return None: there is no option that an output could pick."""
+        return None
+
+    def alike(self, options: Sequence[str]) -> tuple[str, str] | None:
+        """Return None: there are no options."""
         return None
 
     def describe(self, labels: tuple[str, ...] | None, option_count: int) -> str:

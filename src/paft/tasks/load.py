@@ -14,7 +14,7 @@ from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
-from paft.tasks.targets import TargetColumn, accepted_answers, indistinguishable
+from paft.tasks.targets import TargetColumn, accepted_answers
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
 
@@ -148,7 +148,7 @@ def complete(config: TaskConfig) -> Spec:
 
 def _alike(how: AnswerFormat, options: Sequence[str]) -> str:
     """Return which two options an answer that repeats one of them cannot tell apart; nothing for sound ones."""
-    pair = None if how.name == "letter" else indistinguishable(options)
+    pair = how.alike(options)
     return f"an answer cannot tell {pair[0]!r} and {pair[1]!r} apart" if pair else ""
 
 

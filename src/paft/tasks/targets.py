@@ -35,21 +35,6 @@ def plain_form(text: str) -> str:
     return " ".join(text.split())
 
 
-def indistinguishable(options: Sequence[str]) -> tuple[str, str] | None:
-    """Return two options that no answer can tell apart: equal, or different only in spacing and Unicode form.
-
-    Options that differ in case or punctuation (``US`` and ``us``, ``:)`` and ``:(``) pass: an answer equal to
-    exactly one option is that option.
-    """
-    seen: dict[str, str] = {}
-    for option in options:
-        form = " ".join(unicodedata.normalize("NFC", option).split())
-        if form in seen:
-            return seen[form], option
-        seen[form] = option
-    return None
-
-
 def integer(text: str) -> int | None:
     """Return the whole number that a cell holds (``1``, ``01``, ``1.0``); None for anything else."""
     match = re.fullmatch(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", text)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 
-from paft.config.schema import PartSetting
+from paft.config.task import PartSetting
 from paft.errors import UserError, WorkError
 from paft.tasks.task import Task
 from paft.training.samplers.sampler import PromptSampler
