@@ -1,10 +1,9 @@
 """The rules on a single prompt, each with its name and a reason in words."""
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 
 from paft.errors import UserError, nearest
 from paft.prompts.template import doubled_slots, literal, mixes_braces, replace_slots, slots, with_line_ends
@@ -28,22 +27,22 @@ def normalised(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> str:
 
 def words(text: str) -> str:
     """Return the words of a text in lower case and one Unicode form, a space between two."""
-    if text.isascii():
-        return re.sub(r"[\W_]+", " ", text.lower()).strip()
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(rf"(?:[^\w{vowel_signs()}]|_)+", " ", text).strip()
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(split_words(text.casefold().replace("_", " ")))
 
 
-@lru_cache(maxsize=1)
-def vowel_signs() -> str:
-    """Return the characters that belong to the letter before them, for a character class: accents, vowel signs.
+def split_words(text: str) -> list[str]:
+    """Return the words of a text: runs of letters, digits, underscores, and the marks that letters bear.
 
-    ``\\w`` leaves them out, so that words in Hindi would lose their vowels.
+    ``\\w`` of a regular expression leaves marks out, so that words in Hindi would lose their vowels.
     """
-    points = itertools.chain(
-        range(0x300, 0x20D0), range(0x302A, 0xFB1F), range(0xFE20, 0xFE30), range(0x101FD, 0x1E950)
-    )
-    return "".join(c for c in map(chr, points) if unicodedata.category(c) in ("Mn", "Mc"))
+    return text.translate({ord(c): " " for c in set(text) if not _is_in_words(c)}).split()
+
+
+@cache
+def _is_in_words(character: str) -> bool:
+    is_mark = unicodedata.category(character) in ("Mn", "Mc") and not "\ufe00" <= character <= "\ufe0f"
+    return character == "_" or character.isalnum() or is_mark
 
 
 def _empty(prompt: Prompt, task: Task) -> str | None:

@@ -1,14 +1,13 @@
 """How similar prompts are in wording, and how diverse a set of prompts is."""
 
 import itertools
-import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paft.prompts.rules import normalised, vowel_signs
+from paft.prompts.rules import normalised, split_words
 from paft.prompts.template import ending, slots
 from paft.types import Prompt
 
@@ -109,6 +108,5 @@ def diversity(prompts: Sequence[Prompt], aliases: Mapping[str, str], threshold: 
 
 def word_triples(prompt: Prompt) -> frozenset[tuple[str, ...]]:
     """Return all sequences of three words in a prompt, and the sequence of all its words."""
-    text = f"{prompt.system or ''} {prompt.text}".lower()
-    words = re.findall(r"\w+" if text.isascii() else rf"[\w{vowel_signs()}]+", text)
+    words = split_words(f"{prompt.system or ''} {prompt.text}".lower())
     return frozenset(zip(words, words[1:], words[2:], strict=False)) | {tuple(words)}

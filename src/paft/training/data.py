@@ -262,7 +262,10 @@ class BatchBuilder:
         if not trained:
             labels.fill_(-100)
         keep = labels != -100
-        width = inputs["input_ids"].shape[1] if self.engine.batch_format == "padded" else None
+        plan = None
+        if noise and trained:
+            is_padded = self.engine.batch_format == "padded"
+            plan = noise.plan(tokens, inputs["input_ids"].shape[1] if is_padded else None)
         tags = RowTags(
             step,
             examples_in_step,
@@ -272,7 +275,7 @@ class BatchBuilder:
             [row.answer for row in tokens],
             None if keep.all() else keep,
             is_padding=not trained,
-            noise=noise.plan(tokens, width) if noise and trained else None,
+            noise=plan,
         )
         return {**inputs, "rows": tags}
 
