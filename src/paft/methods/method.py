@@ -75,7 +75,7 @@ class Method(Section, ABC):
     title: ClassVar[str] = ""
     trains: ClassVar[bool] = True
     starts_from: ClassVar[Start | None] = "prompts.train"
-    fixed_sampler: ClassVar[str | None] = None
+    fixed_sampler: ClassVar[str | dict[str, Any] | None] = None
 
     def check(self, key: str, console: Console) -> None:
         """Refuse, before anything runs, settings that no run can use.

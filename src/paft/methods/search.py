@@ -57,7 +57,7 @@ class SearchResult:
 class SearchMethod(Method):
     """A method that searches for one of the training prompts, or for a better one, and trains on it alone."""
 
-    fixed_sampler: ClassVar[str | None] = "uniform"
+    fixed_sampler: ClassVar[str | dict[str, Any] | None] = "uniform"
 
     @abstractmethod
     def search(self, context: MethodContext) -> SearchResult:

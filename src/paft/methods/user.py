@@ -1,6 +1,6 @@
 """Fine-tuning on the one prompt that the user wrote (``prompts.user``)."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from paft.methods.method import Method, MethodContext, Start, TrainingPlan
 
@@ -10,7 +10,7 @@ class User(Method):
 
     title: ClassVar[str] = "the fixed prompt"
     starts_from: ClassVar[Start | None] = "prompts.user"
-    fixed_sampler: ClassVar[str | None] = "uniform"
+    fixed_sampler: ClassVar[str | dict[str, Any] | None] = "uniform"
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return the user's prompt."""

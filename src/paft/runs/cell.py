@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig, trainer_arguments
+from paft.config.schema import EvaluationConfig, PartSetting, trainer_arguments
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant
@@ -78,13 +78,11 @@ class Cell:
     def _extra_prompts(self, format: Any) -> Sequence[Prompt]:
         """Return the prompts that the sampler adds to the training prompts; check sampler and objective."""
         from paft.training.parts import StepShape, make_parts
-        from paft.training.samplers import with_prompts_per_step
 
         training = self.variant.training
         forwards = training.gradient_accumulation_steps * self.processes.size
         sampler, _ = make_parts(
-            self.variant.method.fixed_sampler
-            or with_prompts_per_step(training.sampler, training.prompts_per_step),
+            self._sampler_setting(),
             training.objective,
             self.data.task,
             format,
@@ -94,6 +92,13 @@ class Cell:
             seed=self.data.seed,
         )
         return sampler.extra_prompts
+
+    def _sampler_setting(self) -> PartSetting:
+        from paft.training.samplers import with_prompts_per_step
+
+        training = self.variant.training
+        own = self.variant.method.fixed_sampler
+        return own or with_prompts_per_step(training.sampler, training.prompts_per_step)
 
     def _refuse_test_prompts(self, prompts: Sequence[Prompt], user: str) -> None:
         """Refuse to train on a test prompt.
@@ -141,6 +146,8 @@ class Cell:
         Raises:
             UserError: it has no prompt, or one of its prompts is a test prompt.
         """
+        from paft.training.samplers import make_sampler
+
         variant, data = self.variant, self.data
         planned = variant.method.is_planned(self.folder)
         examples = data.training_examples(variant) if planned else self.examples()
@@ -159,7 +166,15 @@ class Cell:
             plan = variant.method.plan(context)
         if not plan.prompts:
             raise UserError(f"config key methods: {variant.name!r} plans to train without a prompt")
-        self._refuse_test_prompts(plan.prompts, variant.name)
+        extra = make_sampler(
+            plan.sampler or self._sampler_setting(),
+            plan.prompts,
+            K=variant.training.K,
+            steps_per_epoch=1,
+            seed=data.seed,
+            task=data.task,
+        ).extra_prompts
+        self._refuse_test_prompts([*plan.prompts, *extra], variant.name)
         return plan
 
     def _evaluator(self) -> "PromptEvaluator":
@@ -177,7 +192,6 @@ class Cell:
 
     def _train(self, plan: TrainingPlan) -> None:
         from paft.training.finetune import finetune
-        from paft.training.samplers import with_prompts_per_step
 
         training = self.variant.training
         finetune(
@@ -186,7 +200,7 @@ class Cell:
             self.examples(),
             plan.prompts,
             self.folder,
-            sampler=plan.sampler or with_prompts_per_step(training.sampler, training.prompts_per_step),
+            sampler=plan.sampler or self._sampler_setting(),
             objective=plan.objective or training.objective,
             prompt_noise=training.prompt_noise,
             K=training.K,

@@ -66,7 +66,7 @@ def make_parts(
             f"{type(made).__name__} gives a step {made.prompts_per_step}; set training.sampler=mixed, with "
             f"training.prompts_per_step of {copies} or more, for a method that trains on several prompts"
         )
-    if len(prompts) < copies:
+    if copies > len(prompts) > 0:  # none: the method has not written them yet
         raise UserError(
             f"config key training.objective: {name} compares {copies} prompts of each example, but the method "
             f"trains on {len(prompts)}; give it to a variant of a method that trains on more prompts"
