@@ -131,6 +131,7 @@ OPENER = re.compile(
     rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] "
     rf"|(?:{words.ADVERB_OPENER}),? |(?:the|an?) (?=[^\W\d_]{{2}})"
 )
+SPACE = re.compile(r" ")
 DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
 SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
 LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")

@@ -167,13 +167,17 @@ def _called_correct(reading: Reading, mention: Mention) -> Claim | None:
 
 def head(reading: Reading) -> Claim | None:
     """Return the claim that the text begins with, after words such as "Sure!" and denied options."""
-    position, low = 0, reading.low
+    position, low, name_of = 0, reading.low, patterns.name_of(reading.names)
     for _ in range(_STEPS):
         if mention := reading.at.get(position):
             return _head_claim(reading, mention)
         denial = patterns.DENIED_HEAD.match(low, position)
         denied = reading.at.get(denial.end()) if denial else None
-        rest = patterns.SENTENCE_END.match(low, denied.end) if denied else patterns.OPENER.match(low, position)
+        if denied:
+            rest = patterns.SENTENCE_END.match(low, denied.end)
+        else:
+            rest = patterns.OPENER.match(low, position) or patterns.SPACE.match(low, position)
+            rest = rest or (name_of.match(low, position) if name_of else None)
         if rest is None or rest.end() == position:
             return None
         position = rest.end()
