@@ -145,7 +145,7 @@ UNSURE = re.compile(words.UNSURE)
 CONTRAST = re.compile(_either(words.CONTRAST, words.CONTRAST_UNSPACED))
 CLAIMLIKE = re.compile(
     r"[\"'\])}>*]*\s(?:also |really |actually |probably )?"
-    rf"(?:fits?|is|seems|works|would|makes|better|instead){_APART}"
+    rf"(?:fits?|is|seems|works|would|makes|better|instead){_APART}|[\"'\])]*(?:是|更|也|が|は|이|가)"
 )
 STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
 """The end of a sentence; an ellipsis is none."""

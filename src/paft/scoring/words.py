@@ -71,7 +71,8 @@ ONE_OF_SEVERAL = (
 )
 """Words that speak of the options, and state none."""
 DENIAL = (
-    r"not|nobody|no one|opposite|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect|false|worst|least"
+    r"not|nobody|no one|opposite|isn't|aren't|wasn't|n't|never|neither|nor|no|none|nothing|without|wrong|incorrect"
+    r"|false|worst|least"
     r"|cannot|rather than|instead of|unlike|other than|except|nunca|ni|tampoco|não|nem|pas|jamais|non|né|nicht"
     r"|kein|keine|keinen|weder|niet|geen|не|нет|ни|неправильн\w{1,3}|неверн\w{1,3}|değil|yanlış|bukan|tidak"
     r"|salah|không|nie|ليس|ليست|לא|אינו|नहीं|incorrect[ao]|errad[ao]|sbagliat[ao]|falsch\w{0,2}|faux|fausse"
