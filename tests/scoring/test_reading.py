@@ -165,3 +165,18 @@ def test_the_readers_words_name_no_task():
     assert len(lists) > 20
     assert all(unicodedata.is_normalized("NFKC", value) for value in lists.values())
     assert [name for name, value in lists.items() if named.search(value)] == []
+
+
+@pytest.mark.parametrize("half", ["look", "measure"])
+def test_outputs_of_real_models_are_read_as_a_person_read_them(half):
+    rows = [json.loads(line) for line in (HERE / "outputs.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["half"] == half]
+    answers = [(row["expected"], read(row, row["text"])) for row in rows]
+    assert len(rows) > 190
+    assert sum(expected == answer for expected, answer in answers) >= 0.95 * len(rows)
+    assert sum(answer not in (None, expected) for expected, answer in answers) <= 0.02 * len(rows)
+
+
+def test_a_heading_that_comes_back_with_another_value_states_nothing():
+    assert read_letter("Part: 100\n\nPart: 100\n\nPart: 120", ("30", "60", "100")) is None
+    assert read_letter("Part: 100\n\nPart: 100", ("30", "60", "100")) == 2

@@ -131,22 +131,25 @@ def _first_turn(text: str, table: OptionTable, names: tuple[str, ...]) -> str:
     lines = text.split("\n")
     if len(lines) == 1:
         return text
-    answered = False
+    answered, own_label = False, ""
     for number, line in enumerate(lines):
-        match = _LABELLED.match(line) if answered else None
-        if match:
-            label = lowered(plain(match["label"]))
-            is_answer = _ANSWER_LABEL.fullmatch(label) or label in names
-            gives_answer = match["rest"].strip() and table.alone(match["rest"]) is not None
-            if not is_answer and not gives_answer and table.alone(label) is None:
+        if answered:
+            match = _LABELLED.match(line)
+            label = lowered(plain(match["label"])) if match else own_label
+            if match and label != own_label and _begins_question(label, match["rest"], table, names):
                 return "\n".join(lines[:number])
-        elif not answered and line.strip():
-            answered = table.alone(line) is not None or (
-                (start := line.find(":")) > 0
-                and table.alone(line[start + 1 :]) is not None
-                and table.alone(line[:start]) is None
-            )
+        elif line.strip():
+            before, colon, after = line.partition(":")
+            answered = table.alone(line) is not None
+            if not answered and colon and table.alone(after) is not None and table.alone(before) is None:
+                answered, own_label = True, lowered(plain(before))
     return text
+
+
+def _begins_question(label: str, rest: str, table: OptionTable, names: tuple[str, ...]) -> bool:
+    if _ANSWER_LABEL.fullmatch(label) or label in names or table.alone(label) is not None:
+        return False
+    return not rest.strip() or table.alone(rest) is None
 
 
 def _marked(text: str, table: OptionTable, names: tuple[str, ...]) -> tuple[list[int | None], str]:

@@ -131,6 +131,7 @@ OPENER = re.compile(
     rf"(?:{words.OPENER})[!,.]+\s?|[\"'(\[{{<*\u2022\u00b7]+\s?|[-\u2013] (?!\d)|:\s?|\n|\d{{1,2}}[.)] "
     rf"|(?:{words.ADVERB_OPENER}),? |(?:the|an?) (?=[^\W\d_]{{2}})"
 )
+SPACE = re.compile(r" ")
 DENIED_HEAD = re.compile(rf"(?:{words.DENIAL})(?: an?| the| option)? |{words.DENIAL_UNSPACED}")
 SENTENCE_END = re.compile(r"[\"')\]]*[.,;!\n]\s?")
 LINE_HEAD = re.compile(r"(?:^|\n|[.;!?,] )(?:[-*\u2022\u00b7] ?)?(?:the )?[\"'(\[*]*(?=\S)")
@@ -144,7 +145,7 @@ UNSURE = re.compile(words.UNSURE)
 CONTRAST = re.compile(_either(words.CONTRAST, words.CONTRAST_UNSPACED))
 CLAIMLIKE = re.compile(
     r"[\"'\])}>*]*\s(?:also |really |actually |probably )?"
-    rf"(?:fits?|is|seems|works|would|makes|better|instead){_APART}"
+    rf"(?:fits?|is|seems|works|would|makes|better|instead){_APART}|[\"'\])]*(?:是|更|也|が|は|이|가)"
 )
 STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
 """The end of a sentence; an ellipsis is none."""

@@ -48,6 +48,11 @@ class Reading:
         text = self.at.get(close.end()) if close else None
         return text if text and text.kind == "text" else None
 
+    def is_next_to_another_text(self, mention: Mention) -> bool:
+        """Return True if a letter stands before the whole text of another option: ``B. Paris``."""
+        other = self.next_to_letter(mention) if mention.kind != "text" else None
+        return other is not None and other.index != mention.index and self.fills_line(other)
+
     def state(self, mention: Mention) -> State:
         """Return what the text after a mention does to it."""
         if mention.start not in self._states:
@@ -56,7 +61,7 @@ class Reading:
 
     def _state(self, mention: Mention) -> State:
         low, end, option = self.low, self.end(mention), self.word(mention)
-        if self._goes_on_with_another(mention, end):
+        if self._goes_on_with_another(mention, end) or self.is_next_to_another_text(mention):
             return "or"
         is_polar_answer = option in words.POLAR and patterns.PUNCTUATION.match(low, end) is not None
         if not is_polar_answer and (patterns.DENIED_AFTER.match(low, end) or patterns.TAKEN_BACK.match(low, end)):

@@ -116,11 +116,21 @@ def _strength(reading: Reading, link: _Link) -> bool | None:
         start = link.start - len(link.clause)
         names_option = any(start <= mention.start < link.start for mention in reading.mentions)
         is_heading = patterns.HEADING.match(link.clause) is not None and not names_option
-        return False if is_heading and reading.low[link.start] in ":=" else None
+        if not is_heading or reading.low[link.start] not in ":=":
+            return None
+        return None if _is_repeated(reading, link) else False
     if link.kind == "assign":
         return False
     is_subject = patterns.SUBJECT.match(link.clause) is not None or not link.clause.strip()
     return False if is_subject and length <= 12 else None
+
+
+def _is_repeated(reading: Reading, link: _Link) -> bool:
+    """Return True if the same heading has another value elsewhere, as in "Part: 100. Part: 120."."""
+    heading = f"{link.clause.strip()}{reading.low[link.start]}"
+    value = reading.low[link.start + 1 :].split("\n", 1)[0].strip()
+    others = {line.split(heading, 1)[1].strip() for line in reading.low.split("\n") if heading in line}
+    return bool(others - {value})
 
 
 def _begins_list(reading: Reading, mention: Mention) -> bool:
@@ -167,13 +177,17 @@ def _called_correct(reading: Reading, mention: Mention) -> Claim | None:
 
 def head(reading: Reading) -> Claim | None:
     """Return the claim that the text begins with, after words such as "Sure!" and denied options."""
-    position, low = 0, reading.low
+    position, low, name_of = 0, reading.low, patterns.name_of(reading.names)
     for _ in range(_STEPS):
         if mention := reading.at.get(position):
             return _head_claim(reading, mention)
         denial = patterns.DENIED_HEAD.match(low, position)
         denied = reading.at.get(denial.end()) if denial else None
-        rest = patterns.SENTENCE_END.match(low, denied.end) if denied else patterns.OPENER.match(low, position)
+        if denied:
+            rest = patterns.SENTENCE_END.match(low, denied.end)
+        else:
+            rest = patterns.OPENER.match(low, position) or patterns.SPACE.match(low, position)
+            rest = rest or (name_of.match(low, position) if name_of else None)
         if rest is None or rest.end() == position:
             return None
         position = rest.end()
@@ -189,7 +203,4 @@ def _head_claim(reading: Reading, mention: Mention) -> Claim | None:
             return None
         if mention.kind == "small" and reading.low[end : end + 1] not in ("", ")", ".", "\n", '"', "'"):
             return None
-        other = reading.next_to_letter(mention)
-        if other and other.index != mention.index and patterns.REST_OF_LINE.match(reading.low, other.end):
-            state = "or"  # "B. Paris", where Paris is the text of A
     return Claim(mention, state, is_strong=False)
