@@ -20,7 +20,7 @@ from paft.models.response_cache import read_answers
 from paft.reporting.predictions import read_grid
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt, Score
+from paft.types import Conversation, Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.io import read_log
 
@@ -223,3 +223,19 @@ def test_intervals_do_not_change_from_one_report_to_the_next():
         < grid.mean()
         < summarise(grid, 0.5, is_binary=True).mean_interval.high
     )
+
+
+class RunOn(FakeModel):
+    """Answers, then goes on with a prompt of its own in the form of the one that it was given."""
+
+    def generate(self, conversations, max_new_tokens, stop=()):
+        for conversation in conversations:
+            colour = right(Conversation(conversation.user.removesuffix("\nColour:")))
+            yield [Generation(f"{colour}\nThing: another\nColour: blue", 9, "length")]
+
+
+def test_what_a_base_model_writes_after_its_answer_is_not_judged_but_kept(tmp_path):
+    prompts = [Prompt("Thing: {thing}\nColour:")]
+    rows = fill(RunOn(right), tmp_path, prompts, mode="generate", scorer=make_scorer("exact", TASK))
+    assert {row["score"] for row in rows} == {1.0}
+    assert all("Thing: another" in row["output"] for row in rows)

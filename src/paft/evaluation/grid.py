@@ -16,6 +16,7 @@ from paft.models.model import Answerer, Mode
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
 from paft.prompts.template import render
 from paft.scoring import PaidScorer, Scorer
+from paft.scoring.text import before_cue, run_on_cues
 from paft.tasks.task import Task
 from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
@@ -140,9 +141,11 @@ def answer(
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=_storable(generated.text)) for batch in batches for generated in batch)
-    for generated in _prepared(scorers, outputs, examples):
+    cues = run_on_cues(prompt.text)
+    answered = ((generated, before_cue(generated.text, cues)) for generated in outputs)
+    for generated, text in _prepared(scorers, answered, examples):
         example = next(remaining)
-        score, *others = _judged(scorers, generated, prompt, example)
+        score, *others = _judged(scorers, generated, text, prompt, example)
         yield _row(
             task,
             prompt,
@@ -163,25 +166,28 @@ def _storable(text: str) -> str:
 
 
 def _prepared(
-    scorers: Sequence[Scorer], outputs: Iterator[Generation], examples: Sequence[Example]
-) -> Iterable[Generation]:
-    """Return the outputs; a scorer that asks a language model has asked about all of them at once."""
+    scorers: Sequence[Scorer], answered: Iterator[tuple[Generation, str]], examples: Sequence[Example]
+) -> Iterable[tuple[Generation, str]]:
+    """Return the outputs with what is judged of each; a paid scorer has asked about all of them at once."""
     paid = [scorer for scorer in scorers if isinstance(scorer, PaidScorer)]
     if not paid:
-        return outputs
-    kept = list(outputs)
-    judged = [(g.text, e) for g, e in zip(kept, examples, strict=True) if g.finish not in ("refused", "error")]
+        return answered
+    kept = list(answered)
+    pairs = zip(kept, examples, strict=True)
+    judged = [(text, example) for (g, text), example in pairs if g.finish not in NO_ANSWER]
     for scorer in paid:
         scorer.prepare([text for text, _ in judged], [example for _, example in judged])
     return kept
 
 
-def _judged(scorers: Sequence[Scorer], generated: Generation, prompt: Prompt, example: Example) -> list[Score]:
+def _judged(
+    scorers: Sequence[Scorer], generated: Generation, text: str, prompt: Prompt, example: Example
+) -> list[Score]:
     """Return the score by each scorer; where the provider refused or failed, there is no answer to read."""
-    if generated.finish in ("refused", "error"):
+    if generated.finish in NO_ANSWER:
         return [Score(0.0, None) for _ in scorers]
     try:
-        return [scorer.score(generated.text, example) for scorer in scorers]
+        return [scorer.score(text, example) for scorer in scorers]
     except WorkError as error:
         raise WorkError(f"prompt {prompt.id}: {error}") from error
 

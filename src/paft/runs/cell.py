@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig, PartSetting, trainer_arguments
+from paft.config.schema import EvaluationConfig, trainer_arguments
+from paft.config.task import PartSetting
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant

@@ -108,10 +108,23 @@ def without_run_on(text: str, cues: tuple[str, ...] = (), *, answers: Container[
     begin = len(text) - len(text.lstrip())
     questions = _NEXT_QUESTION.finditer(text, begin + 1)
     ends = [match.start() for match in questions if match["word"].lower() not in answers]
-    if cues:
-        beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
-        ends += [match.start() for match in beginnings.finditer(text, begin + 1)]
-    return text[: min(ends, default=len(text))]
+    return before_cue(text[: min(ends, default=len(text))], cues)
+
+
+def before_cue(text: str, cues: tuple[str, ...]) -> str:
+    """Return an output up to the first line, after something else, that begins as a line of its prompt does.
+
+    A base model that has answered goes on with a prompt of its own. An output with thoughts is left as it is: a
+    model may repeat the prompt while it thinks.
+
+    Args:
+        cues: literal beginnings of the prompt's lines, such as ``Question:``; see :func:`run_on_cues`.
+    """
+    if not cues or without_thoughts(text) != text:
+        return text
+    beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
+    match = beginnings.search(text, len(text) - len(text.lstrip()) + 1)
+    return text[: match.start()] if match else text
 
 
 def run_on_cues(prompt: str) -> tuple[str, ...]:
