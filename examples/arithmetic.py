@@ -87,7 +87,7 @@ TEST_PROMPTS = [
     "Evaluate: {problem}",
     "### Problem\n{problem}\n### Number\n",
     "State the numerical answer to this and stop.\n{problem}",
-    '"{problem}" -> ',
+    '"{problem}" gives',
     "You mark homework. The question was: {problem} Which number earns full marks?",
     "{problem}\n\nReply in digits without any words.",
     "Calculate.\n{problem}",

@@ -1,5 +1,7 @@
 """Made-up run directories of which the answers are known."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import yaml
@@ -111,8 +113,6 @@ def make_free_text_run(
                 "versions": {"torch": "1"}, "fields": ["country"], "labels": None, "aliases": {},
                 "trained": [name for name in skills if name in trained], "method_titles": TITLES},
     }  # fmt: skip
-    if judge:
-        config["run"]["judge_prompt"] = f"Grade the answer from 1 to 5.\n{HOSTILE}\nAnswer: {{output}}"
     write_text(path / "config.yaml", yaml.safe_dump(config))
     write_rows(path / "prompts/test.jsonl", [
         {"id": f"p{i}", "text": f"{'Please, ' * (i % 3)}name the capital of {{country}}{':' * (i % 2)}"} for i in range(prompts)
@@ -143,6 +143,10 @@ def make_free_text_run(
         folder.mkdir(parents=True)
         table = pa.Table.from_pylist(rows, SCHEMA).replace_schema_metadata({SECONDS: "12.5"})
         parquet.write_table(table, folder / "predictions.parquet")
+        if judge:
+            prompt = f"Grade the answer from 1 to 5.\n{HOSTILE}\nAnswer: {{output}}"
+            about = {"model": "grader", "prompt": prompt, "graded_twice": 6, "same": 0.5, "mean_difference": 0.2}
+            write_text(folder / "judge.json", json.dumps(about))
         if name in trained:
             write_rows(folder / "train.jsonl", [
                 {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_ids": ["t0"]} for s in range(1, 31)

@@ -223,7 +223,10 @@ def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):
 
 def test_what_the_judge_was_asked_is_in_the_report(tmp_path):
     write_report(make_free_text_run(tmp_path, SCORES, judge=True))
-    assert "    Grade the answer from 1 to 5.\n" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "    Grade the answer from 1 to 5.\n" in text
+    assert "paft: the judge grader graded 6 answers twice, 50% with the same grade." in text
+    assert read_json(tmp_path)["methods"]["paft"]["judge"]["same"] == 0.5
     assert "What the judge was asked</summary><pre>Grade the answer" in (tmp_path / "report.html").read_text()
 
 

@@ -72,6 +72,18 @@ def check_complete(
         damaged.setdefault(str(path.relative_to(run)), reason)
 
 
+def read_judge(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Any]:
+    """Return what a run says of its judge, as in ``judge.json``; nothing if there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        judge = json.loads(path.read_bytes())
+        return judge | {"model": str(judge["model"]), "prompt": str(judge["prompt"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        damaged[str(path.relative_to(run))] = "damaged; what the judge was asked is not shown"
+        return {}
+
+
 def read_search_cost(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, float]:
     """Return the cost of choosing a prompt, as in ``choice.json``; nothing if there is no such file."""
     if not path.is_file():

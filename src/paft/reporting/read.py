@@ -13,7 +13,14 @@ from paft.errors import UserError, one_line
 from paft.evaluation.failures import Failures, count_failures
 from paft.evaluation.metrics import Summary, balanced_accuracy, majority, sample_std, summarise
 from paft.evaluation.paired import Difference, differences
-from paft.reporting.files import check_complete, read_prompts, read_rows, read_search_cost, read_training_log
+from paft.reporting.files import (
+    check_complete,
+    read_judge,
+    read_prompts,
+    read_rows,
+    read_search_cost,
+    read_training_log,
+)
 from paft.reporting.predictions import Grid, read_grid
 from paft.runs.directory import RunDirectory
 from paft.types import Prompt
@@ -41,6 +48,7 @@ class MethodResult:
         balanced_accuracy: None if the task has no fixed labels.
         other_scores: of the task's further scorers, by name.
         choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
+        judge: what ``judge.json`` says; empty where no language model judged.
     """
 
     name: str
@@ -51,6 +59,7 @@ class MethodResult:
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
+    judge: dict[str, Any] = field(default_factory=dict)
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -141,8 +150,7 @@ class RunResult:
     @property
     def judge_prompt(self) -> str:
         """What a language model that judged the answers was asked; empty where none did."""
-        prompt = self.facts.get("judge_prompt")
-        return prompt if isinstance(prompt, str) else ""
+        return next((method.judge["prompt"] for method in self.methods if method.judge), "")
 
     @property
     def metric(self) -> str:
@@ -235,6 +243,7 @@ def read_run(path: Path) -> RunResult:
             )
             unfinished[name] = "its predictions are damaged"
     choosing = {name: read_search_cost(directory.method(name) / "choice.json", path, damaged) for name in grids}
+    judges = {name: read_judge(directory.method(name) / "judge.json", path, damaged) for name in grids}
     prompts = read_prompts(directory.prompts("test"), path, damaged)
     train_prompts = read_prompts(directory.prompts("train"), path, damaged)
     rows = read_rows(directory.examples, path, damaged)
@@ -257,13 +266,14 @@ def read_run(path: Path) -> RunResult:
         train_prompts=train_prompts,
         examples=examples,
     )
-    run.methods.extend(_method(run, name, grid, logs[name], choosing[name]) for name, grid in grids.items())
+    run.methods.extend(
+        _method(run, name, grid, log=logs[name], choosing=choosing[name], judge=judges[name])
+        for name, grid in grids.items()
+    )
     return run
 
 
-def _method(
-    run: RunResult, name: str, grid: Grid, log: list[dict[str, Any]], choosing: dict[str, float]
-) -> MethodResult:
+def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
     """Return the metrics of a method's grid."""
     per_prompt = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores.mean(axis=2), strict=True))
     return MethodResult(
@@ -276,8 +286,7 @@ def _method(
             for scorer, scores in per_prompt.items()
         },
         grid,
-        log,
-        choosing,
+        **files,
     )
 
 

@@ -116,6 +116,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "refused": f.refused,
         "errors": f.errors,
         "parsed_accuracy": f.parsed_accuracy,
+        "judge": {key: value for key, value in method.judge.items() if key != "prompt"} or None,
         "other_scores": {name: asdict(score) for name, score in method.other_scores.items()},
         "prompts": s.prompts,
         "examples": s.examples,
@@ -202,7 +203,21 @@ def _judge(result: RunResult) -> list[str]:
     """Return the prompt of the judge, if a language model judged the answers."""
     if not result.judge_prompt:
         return []
-    return ["The judge was asked:", "", *(f"    {line}" for line in result.judge_prompt.splitlines()), ""]
+    prompt = [f"    {line}" for line in result.judge_prompt.splitlines()]
+    return ["The judge was asked:", "", *prompt, "", *map(judged_twice, filter(_has_judge, result.methods)), ""]
+
+
+def _has_judge(method: MethodResult) -> bool:
+    return bool(method.judge.get("graded_twice"))
+
+
+def judged_twice(method: MethodResult) -> str:
+    """Return a sentence on how far the judge of a method agrees with itself."""
+    judge = method.judge
+    return (
+        f"{method.name}: the judge {judge['model']} graded {judge['graded_twice']:,} answers twice, "
+        f"{judge['same']:.0%} with the same grade."
+    )
 
 
 def _capitalise(text: str) -> str:

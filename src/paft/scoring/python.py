@@ -83,6 +83,14 @@ class CheckedScorer:
         self.is_binary = bool(scorer.is_binary)
         self._scorer, self._label, self._file = scorer, f"scorer {name!r}", source_file(part)
 
+    def check_target(self, target: str) -> str | None:
+        """Return why the user's scorer cannot use an accepted answer; None where it can, or does not say."""
+        check = getattr(self._scorer, "check_target", None)
+        if check is None:
+            return None
+        with user_code(self._label):
+            return check(target)
+
     def score(self, output: str, example: Example) -> Score:
         """Return the checked score.
 
