@@ -207,7 +207,7 @@ def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_pa
     assert method["refused"] == 1
     assert "(f1 score), PAFT: " in sentence(result)
     assert "Chance" not in text
-    assert "Other scorers, mean ± Std over the prompts, in %:" in text
+    assert "Other scores, mean ± Std over the prompts, in %:" in text
     assert ("Lowest score over the prompts" in text) == (prompts > 1)
     assert "ccuracy" not in text.replace("figures/accuracy.svg", "")
     assert "Score if read" in text

@@ -517,3 +517,20 @@ def test_nothing_is_paid_for_a_run_that_cannot_begin(project, wrong, message):
         start(project, made, wrong)
     assert server.requests == []
     assert not (project / "run/config.yaml").exists()
+
+
+def test_calibration_is_reported_beside_the_plain_figures_and_redoes_nothing(project):
+    folder = start(project, "evaluation.mode=likelihood")
+    before, times = report(folder), written(folder)
+    assert {method["calibrated"] for method in before["methods"].values()} == {None}
+    start(project, "evaluation.mode=likelihood", "evaluation.calibrate=batch")
+    after = report(folder)
+    assert written(folder) == times
+    for name, method in after["methods"].items():
+        assert 0 <= method["calibrated"]["worst"] <= method["calibrated"]["mean"] <= 1
+        assert {k: v for k, v in method.items() if k != "calibrated"} == {
+            k: v for k, v in before["methods"][name].items() if k != "calibrated"
+        }
+    assert "accuracy, calibrated" in (folder / "report.md").read_text()
+    with pytest.raises(UserError, match=r"evaluation\.calibrate: batch needs evaluation\.mode: likelihood"):
+        start(project, "evaluation.mode=generate", "evaluation.calibrate=batch", name="other")

@@ -322,8 +322,16 @@ class EvaluationConfig(Section):
     max_new_tokens: Positive = 256
     stop: list[Annotated[str, Field(min_length=1)]] = []
     """An answer ends before the first of these texts."""
+    calibrate: Literal["none", "batch"] = "none"
+    """Also report the accuracy after Batch Calibration; needs ``mode: likelihood``."""
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
+
+    @model_validator(mode="after")
+    def _calibration_has_likelihoods(self) -> "EvaluationConfig":
+        if self.calibrate != "none" and self.mode != "likelihood":
+            raise UserError("config key evaluation.calibrate: batch needs evaluation.mode: likelihood")
+        return self
 
 
 class Config(Section):

@@ -13,6 +13,7 @@ from paft.errors import UserError, one_line
 from paft.evaluation.failures import Failures, count_failures
 from paft.evaluation.metrics import Summary, balanced_accuracy, majority, sample_std, summarise
 from paft.evaluation.paired import Difference, differences
+from paft.reporting.calibrated import calibrated_scores
 from paft.reporting.files import (
     check_complete,
     read_judge,
@@ -49,6 +50,7 @@ class MethodResult:
         other_scores: of the task's further scorers, by name.
         choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
         judge: what ``judge.json`` says; empty where no language model judged.
+        calibrated: the accuracy after Batch Calibration, where ``evaluation.calibrate`` asks for it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class MethodResult:
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
+    calibrated: OtherScore | None = None
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -213,6 +216,12 @@ class RunResult:
         return _mode(self.config)
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether the accuracy after Batch Calibration is reported too."""
+        evaluation = self.config.get("evaluation")
+        return isinstance(evaluation, dict) and evaluation.get("calibrate", "none") != "none"
+
+    @property
     def problems(self) -> list[str]:
         """One line for each damaged file and each unfinished method."""
         lines = [f"{name}: {why}" for name, why in self.damaged.items()]
@@ -276,18 +285,21 @@ def read_run(path: Path) -> RunResult:
 def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
     """Return the metrics of a method's grid."""
     per_prompt = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores.mean(axis=2), strict=True))
+    calibrated = calibrated_scores(grid, run.examples) if run.is_calibrated else None
     return MethodResult(
         name,
         summarise(grid.scores, run.top, is_binary=run.is_binary),
         count_failures(grid.scores, grid.unparsed, grid.finish),
         balanced_accuracy(grid.scores, grid.targets) if run.labels else None,
-        {
-            scorer: OtherScore(float(scores.mean()), sample_std(scores), float(scores.min()))
-            for scorer, scores in per_prompt.items()
-        },
+        {scorer: _other_score(scores) for scorer, scores in per_prompt.items()},
         grid,
+        calibrated=None if calibrated is None else _other_score(calibrated.mean(axis=1)),
         **files,
     )
+
+
+def _other_score(per_prompt: np.ndarray) -> OtherScore:
+    return OtherScore(float(per_prompt.mean()), sample_std(per_prompt), float(per_prompt.min()))
 
 
 def _other_names(run: RunResult, count: int) -> list[str]:

@@ -29,7 +29,7 @@ from paft.reporting.tables import (
 from paft.utils.io import write_text
 
 SCHEMA = 2
-OTHERS = "Other scorers, mean ± Std over the prompts, in %"
+OTHERS = "Other scores, mean ± Std over the prompts, in %"
 
 
 def write_report(path: Path) -> RunResult:
@@ -116,6 +116,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "refused": f.refused,
         "errors": f.errors,
         "parsed_accuracy": f.parsed_accuracy,
+        "calibrated": None if method.calibrated is None else asdict(method.calibrated),
         "judge": {key: value for key, value in method.judge.items() if key != "prompt"} or None,
         "other_scores": {name: asdict(score) for name, score in method.other_scores.items()},
         "prompts": s.prompts,

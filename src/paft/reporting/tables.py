@@ -156,13 +156,18 @@ def _training(method: MethodResult) -> str:
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table of the further scorers' values; no rows where there are none."""
-    names = list(dict.fromkeys(name for r in results for m in r.methods for name in m.other_scores))
+    names = list(dict.fromkeys(name for r in results for m in r.methods for name in _others(m)))
     rows = [
-        (*([run] if len(results) > 1 else []), m.name, *(_other(m.other_scores.get(name)) for name in names))
+        (*([run] if len(results) > 1 else []), m.name, *(_other(_others(m).get(name)) for name in names))
         for result, run in zip(results, run_names(results), strict=True)
         for m in result.methods
     ]
     return [(*(["Run"] if len(results) > 1 else []), "Method", *names), *rows] if names else []
+
+
+def _others(method: MethodResult) -> dict[str, OtherScore]:
+    calibrated = {} if method.calibrated is None else {"accuracy, calibrated": method.calibrated}
+    return calibrated | method.other_scores
 
 
 def _other(score: OtherScore | None) -> str:
