@@ -169,6 +169,9 @@ class EndpointModel:
         notes = "".join(f"; {note}" for note in self._notes())
         return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}{notes}"
 
+    def answer_tokens(self, answer: str) -> None:
+        """Return None: the tokens are the server's."""
+
     def use_adapter(self, folder: Path | None) -> AbstractContextManager[None]:
         """Return a context that changes nothing: a model behind an endpoint is not trained here.
 

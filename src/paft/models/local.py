@@ -50,6 +50,10 @@ class LocalModel(Engine):
     def usage(self) -> None:
         """Return None: the answers cost only time."""
 
+    def answer_tokens(self, answer: str) -> list[int]:
+        """Return the token ids of an answer as it stands after the prompt."""
+        return self.format.answer(answer)
+
     @contextmanager
     def use_adapter(self, folder: Path | None) -> Iterator[None]:
         """Answer with a saved adapter inside the block."""

@@ -68,6 +68,10 @@ class Model(Answerer, Protocol):
         """Return one line on what the answers have cost; None where they cost only time."""
         ...
 
+    def answer_tokens(self, answer: str) -> list[int] | None:
+        """Return the token ids of an answer without its end; None where they are not known here."""
+        ...
+
     def use_adapter(self, folder: Path | None) -> AbstractContextManager[None]:
         """Answer with a saved adapter inside the block; without one where ``folder`` is None."""
         ...

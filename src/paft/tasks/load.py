@@ -4,7 +4,7 @@ import math
 import random
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from paft.config.task import Choices, OptionColumns, Source, TargetFormat, TaskConfig, cell_text
@@ -71,6 +71,23 @@ def stored_rows(config: TaskConfig, source: Source) -> list[dict[str, Any]]:
         row | {spec.target: _named(column, rows, row[spec.target], rows.place(i))} if spec.target in row else row
         for i, row in enumerate(rows.rows)
     ]
+
+
+def unlabelled(config: TaskConfig, source: Source) -> tuple[Task, list[Example]]:
+    """Return the task and the examples of rows whose right answers are not known, or not read.
+
+    Raises:
+        UserError: as :func:`load_task`.
+    """
+    spec, rows = complete(config), read_rows(source)
+    if not rows.rows:
+        raise UserError(f"{source}: no examples")
+    places = [(row, rows.place(index)) for index, row in enumerate(rows.rows)]
+    examples = [
+        Example(str(index), _fields(spec, row, place), _options(spec, row, place))
+        for index, (row, place) in enumerate(places)
+    ]
+    return replace(_task(spec, _target_column(spec), examples), target_reading=""), examples
 
 
 def check_targets(
@@ -230,12 +247,17 @@ def _example(spec: Spec, column: TargetColumn | None, rows: Rows, row: dict[str,
     place = rows.place(index)
     options = _options(spec, row, place)
     value = _cell(row, spec.target, place)
-    fields = {name: _text(row, name, place) for name in spec.fields}
-    if not any(text.strip() for text in fields.values()):
-        raise UserError(f"{place}: nothing is asked, {' and '.join(fields)} is empty; leave the row out")
+    fields = _fields(spec, row, place)
     if column is None:
         return Example(str(index), fields, targets=accepted_answers(value, spec.target, place))
     return Example(str(index), fields, options, column.index(_named(column, rows, value, place), options, place))
+
+
+def _fields(spec: Spec, row: dict[str, Any], place: str) -> dict[str, str]:
+    fields = {name: _text(row, name, place) for name in spec.fields}
+    if not any(text.strip() for text in fields.values()):
+        raise UserError(f"{place}: nothing is asked, {' and '.join(fields)} is empty; leave the row out")
+    return fields
 
 
 def _named(column: TargetColumn, rows: Rows, value: Any, place: str) -> Any:

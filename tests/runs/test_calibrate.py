@@ -1,0 +1,89 @@
+"""``paft calibrate``: offsets of one prompt that can be deployed."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from conftest import COLOURS, ROOT, TEST_PROMPTS, write_rows
+from paft.config.load import load_config
+from paft.errors import UserError
+from paft.evaluation.calibration import Offsets, normalised
+from paft.runs.calibrate import calibrate
+from paft.utils.console import Console
+from reported_runs import run
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def finished(project):
+    overrides = ["methods=[base, user]", "evaluation.mode=likelihood", "training.epochs=1"]
+    run(load_config(project / "config.yaml", overrides), project / "run", QUIET)
+    rows = [json.loads(line) for line in (project / "test.jsonl").read_text().splitlines()]
+    write_rows(project / "unlabelled.jsonl", [{"thing": row["thing"]} for row in rows])
+    write_rows(project / "prompt.jsonl", TEST_PROMPTS[:1])
+    return project
+
+
+def start(project, method="user", prompt="prompt.jsonl", examples="unlabelled.jsonl"):
+    output = project / "offsets.json"
+    return calibrate(project / "run", method, project / prompt, project / examples, output, QUIET)
+
+
+@pytest.mark.parametrize("method", ["base", "user"])
+def test_the_offsets_are_those_of_the_grid_and_choose_as_it_does(finished, method):
+    offsets = start(finished, method)
+    rows = parquet.read_table(finished / "run/methods" / method / "predictions.parquet").to_pylist()
+    scores = np.array([row["scores"] for row in rows[: len(rows) // 2]])  # of the first of two prompts
+    assert list(offsets.values) == COLOURS
+    assert list(offsets.values.values()) == pytest.approx(normalised(scores).mean(axis=0), abs=1e-5)
+    read = Offsets.read(finished / "offsets.json")
+    for row in scores:
+        assert (
+            read.best(dict(zip(COLOURS, row, strict=True)))
+            == COLOURS[int((normalised(row) - list(offsets.values.values())).argmax())]
+        )
+    record = json.loads((finished / "offsets.json").read_text())
+    assert record["prompt"]["text"] == TEST_PROMPTS[0]["text"]
+    assert record["logit_bias"] is None, "the tiny tokenizer writes a label in several tokens"
+
+
+def test_few_examples_are_said_with_their_error(finished, capsys):
+    rows = (finished / "unlabelled.jsonl").read_text().splitlines()
+    (finished / "one.jsonl").write_text(rows[0] + "\n")
+    calibrate(
+        finished / "run", "base", finished / "prompt.jsonl", finished / "one.jsonl", finished / "o.json", Console()
+    )
+    assert "measured on 1 examples only and have an unknown error" in capsys.readouterr().err
+    assert all(math.isnan(error) for error in Offsets.read(finished / "o.json").errors.values())
+
+
+def test_what_cannot_be_calibrated_is_refused_in_one_line(finished):
+    write_rows(finished / "two.jsonl", TEST_PROMPTS)
+    write_rows(finished / "bad.jsonl", [{"text": "no slot"}])
+    for changes, message in [
+        ({"method": "usr"}, "no method 'usr'; did you mean 'user'"),
+        ({"prompt": "two.jsonl"}, "2 prompts; offsets belong to one"),
+        ({"prompt": "bad.jsonl"}, "does not fit the task"),
+        ({"examples": "prompt.jsonl"}, "no column 'thing'"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            start(finished, **changes)
+    assert not (finished / "offsets.json").exists()
+    adapter = finished / "run/methods/user/adapter"
+    adapter.rename(adapter.with_name("gone"))
+    with pytest.raises(UserError, match="user is not trained yet"):
+        start(finished)
+
+
+def test_the_snippet_of_the_documentation_runs(finished, monkeypatch):
+    start(finished)
+    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    snippet = text.partition("## Calibration")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(finished)
+    names: dict = {}
+    exec(snippet, names)  # noqa: S102
+    assert names["label"] in COLOURS
