@@ -101,7 +101,7 @@ def problems(count: int, rng: random.Random) -> list[dict[str, str]]:
     """Return so many different problems with their answers."""
     made: dict[str, str] = {}
     while len(made) < count:
-        a, b = sorted((rng.randint(2, 60), rng.randint(2, 60)), reverse=True)
+        a, b = sorted((rng.randint(2, 20), rng.randint(2, 20)), reverse=True)
         adds = rng.random() < 0.5
         name, other = rng.sample(NAMES, 2)
         shape = rng.choice(ADDITIONS if adds else SUBTRACTIONS)
