@@ -141,7 +141,9 @@ def answer(
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=_storable(generated.text)) for batch in batches for generated in batch)
-    cues = run_on_cues(prompt.text)
+    cues = run_on_cues(
+        prompt.text, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
+    )
     answered = ((generated, before_cue(generated.text, cues)) for generated in outputs)
     for generated, text in _prepared(scorers, answered, examples):
         example = next(remaining)
