@@ -346,6 +346,17 @@ def test_a_row_ends_where_it_has_written_a_stop_text(padded, monkeypatch):
     assert found[0].tokens < free[0].tokens
 
 
+def test_padded_generation_multiplies_all_rows_with_the_output_weights_at_once(monkeypatch):
+    """torch copies the weights for each row of a slice in bfloat16: 20 GB for 64 rows of Gemma 3 270M."""
+    one = engine()
+    monkeypatch.setattr(one, "choose_batch_format", lambda rows: setattr(one, "batch_format", "padded"))
+    inputs = []
+    one.model.get_output_embeddings().register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    list(one.generate(QUESTIONS, 4))
+    assert {hidden.shape[:2] for hidden in inputs} == {(len(QUESTIONS), 1)}
+    assert all(hidden.is_contiguous() for hidden in inputs)
+
+
 def test_drawn_answers_depend_on_the_seed_alone():
     one = engine()
     drawn = [[g for b in one.generate(QUESTIONS, 8, temperature=1.0, seed=s) for g in b] for s in (1, 1, 2)]

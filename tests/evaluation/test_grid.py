@@ -239,3 +239,31 @@ def test_what_a_base_model_writes_after_its_answer_is_not_judged_but_kept(tmp_pa
     rows = fill(RunOn(right), tmp_path, prompts, mode="generate", scorer=make_scorer("exact", TASK))
     assert {row["score"] for row in rows} == {1.0}
     assert all("Thing: another" in row["output"] for row in rows)
+
+
+class Verbatim(FakeModel):
+    """Writes the same text to every question, line ends included."""
+
+    def generate(self, conversations, max_new_tokens, stop=()):
+        for conversation in conversations:
+            yield [Generation(self.answer(conversation), 9, "stop")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "answer_format"),
+    [
+        ("Thing: {thing}\nA) {A}\nB) {B}\nC) {C}\nColour:", "The colour is:\nB) green", "letter"),
+        (
+            "Reply as\nReason: a sentence\nColour: a word\n\nThing: {thing}",
+            "Reason: grass\nColour: green",
+            "label",
+        ),
+        ("{thing}\nColour: {choices}", "It is grass.\nColour: green", "label"),
+    ],
+)
+def test_an_answer_in_the_form_of_the_prompts_own_options_or_instructions_is_read(
+    tmp_path, prompt, output, answer_format
+):
+    task = Task("colours", ("thing",), LABELS, answer_format, 0.85, 3)
+    rows = fill(Verbatim(lambda c: output), tmp_path, [Prompt(prompt)], mode="generate", task=task)
+    assert {row["prediction"] for row in rows} == {"B" if answer_format == "letter" else "green"}

@@ -23,6 +23,7 @@ from paft.methods.zopo.search import NeuralTangentKernel, Surrogate, zopo
 from paft.models.cached_client import CachedClient
 from paft.models.client import Completion, ModelError
 from paft.models.fake import FakeModel
+from paft.scoring.registry import make_scorers
 from paft.tasks.load import task_of_rows
 from paft.types import Prompt
 from paft.utils.console import Console
@@ -276,6 +277,43 @@ def test_batprompt_throws_away_rewritings_that_do_not_fit_the_task(colours, tmp_
     assert baseline.search(first, examples)[0] == first
     assert baseline.rewrites == 0
     assert baseline.screened_out > 0
+
+
+def test_batprompt_takes_a_prompt_of_a_free_text_task_by_its_score(tmp_path):
+    """The answer is written out and scored from 0 to 1, with several accepted answers."""
+    config = TaskConfig(name="repeat", fields=["thing"], target="said", scorer="f1")
+    rows = [{"thing": f"thing {i}", "said": [f"thing {i}", f"object {i}"]} for i in range(8)]
+    task, examples = task_of_rows(rows, config)
+
+    def answer(conversation):
+        number = "".join(c for c in conversation.user.rpartition("thing ")[2] if c.isdigit())
+        sure = fragile(conversation) != "purple"
+        return f"thing {number}" if sure else f"purple {number}"
+
+    writer = Writer(lambda i: f"Version {i}, mind the mess: {{thing}}")
+    evaluator = PromptEvaluator(
+        FakeModel(answer), task, mode="generate", max_new_tokens=8, log=tmp_path / "evaluations.jsonl",
+        scorers=make_scorers("f1", task),
+    )  # fmt: skip
+    settings = BatPrompt(pairs=1, examples=4, attacks=1, variants=3, rounds=1, rewrites=2)
+    found = BATprompt(
+        evaluator, CachedClient(writer, tmp_path / "answers.jsonl"), meaning, lambda prompt: True, settings,
+        seed=0, console=QUIET,
+    )  # fmt: skip
+    first = Prompt("Repeat {thing}")
+    best, score = found.search(first, examples)
+    pairs = [pair for p in PERTURBATIONS for pair in found.attack(first, p, examples[:4])]
+    assert "mind the mess" in best.text
+    assert 0 < found.score(first, pairs) < score
+    assert all(pair.perturbed.targets == pair.clean.targets for pair in pairs)
+    assert found.screened_out == 0
+
+
+def test_equal_questions_with_other_targets_are_other_evaluations(colours, tmp_path):
+    task, examples = colours
+    search = development(FakeModel(lambda c: "red"), task, tmp_path)
+    right, wrong = (search.evaluate(Prompt("{thing}"), [replace(examples[0], target=i)]).accuracy for i in (0, 1))
+    assert (right, wrong) == (1.0, 0.0)
 
 
 def test_an_attack_keeps_the_close_variant_that_hurts_most(colours, tmp_path):

@@ -134,6 +134,26 @@ def test_what_changes_a_finished_training_is_refused_and_what_it_leaves_alone_is
     assert report(folder)["methods"]["user"]["examples"] == 3
 
 
+def test_a_search_that_has_begun_is_not_continued_with_other_answers(project):
+    """Its evaluations are kept by prompt and examples; those of likelihoods and of written answers must not mix."""
+    methods = ("methods=[top-accuracy]", "baselines.top_accuracy.examples=4")
+    folder = start(project, *methods)
+    (folder / "methods/top-accuracy/predictions.parquet").unlink()
+    (folder / "methods/top-accuracy/choice.json").unlink()
+    shutil.rmtree(folder / "methods/top-accuracy/adapter")
+    with pytest.raises(UserError, match=r"evaluation\.mode \(was likelihood, now generate\)"):
+        start(project, *methods, "evaluation={mode: generate, max_new_tokens: 4}")
+    start(project, *methods, "evaluation.examples=3")  # a search sees no test example
+    assert report(folder)["methods"]["top-accuracy"]["examples"] == 3
+
+
+def test_what_a_method_does_not_use_is_no_part_of_its_fingerprint(project):
+    folder = start(project, "methods=[user]")
+    before = written(folder)
+    start(project, "methods=[user]", "training.sampler=mixed", "training.prompts_per_step=2", "task.scorer=choice")
+    assert written(folder) == before
+
+
 def test_too_little_memory_while_answering_is_fixed_on_the_same_run(project, monkeypatch):
     from paft.engine.engine import Engine
 

@@ -118,6 +118,25 @@ def test_the_second_call_has_the_reverse_order_and_its_agreement_is_counted(tmp_
         assert f"2 answers twice: {same:.0%}" in scorer.summary()
 
 
+def test_a_second_grade_counts_for_the_method_that_it_was_asked_for(tmp_path):
+    scorer = judge(Server(graded), tmp_path, second_call=1)
+    scorer.prepare(["Paris", "Rome"], [EXAMPLE] * 2)
+    scorer.keep_in(tmp_path / "methods/paft/judge.jsonl")
+    assert scorer.agreement()["graded_twice"] == 0
+    scorer.prepare(["Rome", "Oslo"], [EXAMPLE] * 2)
+    assert scorer.agreement()["graded_twice"] == 1
+
+
+def test_other_parameters_of_the_request_are_another_question(tmp_path):
+    server = Server(graded)
+    model = {"path": "m", "base_url": server.url, "retries": 0}
+    judge(server, tmp_path, second_call=0).score("Paris", EXAMPLE)
+    judge(server, tmp_path, second_call=0, model=model | {"parallel": 2}).score("Paris", EXAMPLE)
+    assert len(server.requests) == 1
+    judge(server, tmp_path, second_call=0, model=model | {"request": {"top_p": 0.5}}).score("Paris", EXAMPLE)
+    assert len(server.requests) == 2
+
+
 def test_the_cost_is_said_before_and_the_prompt_is_shown(tmp_path):
     scorer = judge(Server(graded), tmp_path, second_call=0.1)
     assert "up to 1,000 outputs, about 100 of them twice: at most 1,100 requests" in scorer.announce(1000)
@@ -215,3 +234,7 @@ def test_a_run_is_judged_and_records_how_far_the_judge_agrees_with_itself(projec
     rows = parquet.read_table(project / "run/methods/base/predictions.parquet").to_pylist()
     assert len(rows) == 12
     assert all(row["explanation"] for row in rows)
+    (project / "run/methods/base/judge.json").unlink()  # as after a kill before it was written
+    overrides[-1] = overrides[-1].replace("path: m", "path: m, parallel: 2, timeout: 9")
+    evaluate(load_config(project / "config.yaml", overrides), project / "run", Console(quiet=True))
+    assert json.loads((project / "run/methods/base/judge.json").read_text()) == about

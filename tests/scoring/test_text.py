@@ -52,12 +52,14 @@ def test_a_line_that_begins_as_the_prompts_lines_do_ends_the_output():
         ("Question: {question}\n{choices}\nAnswer:", ("Question:",)),
         ("Q: a?\nA: b\n\nQ: {question}\nA:", ("Q:",)),
         ("Premise: {premise}\nHypothesis: {hypothesis}\n\nWhat holds?", ("Premise:", "Hypothesis:")),
-        ("{message}\nDepartment: {choices}", ("Department:",)),
-        ("Review: {text}\n\nSentiment: ", ("Review:",)),
+        ("Review:\n\n{text}\n\nSentiment: ", ("Review:",)),
         ("\u8bc4\u8bba\uff1a{text}\n\u60c5\u611f\uff1a", ("\u8bc4\u8bba\uff1a",)),
+        ("{message}\nDepartment: {choices}", ()),  # an answer may say "Department: ..." too
+        ("Question: {question}\nA) {A}\nB) {B}\nAnswer:", ("Question:",)),
+        ("Reply as\nReason: one sentence\nLabel: one word\n\nMessage: {message}", ("Message:",)),
         ("Which one is it? {choices}", ()),
         ("", ()),
     ],
 )
-def test_cues_are_the_literal_beginnings_of_a_prompts_lines(prompt, cues):
-    assert run_on_cues(prompt) == cues
+def test_cues_are_the_beginnings_of_the_lines_that_hold_a_field(prompt, cues):
+    assert run_on_cues(prompt, {"question", "premise", "hypothesis", "text", "message"}) == cues

@@ -264,3 +264,25 @@ def test_the_shares_of_the_processes_are_each_item_once():
     for size in (1, 2, 3, 7):
         shares = [Processes(rank, size).shard(range(5)) for rank in range(size)]
         assert sorted(item for share in shares for item in share) == list(range(5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_of_one_process_is_one_line_and_the_others_finish_their_prompts(project, failing):
+    (project / "own.py").write_text(
+        "import os\n"
+        "def score(completions, **columns):\n"
+        f"    if os.environ['RANK'] == '{failing}': raise ValueError('no such word')\n"
+        "    return [1.0]\n"
+    )
+    write_rows(project / "prompts/free.jsonl", [{"text": f"Paint {{thing}} {i} times"} for i in range(5)])
+    process = start(
+        project, "torchrun", "out", "methods=[base]", "evaluation={mode: generate, max_new_tokens: 3}",
+        "task.choices=null", "task.scorer=own:score", "prompts.test=prompts/free.jsonl",
+    )  # fmt: skip
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode != 0
+    assert "no such word" in said
+    assert "Connection closed" not in said
+    parts = list((project / "out/methods/base/predictions").glob("*.parquet"))
+    assert len(parts) == (2 if failing == 0 else 3)

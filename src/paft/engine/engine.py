@@ -320,6 +320,9 @@ class Engine:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0]
         ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
+        # An index, where transformers takes a slice: with a slice in bfloat16, torch on a CPU copies the output
+        # weights for each row.
+        last = {"logits_to_keep": torch.tensor([-1], device=self.model.device)} if self.keeps_logits else {}
         with forked_rng(self.model.device, enabled=temperature > 0):
             if temperature > 0:
                 torch.manual_seed(seed)
@@ -335,6 +338,7 @@ class Engine:
                 eos_token_id=sorted(stops),
                 pad_token_id=pad,
                 stopping_criteria=[has_ended.criteria(length)] if has_ended else None,
+                **last,
             )
         rows = output[:, length:].tolist()
         ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]

@@ -3,7 +3,7 @@
 import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,35 @@ def evaluate(
         return
     parts = [folder / "predictions" / f"{index:04d}.parquet" for index in range(len(prompts))]
     own = processes.shard(list(zip(prompts, parts, strict=True)))
+
+    def rows_of(prompt: Prompt) -> Iterator[dict[str, Any]]:
+        return answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop)
+
+    processes.each(lambda: _fill(own, rows_of, examples, folder.name, console))
+    processes.once(lambda: _merge(parts, done))
+
+
+def _fill(
+    own: Sequence[tuple[Prompt, Path]],
+    rows_of: Callable[[Prompt], Iterator[dict[str, Any]]],
+    examples: Sequence[Example],
+    name: str,
+    console: Console,
+) -> None:
+    """Write the part of each prompt that has none.
+
+    Raises:
+        UnansweredGridError: some questions have no answer, after all others have one.
+    """
     unanswered: list[tuple[Prompt, UnansweredError]] = []
-    with console.progress(f"evaluating {folder.name}", len(own) * len(examples)) as tick:
+    with console.progress(f"evaluating {name}", len(own) * len(examples)) as tick:
         for prompt, part in own:
             if _readable(part):
                 tick(len(examples), earlier=True)
                 continue
             started, rows = time.perf_counter(), []
             try:
-                for row in answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop):
+                for row in rows_of(prompt):
                     rows.append(row)
                     tick(1)
             except UnansweredError as error:
@@ -100,8 +120,6 @@ def evaluate(
             _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
     if unanswered:
         raise UnansweredGridError(unanswered, examples)
-    processes.wait()
-    processes.once(lambda: _merge(parts, done))
 
 
 def _merge(parts: Sequence[Path], done: Path) -> None:
@@ -141,7 +159,9 @@ def answer(
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=_storable(generated.text)) for batch in batches for generated in batch)
-    cues = run_on_cues(prompt.text)
+    cues = run_on_cues(
+        prompt.text, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
+    )
     answered = ((generated, before_cue(generated.text, cues)) for generated in outputs)
     for generated, text in _prepared(scorers, answered, examples):
         example = next(remaining)

@@ -66,7 +66,11 @@ class PromptEvaluator:
 
     def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> PromptScore:
         """Return how well the base model answers the examples with the prompt."""
-        texts = (text for example in examples for text in (*example.fields.values(), *example.options))
+        texts = (
+            text
+            for example in examples
+            for text in (*example.fields.values(), *example.options, *self.task.targets(example))
+        )
         key = content_hash(prompt.text, prompt.system or "", *texts)
         row = self._done.get(key)
         if row is None:

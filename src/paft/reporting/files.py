@@ -78,9 +78,18 @@ def read_judge(path: Path, run: Path, damaged: dict[str, str]) -> dict[str, Any]
         return {}
     try:
         judge = json.loads(path.read_bytes())
-        return judge | {"model": str(judge["model"]), "prompt": str(judge["prompt"])}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        damaged[str(path.relative_to(run))] = "damaged; what the judge was asked is not shown"
+        twice = int(judge.get("graded_twice") or 0)
+        same = float(judge["same"]) if twice else None
+        return judge | {
+            "model": str(judge["model"]),
+            "prompt": str(judge["prompt"]),
+            "graded_twice": twice,
+            "same": same,
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        damaged[str(path.relative_to(run))] = (
+            "damaged; what the judge was asked is not shown; remove the file and run the same command again"
+        )
         return {}
 
 

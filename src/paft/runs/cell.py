@@ -58,8 +58,11 @@ class Cell:
             adapter = self.folder / "adapter"
             if not adapter.is_dir():
                 self._train(plan)
-        if not (self.folder / "predictions.parquet").is_file():
+        is_evaluated = (self.folder / "predictions.parquet").is_file()
+        if not is_evaluated:
             self._evaluate(adapter)
+        if self._paid:
+            self.processes.once(partial(self._record_judges, anew=not is_evaluated))
 
     def check(self) -> None:
         """Refuse, before anything is trained, what the model cannot be trained with.
@@ -238,7 +241,6 @@ class Cell:
                 processes=self.processes,
             )
         self._say(model.usage())
-        self.processes.once(self._record_judges)
 
     @property
     def _paid(self) -> list[PaidScorer]:
@@ -246,8 +248,14 @@ class Cell:
         scorers = self.data.scorers if self.evaluation.mode == "generate" else []
         return [scorer for scorer in scorers if isinstance(scorer, PaidScorer)]
 
-    def _record_judges(self) -> None:
-        """Write what the report says of a judge, and how far it agrees with itself, into ``judge.json``."""
+    def _record_judges(self, *, anew: bool) -> None:
+        """Write what the report says of a judge, and how far it agrees with itself, into ``judge.json``.
+
+        Args:
+            anew: also where the file is there.
+        """
+        if not anew and (self.folder / "judge.json").is_file():
+            return
         for scorer in self._paid:
             self._say(scorer.summary())
             about = scorer.describe() | scorer.agreement()

@@ -16,6 +16,7 @@ from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import (
+    HOW_ASKED,
     NEUTRAL,
     Fingerprint,
     differences,
@@ -118,7 +119,13 @@ def _conflict(folder: Path, now: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for stage, keys in now.items():
         if has_results[stage]:
             lines |= dict.fromkeys(differences(before[stage], keys))
+        elif stage == "evaluation" and (folder / "evaluations.jsonl").exists():
+            lines |= dict.fromkeys(differences(*map(_how_asked, (before[stage], keys))))
     return list(lines)
+
+
+def _how_asked(keys: Mapping[str, Any]) -> Tree:
+    return {key: value for key, value in keys.items() if HOW_ASKED.fullmatch(key)}
 
 
 def _has_results(directory: RunDirectory, name: str) -> bool:

@@ -32,6 +32,9 @@ NEUTRAL = re.compile(
 )
 """Keys that change no result: where and how fast a model is reached, what is logged and saved."""
 
+HOW_ASKED = re.compile(r"evaluation\..*|task\.scorer\b.*")
+"""Keys of the stage ``evaluation`` that a search for a prompt depends on too."""
+
 Fingerprint = dict[str, dict[str, Any]]
 """By stage, ``training`` and ``evaluation``, the value of each key that changes the stage's result."""
 
@@ -116,14 +119,16 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
         keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
         if evaluation.stop:
             keys["evaluation.stop"] = evaluation.stop
-    return keys | _scorers(data.task.scorer)
+        keys |= _scorers(data.task.scorer)
+    return keys
 
 
 def _scorers(setting: Any) -> dict[str, Any]:
-    if not isinstance(setting, list):
-        return _part("task.scorer", as_reference(setting))
-    parts = (_part(f"task.scorer.{i}", as_reference(each)) for i, each in enumerate(setting))
-    return {key: value for part in parts for key, value in part.items()}
+    named = {"task.scorer": setting}
+    if isinstance(setting, list):
+        named = {f"task.scorer.{i}": each for i, each in enumerate(setting)}
+    keys = {k: v for name, each in named.items() for k, v in _part(name, as_reference(each)).items()}
+    return {key: value for key, value in keys.items() if ".model." not in key or not NEUTRAL.fullmatch(key)}
 
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:
@@ -142,6 +147,9 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
     keys |= flatten(method.model_dump(mode="json", exclude_none=True), variant.key)
     for name in ("sampler", "objective"):
         keys |= _part(f"training.{name}", getattr(training, name))
+    if method.fixed_sampler is not None:
+        keys = {k: v for k, v in keys.items() if not re.match(r"training\.(sampler|prompts_per_step)\b", k)}
+        keys |= _part("training.sampler", method.fixed_sampler)
     if file := source_file(method):
         keys["method (its code)"] = f"{CONTENT}{hash_files([file])}"
     return _kept(keys)

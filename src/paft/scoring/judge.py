@@ -1,5 +1,6 @@
 """A language model that grades answers by a rubric."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -123,27 +124,30 @@ class JudgeScorer:
         }
 
     def agreement(self) -> dict[str, Any]:
-        """Return how the two grades of the answers that were graded twice agree, over all replies that are kept.
+        """Return how the two grades of the answers that were graded twice agree.
+
+        Counted are the second grades that are kept in the folder of :meth:`keep_in`, so that each counts for one
+        method only.
 
         Returns:
             ``graded_twice``; of these, ``same`` (share with equal grades) and ``mean_difference`` (of the values,
             from 0 to 1), null where none was graded twice; ``off_rubric``, those left out because one of the
             replies was none of the grades.
         """
-        answers = {} if self._cache is None else self._kept(self._cache.path)
+        from paft.models.response_cache import read_answers
+
+        if self._cache is None:
+            return _agreement([], 0)
+        folder, answers = self._cache.path.parent, self._kept(self._cache.path)
+        own = {key: answer for file in sorted(folder.glob(FILES)) for key, answer in read_answers(file).items()}
         pairs = [
             (answers[key.removesuffix(_SECOND)], answer)
-            for key, answer in answers.items()
+            for key, answer in own.items()
             if key.endswith(_SECOND) and key.removesuffix(_SECOND) in answers
         ]
         grades = [(self._grade(left.text)[0], self._grade(right.text)[0]) for left, right in pairs]
         read = [(self.scale[left], self.scale[right]) for left, right in grades if left and right]
-        return {
-            "graded_twice": len(read),
-            "same": sum(left == right for left, right in read) / len(read) if read else None,
-            "mean_difference": sum(abs(left - right) for left, right in read) / len(read) if read else None,
-            "off_rubric": len(grades) - len(read),
-        }
+        return _agreement(read, len(grades) - len(read))
 
     def summary(self) -> str | None:
         """Return one line on the agreement; None where nothing was graded twice."""
@@ -200,7 +204,9 @@ class JudgeScorer:
         targets = self.task.targets(example)
         parts = (self.rubric, question, answer, targets)
         first = _encodable(self._prompt(*parts))
-        key = content_hash(self.client.name, first, str(self.max_tokens))
+        request = getattr(self.client, "request", None)  # further parameters that an endpoint is sent
+        how = (str(self.max_tokens), *([json.dumps(request, sort_keys=True, default=str)] if request else []))
+        key = content_hash(self.client.name, first, *how)
         questions = {key: Conversation(first)}
         if int(key, 16) < self.second_call * 16 ** len(key):
             questions[f"{key}{_SECOND}"] = Conversation(_encodable(self._prompt(*parts, reverse=True)))
@@ -284,6 +290,15 @@ class JudgeScorer:
 
 _SECOND = ":reversed"
 """What the key of a second call ends with."""
+
+
+def _agreement(read: Sequence[tuple[float, float]], off_rubric: int) -> dict[str, Any]:
+    return {
+        "graded_twice": len(read),
+        "same": sum(left == right for left, right in read) / len(read) if read else None,
+        "mean_difference": sum(abs(left - right) for left, right in read) / len(read) if read else None,
+        "off_rubric": off_rubric,
+    }
 
 
 def _scale(scale: Any) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The part of an output that answers the prompt: without thoughts, control tokens and run-ons."""
 
 import re
-from collections.abc import Container
+from collections.abc import Collection, Container
 
 _THOUGHT_WORDS = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad"
 _THOUGHT = re.compile(
@@ -42,6 +42,7 @@ _NEXT_QUESTION = re.compile(
 )
 _LABELLED_LINE = re.compile(r"[#*\s]{0,6}\w[\w '-]{0,30}?[*]{0,2}[ \u00a0]?[:\uff1a]", re.UNICODE)
 _CUE = re.compile(r"[ \t]*(?P<cue>[^\s{}][^\n{}]{0,58}?[:\uff1a>\])])(?=[ \t]*(?P<rest>[^\n]*))")
+_SLOT = re.compile(r"\{([^{}]+)\}")
 
 
 def without_thoughts(text: str) -> str:
@@ -127,15 +128,20 @@ def before_cue(text: str, cues: tuple[str, ...]) -> str:
     return text[: match.start()] if match else text
 
 
-def run_on_cues(prompt: str) -> tuple[str, ...]:
-    """Return what the lines of a template begin with, up to a colon or a bracket: ``Question:``, ``Text 1:``.
+def run_on_cues(prompt: str, fields: Collection[str]) -> tuple[str, ...]:
+    """Return what the lines of a template that hold a field begin with, up to a colon or a bracket: ``Question:``.
 
-    The template's last line is left out if it only announces the answer (``Answer:``): a model may repeat it
-    before it answers.
+    Only these begin a next question. Lines that hold options, or say how to answer (``Label: one word``), are what
+    an answer may look like.
+
+    Args:
+        fields: the names of the slots that hold the example's fields.
     """
-    lines = prompt.rstrip().split("\n")
-    matches = [match for line in lines if (match := _CUE.match(line))]
-    if matches and matches[-1].string == lines[-1] and not matches[-1]["rest"].strip():
-        answer = matches[-1]["cue"]
-        matches = [match for match in matches if match["cue"] != answer]
-    return tuple(dict.fromkeys(match["cue"].strip() for match in matches if re.search(r"\w", match["cue"])))
+    lines = [line for line in prompt.split("\n") if line.strip()]
+    cues: dict[str, None] = {}
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
+        match = _CUE.match(line)
+        held = (match["rest"] if match["rest"].strip() else following) if match else ""
+        if match and re.search(r"\w", match["cue"]) and not set(_SLOT.findall(held)).isdisjoint(fields):
+            cues[match["cue"].strip()] = None
+    return tuple(cues)

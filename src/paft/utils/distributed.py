@@ -91,6 +91,26 @@ class Processes:
             raise SystemExit(2)
         return result  # type: ignore[return-value]  # the work's own result, which may be None
 
+    def each(self, work: Callable[[], T]) -> T:
+        """Do each process's own work, and return its result when all have finished.
+
+        If it fails in one, the others finish theirs and exit silently; the one reports the error.
+        """
+        if self.size == 1:
+            return work()
+        from torch.distributed import all_gather_object
+
+        failed = [False] * self.size
+        try:
+            result = work()
+        except Exception:
+            all_gather_object(failed, True)
+            raise
+        all_gather_object(failed, False)
+        if any(failed):
+            raise SystemExit(2)
+        return result
+
     def wait(self) -> None:
         """Block until every process has reached this call."""
         if self.size > 1:
