@@ -120,6 +120,8 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
         if evaluation.stop:
             keys["evaluation.stop"] = evaluation.stop
         keys |= _scorers(data.task.scorer)
+        if data.task.has_options:
+            keys["task.target"] = list(data.task.answer_names)  # "the NAME is B" is read as an answer
     return keys
 
 
