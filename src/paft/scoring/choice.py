@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _READ = 5_000
 """Characters of a text's beginning, and of its end, that are read."""
 
-_TAG = re.compile(r"<(?:final_?)?answer>(.{0,2000}?)(?:</(?:final_?)?answer>|$)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(
+    rf"<(?:final_?)?(?:answer|{words.NAMING})>(.{{0,2000}}?)(?:</(?:final_?)?(?:answer|{words.NAMING})>|$)",
+    re.IGNORECASE | re.DOTALL,
+)
 _BOXED = re.compile(r"\\boxed\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,300})\}")
 _JSON_PAIR = re.compile(
     r'"([^"\\\n]{1,60})"\s?:\s?(?:"((?:[^"\\\n]|\\.){0,300})"|(-?\d[\d.]{0,20}|true|false))', re.IGNORECASE

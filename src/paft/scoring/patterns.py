@@ -93,7 +93,7 @@ DENIED_AFTER = re.compile(
     r"[\"'\])}>*]*\s?(?:\([^()\n]{0,40}\)\s?)?(?:(?:,\s?)?(?:which|that)\s)?(?:[,:-]\s)?"
     rf"(?:(?:{_IS})\s?(?:[^\W\d_]{{2,14}}\s){{0,2}}?"
     rf"(?:{words.DENIAL}|out|unlikely|ruled out|eliminated|excluded|irrelevant){_APART}"
-    rf"|(?:{_IS_NOT}){_APART}|(?:{words.DENIAL_UNSPACED})|(?:{words.DENIAL_LAST})"
+    rf"|(?:{_IS_NOT}){_APART}|(?:{words.DENIAL_UNSPACED})|(?:(?:{words.CORRECT})\s)?(?:{words.DENIAL_LAST})"
     rf"|\((?:wrong|incorrect|not correct|{words.RULED_OUT}){_APART})"
 )
 TAKEN_BACK = re.compile(
@@ -111,11 +111,12 @@ CORRECT_AFTER = re.compile(
     rf"\s?(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}"
     rf"|(?:the|my) (?:final )?(?:answer|choice){_APART}"
     r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|(?:it is|the one)(?=[.!]|\s*$))"
-    rf"(?! (?:in|about|that){_APART})"
+    rf"(?! (?:in|about|that){_APART})(?!\s?(?:{words.DENIAL_LAST}))"
 )
 END = re.compile(
     rf"{_CLOSE}(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?[:=](?!\s?\d)|\s[-\u2013](?!\s?\d)"
-    r"|\s?\u2014(?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}>*$])\s|\s?<|\s?[\u2190-\u2bff\U0001f000-\U0001faff]"
+    rf"|(?<=[\"'\])}}>*$])\s(?!(?:{words.COPULA}){_APART})"
+    r"|\s?\u2014(?!\s?\d)|-(?= )|\s?\(|\s?<|\s?[\u2190-\u2bff\U0001f000-\U0001faff]"
     rf"|\s(?:{words.REASON}){_APART}|(?:{words.REASON_UNSPACED})"
     r"|\s(?:too|here|overall|then|instead|of course|for sure)(?=[.,!\n]|$))"
 )
