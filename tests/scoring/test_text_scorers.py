@@ -97,7 +97,10 @@ def test_the_forms_of_a_number_and_its_tolerance():
     ("setting", "output", "target", "value"),
     [
         ("exact", "The Cat!", "cat", 1), ("exact", "-5", "5", 0), ("exact", "3.5", "35", 0), ("exact", "1,000", "1000", 1),
-        ("exact", "cafe\u0301", "caf\u00e9", 1), ("exact", "\u201cdon\u2019t\u201d", "don't", 1), ("exact", "\u5317\u4eac\u3002", "\u5317\u4eac", 1),
+        ("exact", "cafe\u0301", "caf\u00e9", 1), ("number", "minus 5", "-5", 1), ("number", "It is negative $5.", "-5", 1),
+        ("number", "10 minus 5", "5", 0), ("number", "10 minus 5 = 5", "5", 1), ("number", "The answer is 18? No, 20.", "20", 1),
+        ("number", "five and a half", "5", 0), ("json", '{"a": 1} {"a": 1}', '{"a": 1}', 1), ("json", '{"a": "cafe\u0301"}', '{"a": "caf\u00e9"}', 1),
+        ("exact", "\u201cdon\u2019t\u201d", "don't", 1), ("exact", "\u5317\u4eac\u3002", "\u5317\u4eac", 1),
         ("exact", "\u22125", "5", 0), ("f1", "the cafe\u0301\u2026", "caf\u00e9", 1), ("includes", "le cafe\u0301", "caf\u00e9", 1),
         ({"name": "exact", "normalise": "none"}, " Cat ", "Cat", 1), ({"name": "exact", "normalise": "none"}, "cat", "Cat", 0),
         ("f1", "cat cat sat", "cat", 0.5), ("f1", "the", "cat", 0), ("f1", "a cat sat", "sat the cat", 1),

@@ -36,7 +36,7 @@ class ExactScorer(TextScorer):
     """Right if an output equals an accepted answer up to case, punctuation, articles and spacing.
 
     Args:
-        normalise: ``squad``; or ``none``, which ignores only white space at the ends.
+        normalise: ``squad``; or ``none``, which ignores only white space at the ends and the Unicode form.
 
     Source: the evaluation script of SQuAD 1.1 (Rajpurkar et al., 2016).
     """
@@ -80,10 +80,14 @@ def normalised(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
+def _as_written(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def normalisation(name: str) -> Callable[[str], str]:
     """Return the function of the setting ``normalise``.
 
     Raises:
         UserError: there is no such normalisation.
     """
-    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else str.strip
+    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else _as_written
