@@ -270,7 +270,10 @@ def test_accepted_answers_are_texts_numbers_or_lists_of_them(tmp_path):
     (tmp_path / "d.csv").write_text('q,a\nx,"[""a"", ""b""]"\ny,3.0\n')
     csv = load_task(TaskConfig(name="own", fields=["q"], target="a", test=str(tmp_path / "d.csv")))
     assert [example.targets for example in csv[2]] == [('["a", "b"]',), ("3.0",)]
-    assert csv[0].target_reading == "a is read as free text; one accepted answer each"
+    assert csv[0].target_reading == (
+        "a is read as free text; one accepted answer each; 1 written like a list are one text each "
+        "(JSON lines and Parquet have lists)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -350,3 +353,9 @@ def test_a_column_may_have_any_name_that_is_an_identifier(tmp_path, name):
     (tmp_path / "d.jsonl").write_text(json.dumps({decomposed: "x", "a": "pos"}))
     task, _, [example] = load_task(own(fields=[name], test=str(tmp_path / "d.jsonl")))
     assert task.slot_values(example)[unicodedata.normalize("NFKC", name)] == "x"
+
+
+@pytest.mark.parametrize("cell", ["", None, float("nan"), "  "])
+def test_a_row_without_a_label_is_to_be_left_out(tmp_path, cell):
+    with pytest.raises(UserError, match=r"d\.jsonl:2: a names no choice, it is .*; leave the row out"):
+        load(tmp_path, ["yes", cell])

@@ -70,7 +70,7 @@ def test_a_task_that_cannot_be_asked_is_refused(changes, message):
         load_task(custom("d.jsonl", **changes))
 
 
-@pytest.mark.parametrize("value", ["maybe", 2, -1, None, "C", 1.5, True, ["yes"]])
+@pytest.mark.parametrize("value", ["maybe", 2, -1, "C", 1.5, True, ["yes"]])
 def test_a_target_outside_the_choices_is_refused_with_its_line(tmp_path, value):
     path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "yes"}, {"q": "y", "a": value}])
     with pytest.raises(UserError, match=r"d\.jsonl:2: a is .*none of the choices"):
@@ -106,7 +106,7 @@ def test_parquet_and_a_local_folder_of_the_hubs_layout_are_read(tmp_path):
         ('["q"]\n', r":1: expected a JSON object"),
         ("", "is empty"),
         ('{"a": "yes"}\n', r":1: no column 'q'"),
-        ('{"q": ["x"], "a": "yes"}\n', r":1: column 'q' holds list"),
+        ('{"q": ["x"], "a": "yes"}\n', r":1: column 'q' holds a list"),
         ('{"q": "\\ud83d", "a": "yes"}\n', r":1: holds half of a surrogate pair"),
     ],
 )
@@ -147,6 +147,7 @@ def test_a_subset_is_seeded_and_keeps_the_order(tmp_path):
     [
         ("t.tsv", 'thing\tcolour\n"it is great\tred\nbad\tgreen\nso good"\tred\n', r"t\.tsv: row 1: a quote opens a cell"),
         ("t.csv", "thing,colour,colour\na,red,blue\n", r"t\.csv: two columns are called 'colour'"),
+        ("t.csv", "thing;colour\na;red\n", r"t\.csv: the header is the one column 'thing;colour'; separate columns by commas"),
         ("t.csv", "thing,colour\na,red\n ,green\n", r"t\.csv: row 2: nothing is asked, thing is empty"),
         ("t.jsonl", '{"thing": NaN, "colour": "red"}\n', r"t\.jsonl:1: column 'thing' holds no value \(NaN\)"),
     ],

@@ -7,19 +7,18 @@ from typing import ClassVar, Protocol
 
 from paft.errors import UserError, nearest
 from paft.scoring.choice import indistinguishable, read_label, read_letter
+from paft.scoring.text_scorer import ASK, MARKUP
 from paft.types import LETTERS
 
-_ASK = r"\b(?:answer|reply|respond|return|give|write|output|state|print|provide)\b"
 _ONLY = (
-    rf"{_ASK}(?: only| just)?(?: with| by| in)?(?: only| just)? (?:the |a |one |its )?(?:single |correct |right )?"
+    rf"{ASK}(?: only| just)?(?: with| by| in)?(?: only| just)? (?:the |a |one |its )?(?:single |correct |right )?"
 )
 _FORBIDDEN = {
-    "JSON or other markup": r"\b(?:in|as|valid) (?:an? )?(?:JSON|XML|YAML|CSV|HTML)\b"
-    r"|\bJSON (?:object|array|list|format)\b",
+    **MARKUP,
     "an explanation": r"\b(?:explain|justify|defend) (?:why|how|your|the|each)\b|\bshow your (?:work|reasoning)\b"
-    rf"|{_ASK}[^.\n]{{0,30}}\b(?:explanation|justification|reasons)\b|\bgive (?:a|your|the) reason",
+    rf"|{ASK}[^.\n]{{0,30}}\b(?:explanation|justification|reasons)\b|\bgive (?:a|your|the) reason",
 }
-_YES_NO = {"yes or no": rf"{_ASK}[^.\n]{{0,20}}[\"']?\b(?:yes or no|yes/no|true or false|true/false)\b"}
+_YES_NO = {"yes or no": rf"{ASK}[^.\n]{{0,20}}[\"']?\b(?:yes or no|yes/no|true or false|true/false)\b"}
 _NUMBER = {"a number": rf"{_ONLY}(?:digit|index|integer|score|rating)\b(?!'| letter)"}
 
 
@@ -90,7 +89,7 @@ class LetterAnswers:
     max_options: ClassVar[int | None] = len(LETTERS)
     forbidden_requests: ClassVar[Mapping[str, str]] = {
         **_FORBIDDEN,
-        "the option's text": rf"{_ASK}[^.\n]{{0,20}}\b(?:full|whole|entire|complete) "
+        "the option's text": rf"{ASK}[^.\n]{{0,20}}\b(?:full|whole|entire|complete) "
         r"(?:text|sentence|option|ending|answer)\b",
         **_YES_NO,
         **_NUMBER,

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from paft.scoring import words
+from paft.scoring import patterns, words
 from paft.scoring.fold import lowered, plain
 from paft.scoring.objections import contradicts, listed
 from paft.scoring.options import OptionTable, option_table
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _READ = 5_000
 """Characters of a text's beginning, and of its end, that are read."""
 
-_TAG = re.compile(r"<(?:final_?)?answer>(.{0,2000}?)(?:</(?:final_?)?answer>|$)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(
+    rf"<(?:final_?)?(?:answer|{words.NAMING})>(.{{0,2000}}?)(?:</(?:final_?)?(?:answer|{words.NAMING})>|$)",
+    re.IGNORECASE | re.DOTALL,
+)
 _BOXED = re.compile(r"\\boxed\s?\{((?:[^{}]|\{[^{}]{0,200}\}){0,300})\}")
 _JSON_PAIR = re.compile(
     r'"([^"\\\n]{1,60})"\s?:\s?(?:"((?:[^"\\\n]|\\.){0,300})"|(-?\d[\d.]{0,20}|true|false))', re.IGNORECASE
@@ -38,6 +41,11 @@ _ANSWER_LABEL = re.compile(
     r"|correction|revision|update)\W*",
     re.IGNORECASE,
 )
+
+
+_DENYING = re.compile(rf"(?<![^\W_])(?:{words.DENIAL}|{words.RULED_OUT})(?![^\W_])")
+"""A JSON key of what is not the answer."""
+_STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 
 
 class ChoiceScorer:
@@ -95,6 +103,8 @@ def _read(text: str, table: OptionTable, names: tuple[str, ...]) -> int | None:
     if (index := table.exact.get(text)) is not None:
         return index
     whole = without_control_tokens(without_thoughts(text))
+    if "~~" in whole:
+        whole = _STRUCK.sub(" ", whole)
     if (index := table.alone(whole)) is not None:
         return index
     if len(whole) > 2 * _READ:
@@ -158,6 +168,9 @@ def _marked(text: str, table: OptionTable, names: tuple[str, ...]) -> tuple[list
 
     def inner(match: re.Match[str]) -> str:
         content = match[1].strip()
+        if patterns.DENIED_AFTER.match(text[match.end() : match.end() + 80].lower()):
+            found.append(None)
+            return " "
         index = table.alone(content)
         found.append(index if index is not None else _stated(_reading(content, table, names)))
         return " "
@@ -178,20 +191,24 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     """Return the keys and the values of JSON objects, complete or cut off."""
     begin, end = text.find("{"), text.rfind("}")
     try:
-        parsed = json.loads(text[begin : end + 1]) if end > begin else None
+        parsed = json.loads(text[begin : end + 1], object_pairs_hook=_Object) if end > begin else None
     except (ValueError, RecursionError):
         parsed = None
-    if isinstance(parsed, dict):
+    if isinstance(parsed, _Object):
         return _flat("", parsed, 0)
     return [(match[1], match[2] if match[2] is not None else match[3]) for match in _JSON_PAIR.finditer(text)]
+
+
+class _Object(list[tuple[str, Any]]):
+    """The pairs of a JSON object, also where a key occurs twice."""
 
 
 def _flat(key: str, value: Any, depth: int) -> list[tuple[str, str]]:
     """Return the keys and the values of a JSON object and of those in it."""
     if depth > 20:
         return []
-    if isinstance(value, dict):
-        return [pair for name, inner in value.items() for pair in _flat(str(name), inner, depth + 1)]
+    if isinstance(value, _Object):
+        return [pair for name, inner in value for pair in _flat(str(name), inner, depth + 1)]
     if isinstance(value, list):
         return [pair for inner in value for pair in _flat(key, inner, depth + 1)]
     return [(key, value if isinstance(value, str) else json.dumps(value))]
@@ -207,7 +224,10 @@ def _values(pairs: list[tuple[str, str]], table: OptionTable, names: tuple[str, 
         if _ANSWER_LABEL.fullmatch(low := lowered(plain(key))) or low in names
         if not re.search(words.EXPLANATION, low)
     ]
-    for values in (named, [value for key, value in pairs if table.alone(key) is None]):
+    others = [
+        value for key, value in pairs if table.alone(key) is None and not _DENYING.search(lowered(plain(key)))
+    ]
+    for values in (named, others):
         read = [_value(value, table, names) for value in values]
         if options := {index for index in read if index is not None}:
             return options.pop() if len(options) == 1 else -1
@@ -287,7 +307,10 @@ def _weak(stated: list[Claim], first: Claim | None, reading: Reading) -> int | N
 
 def _names_another_before(answer: Claim, reading: Reading) -> bool:
     return any(
-        other.index != answer.index and other.kind != "small" and not reading.is_denied(other)
+        other.index != answer.index
+        and other.kind != "small"
+        and not reading.is_denied(other)
+        and not patterns.IN_BRACKETS.match(reading.low, other.end)  # "Label (A or B): B"
         for other in reading.mentions
         if other.start < answer.mention.start
     )

@@ -2,6 +2,7 @@
 
 import re
 import string
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -19,11 +20,23 @@ _OUTSIDE_NUMBERS = re.compile(
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
+_TYPED = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u2026", ""),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+        **dict.fromkeys(
+            "\u00bf\u00a1\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b\u300c\u300d\u060c\u061b\u061f\u0964", ""
+        ),
+    }
+)
+"""Punctuation that keyboards and models write instead of the signs of ASCII, and that of other scripts."""
+
+
 class ExactScorer(TextScorer):
     """Right if an output equals an accepted answer up to case, punctuation, articles and spacing.
 
     Args:
-        normalise: ``squad``; or ``none``, which ignores only white space at the ends.
+        normalise: ``squad``; or ``none``, which ignores only white space at the ends and the Unicode form.
 
     Source: the evaluation script of SQuAD 1.1 (Rajpurkar et al., 2016).
     """
@@ -54,14 +67,21 @@ NOTHING_LEFT = "is nothing but punctuation and articles, which are ignored; set 
 
 
 def normalised(text: str) -> str:
-    """Return a text in lower case, without ASCII punctuation and English articles, with single spaces.
+    """Return a text in lower case, without punctuation and English articles, with single spaces.
 
-    Unlike in SQuAD's script, the sign and the point of a number stay: -5 is not 5, and 3.5 is not 35.
+    Unlike in SQuAD's script, the sign and the point of a number stay (-5 is not 5, and 3.5 is not 35), and curly
+    quotes, dashes and the punctuation of other scripts count as punctuation too.
     """
     text = text.lower()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).translate(_TYPED)
     has_number = any(mark in text for mark in ".-") and any(digit in text for digit in string.digits)
     text = _OUTSIDE_NUMBERS.sub("", text) if has_number else text.translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", text).split())
+
+
+def _as_written(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def normalisation(name: str) -> Callable[[str], str]:
@@ -70,4 +90,4 @@ def normalisation(name: str) -> Callable[[str], str]:
     Raises:
         UserError: there is no such normalisation.
     """
-    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else str.strip
+    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else _as_written

@@ -34,6 +34,9 @@ _LINE_MARKS = re.compile(r"^[ \t]{0,8}(?:#{1,6}[ \t]+|>[ \t]?|\|[ \t]+|---+$|===
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|textrm)\s?\{([^{}]{0,200})\}")
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|p|br|span|div|code|mark)\s?/?>", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?<=[^\W\d_])[-_](?=[^\W\d_])|(?<=[^\W_])_(?=[^\W_])")
+MARK = r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]"
+"""Vowel signs and other marks that letters bear, which ``\\w`` leaves out."""
+
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
 

@@ -1,6 +1,7 @@
 """Whether an output holds an accepted answer."""
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from paft.scoring.text_scorer import TextScorer
@@ -44,4 +45,5 @@ class IncludesScorer(TextScorer):
 
 
 def _plain(text: str) -> str:
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
     return " ".join(text.casefold().split())

@@ -148,7 +148,9 @@ def find_json(text: str) -> Any:
     for source in ([block for block in fenced if block[:1] in ("{", "[")], [text]):
         found: list[Any] = []
         for part in source:
-            found += [value for value in _embedded(part) if value not in found]
+            for value in _embedded(part):
+                if value not in found:
+                    found.append(value)
         if len(found) > 1:
             raise RefusedError(f"holds {len(found)} JSON values that differ")
         if found:

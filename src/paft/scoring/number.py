@@ -123,7 +123,8 @@ def _stated(text: str) -> Number | None:
     for match in reversed(list(_STATEMENT.finditer(text))[-MOST_STATEMENTS:]):
         before = text[max(match.start() - 40, 0) : match.start()]
         clause = _rest(text, match)
-        if _DENIED.match(clause) or (match[0][0] not in "#\\" and _DOUBT.search(before)):
+        is_asked = text[match.end() + len(clause) :][:1] == "?"
+        if is_asked or _DENIED.match(clause) or (match[0][0] not in "#\\" and _DOUBT.search(before)):
             continue
         number = result(clause, list(numbers(clause)))
         if number is not None:

@@ -51,7 +51,8 @@ _SCALES = {
     "bn": 9,
 }
 _JOINED = re.compile(
-    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
+    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|plus|minus|times"
+    rf"|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
 )
 _EQUALS = re.compile(r"[^\n\d]{0,40}?(?:=|\u2248|\bequals\b)[\s*$\\({]*")
 _ONES = (
@@ -70,6 +71,11 @@ _REPLACED = str.maketrans(
     | {"\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\uff04": "$", "\u066b": ".", "\u066c": ","}
 )
 """Signs of other keyboards. NFKC would do too much: it makes 102 of 10²."""
+
+
+_SIGN_IN_WORDS = re.compile(r"(?<![\d)%] )\b(?:minus|negative) (?=\$?\.?\d)", re.IGNORECASE)
+_AND_A_PART = {("and", "a", part) for part in ("half", "third", "quarter")}
+_HAS_SIGN_WORD = re.compile("minus|negative", re.IGNORECASE)
 
 
 class Number:
@@ -110,8 +116,9 @@ class Number:
 
 
 def plain(text: str) -> str:
-    """Return a text with the signs of other keyboards replaced, before numbers are looked for in it."""
-    return text if text.isascii() else text.translate(_REPLACED)
+    """Return a text with the signs of other keyboards replaced, and -5 for "minus 5"."""
+    text = text if text.isascii() else text.translate(_REPLACED)
+    return _SIGN_IN_WORDS.sub("-", text) if _HAS_SIGN_WORD.search(text) else text
 
 
 def numbers(text: str) -> Iterator[Number]:
@@ -171,8 +178,8 @@ def in_words(text: str) -> Fraction | None:
             total, current = total + (current or 1) * 10 ** _SCALES[word], 0
         elif (word == "a" and not position) or (word == "and" and _goes_on(words, position)):
             continue  # a hundred, hundred and five
-        elif word == "point" and read:
-            return None
+        elif read and (word == "point" or tuple(words[position : position + 3]) in _AND_A_PART):
+            return None  # five and a half
         else:
             break
         read = True

@@ -85,6 +85,8 @@ def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
     begin = max(end, other.start - _WINDOW)
     stops = [stop.end() for stop in patterns.STOP.finditer(reading.low, begin, other.start)]
     between = reading.low[max(stops, default=begin) : other.start]
+    if not stops and _is_parallel(reading, other, end, between):
+        return True
     is_same_sentence = not stops and begin == end and not patterns.GIVES_REASON.search(between)
     if not (is_same_sentence or patterns.CONTRAST.search(between)) or reading.is_denied(other):
         return False
@@ -93,3 +95,9 @@ def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
     if patterns.CLAIMLIKE.match(reading.low, other.end) or reading.state(other) in ("or", "value", "question"):
         return True
     return reading.stands_alone(other)
+
+
+def _is_parallel(reading: Reading, other: Mention, end: int, between: str) -> bool:
+    """Return True for ``positive for the acting and negative for the plot``: one answer for each part."""
+    left, right = patterns.OF_A_PART.match(reading.low, end), patterns.OF_A_PART.match(reading.low, other.end)
+    return bool(left and right and left[1] == right[1] and patterns.AND_LAST.search(between))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from paft.scoring import words
-from paft.scoring.fold import lowered, peeled, plain, same_form
+from paft.scoring.fold import MARK, lowered, peeled, plain, same_form
 from paft.types import LETTERS
 
 _UNSPACED = "\u0e00-\u0eff\u2e80-\u9fff\uf900-\ufaff"
 """Scripts whose words are not set apart by spaces: Thai, Lao, Chinese, Japanese."""
 _HANGUL = "\u1100-\u11ff\uac00-\ud7af"
-_JOINED = rf"(?:[^\W_{_UNSPACED}]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0963\u0966-\u0dff])"
+_JOINED = rf"(?:[^\W_{_UNSPACED}]|{MARK})"
 _BEFORE = re.compile(_JOINED)
 _ATTACHED = re.compile(rf"(?:{words.SUFFIX})")
 _SIGNS = 40

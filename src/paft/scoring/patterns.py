@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 from paft.scoring import words
+from paft.scoring.fold import MARK
 
 _CLOSE = r"[\"'\])}>*$]*"
 _APART = r"(?![^\W_])"
@@ -49,8 +50,13 @@ SUBJECT = re.compile(
     r"|in conclusion|clearly|well|(?:we|one|you|i) (?:can|could|would|may) (?:say|conclude|infer|see))[, ]+){0,3}"
     + _either(words.PRONOUN, words.PRONOUN_UNSPACED)
 )
-HEADING = re.compile(r"\s*[^\W\d_]+(?:[ '/-][^\W\d_]+){0,2}\s?(?:\([^()]{0,60}\))?\s*$")
+_WORD = rf"[^\W\d_](?:[^\W\d_]|{MARK})*"
+HEADING = re.compile(rf"\s*{_WORD}(?:[ '/-]{_WORD}){{0,2}}\s?(?P<brackets>\([^()]{{0,60}}\))?\s*$")
 """One to three words before a colon, perhaps with the options in brackets."""
+
+IN_BRACKETS = re.compile(r"[^()\n]{0,60}\)\s?[:=]")
+NO_HEADING = re.compile(rf"\W*(?:{words.RULED_OUT}|{words.NO_ANSWER}|{words.EXPLANATION})\W*")
+"""What stands before a colon that leads to no answer."""
 
 SEVERAL = re.compile(
     rf"(?<![^\W_])(?:{words.ONE_OF_SEVERAL})(?: [^\W\d_]+)? (?:{words.NAMING}|{words.ANSWER})s?{_APART}"
@@ -72,7 +78,7 @@ JOIN = re.compile(
 """What joins two options: a comma, a slash, "or", an arrow, ..."""
 
 VALUE = re.compile(
-    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s|\s?{_spaced('is|are')}\s){{1,5}}[\"'(]?"
+    rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s?[=-]*>|\s?\u2192|\s|\s?{_spaced('is|are')}\s){{1,5}}[\"'(]?"
     r"(?:[~\u2248]?-?\d[\d.,]*\s?(?:%|percent\b|/\s?\d+|out of \d+|points?\b)?"
     rf"|(?:{words.VALUE}){_APART})"
     r"(?=[\"')\].;,!|]*\s*(?:$|\n|[.;,!|)]|\s[-\u2013\u2014]\s|\(|[^\W_]+\s?[:=(]))"
@@ -87,7 +93,8 @@ DENIED_AFTER = re.compile(
     r"[\"'\])}>*]*\s?(?:\([^()\n]{0,40}\)\s?)?(?:(?:,\s?)?(?:which|that)\s)?(?:[,:-]\s)?"
     rf"(?:(?:{_IS})\s?(?:[^\W\d_]{{2,14}}\s){{0,2}}?"
     rf"(?:{words.DENIAL}|out|unlikely|ruled out|eliminated|excluded|irrelevant){_APART}"
-    rf"|(?:{_IS_NOT}){_APART}|(?:{words.DENIAL_UNSPACED}))"
+    rf"|(?:{_IS_NOT}){_APART}|(?:{words.DENIAL_UNSPACED})|(?:(?:{words.CORRECT})\s)?(?:{words.DENIAL_LAST})"
+    rf"|\((?:wrong|incorrect|not correct|{words.RULED_OUT}){_APART})"
 )
 TAKEN_BACK = re.compile(
     r"[\"'\])}>*]*\s?[.,;:!-]+\s?(?:no[,.]? )?(?:(?:it|that|this|which)(?:'s| is| was)|that's) "
@@ -104,11 +111,12 @@ CORRECT_AFTER = re.compile(
     rf"\s?(?:(?:{words.FILLER})\s){{0,2}}(?:{_either(words.CORRECT, words.CORRECT_UNSPACED)}"
     rf"|(?:the|my) (?:final )?(?:answer|choice){_APART}"
     r"|(?:fits|works|suits)(?: \w+){0,2} best|(?:makes|make) (?:the )?most sense|(?:it is|the one)(?=[.!]|\s*$))"
-    rf"(?! (?:in|about|that){_APART})"
+    rf"(?! (?:in|about|that){_APART})(?!\s?(?:{words.DENIAL_LAST}))"
 )
 END = re.compile(
     rf"{_CLOSE}(?:\s?(?:{words.SUFFIX}))?(?:\s*$|\n|\s?[.,;!?](?!\d)|\s?[:=](?!\s?\d)|\s[-\u2013](?!\s?\d)"
-    r"|\s?\u2014(?!\s?\d)|-(?= )|\s?\(|(?<=[\"'\])}>*$])\s|\s?<|\s?[\u2190-\u2bff\U0001f000-\U0001faff]"
+    rf"|(?<=[\"'\])}}>*$])\s(?!(?:{words.COPULA}){_APART})"
+    r"|\s?\u2014(?!\s?\d)|-(?= )|\s?\(|\s?<|\s?[\u2190-\u2bff\U0001f000-\U0001faff]"
     rf"|\s(?:{words.REASON}){_APART}|(?:{words.REASON_UNSPACED})"
     r"|\s(?:too|here|overall|then|instead|of course|for sure)(?=[.,!\n]|$))"
 )
@@ -150,10 +158,12 @@ CLAIMLIKE = re.compile(
 STOP = re.compile(r"(?<!\.)[.!?](?!\.)(?=\s|$)|\n")
 """The end of a sentence; an ellipsis is none."""
 
-IF_AFTER = re.compile(rf"[^.,;:!?\n]{{0,60}}{_spaced('if|unless|provided')}")
+IF_AFTER = re.compile(rf"(?:,(?: but)?(?: only)?|[^.,;:!?\n]{{0,60}}) ?{_spaced('if|unless|provided')}")
 """A condition after a claim: "B would be right if ..."."""
 
 MIXED = re.compile(rf"{_spaced('with|albeit|but|though|although|yet')}(?: [^\W_]+){{0,2}} $")
+OF_A_PART = re.compile(rf" (for|in|on|about|regarding|para|en|em|pour|für|per|по|для){_APART}")
+AND_LAST = re.compile(rf"(?:,|(?:,\s)?{_spaced(words.OR)}) $")
 GIVES_REASON = re.compile(_either(words.BECAUSE, words.REASON_UNSPACED))
 
 # -- the task's own names ------------------------------------------------------------------------------------

@@ -1,13 +1,12 @@
 """Scorers of the user's own: a class, or a function of TRL's reward form."""
 
-import inspect
 import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError, WorkError
 from paft.types import Example, Score
-from paft.utils.plugins import describe, keywords, source_file, user_code
+from paft.utils.plugins import describe, keywords, required, source_file, user_code
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -40,7 +39,7 @@ class FunctionScorer:
                 "rename the column, or write a class"
             )
         known = {*_COLUMNS, *task.fields}
-        if lacking := [name for name in _needed(function) if name not in known]:
+        if lacking := [name for name in required(function) if name not in known]:
             raise UserError(
                 f"config key {KEY}: {name!r} needs the argument {lacking[0]!r}; paft passes "
                 f"{', '.join([*_COLUMNS, *task.fields])}"
@@ -129,13 +128,3 @@ class CheckedScorer:
         if score.answer is not None and not isinstance(score.answer, str):
             return f"the answer {score.answer!r}, expected text or None"
         return ""
-
-
-def _needed(function: Callable[..., Any]) -> list[str]:
-    """Return the names of the arguments that a function must get."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in variable]

@@ -112,6 +112,13 @@ class Reading:
         """Return True if the rest of the line says nothing."""
         return patterns.REST_OF_LINE.match(self.low, mention.end) is not None
 
+    def is_numbering(self, mention: Mention) -> bool:
+        """Return True for the 1 of a numbered list, whose 2 begins a later line."""
+        if self.word(mention) != "1":
+            return False
+        mark = self.low[mention.end : mention.end + 2]
+        return mark in (". ", ") ") and f"\n2{mark}" in self.low[mention.end :]
+
     def is_asked(self, mention: Mention) -> bool:
         """Return True if the sentence with a mention is a question."""
         stop = patterns.STOP.search(self.low, mention.end, mention.end + 160)

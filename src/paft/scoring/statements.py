@@ -114,9 +114,11 @@ def _strength(reading: Reading, link: _Link) -> bool | None:
         return True if reading.low[link.start] != "\n" or length <= 5 else None
     if link.kind == "colon":
         start = link.start - len(link.clause)
-        names_option = any(start <= mention.start < link.start for mention in reading.mentions)
-        is_heading = patterns.HEADING.match(link.clause) is not None and not names_option
-        if not is_heading or reading.low[link.start] not in ":=":
+        heading = patterns.HEADING.match(link.clause)
+        if heading is None or patterns.NO_HEADING.fullmatch(link.clause) or reading.low[link.start] not in ":=":
+            return None
+        end = start + (heading.start("brackets") if heading["brackets"] else len(link.clause))
+        if any(start <= mention.start < end for mention in reading.mentions):
             return None
         return None if _is_repeated(reading, link) else False
     if link.kind == "assign":
@@ -196,8 +198,10 @@ def head(reading: Reading) -> Claim | None:
 
 def _head_claim(reading: Reading, mention: Mention) -> Claim | None:
     state, end = reading.state(mention), reading.end(mention)
-    if state in ("open", "denied"):
+    if state in ("open", "denied") or reading.is_numbering(mention):
         return None
+    if state == "ok" and reading.is_asked(mention):
+        state = "question"
     if state == "ok" and mention.kind != "text" and end == mention.end:
         if not patterns.END.match(reading.low, end):
             return None

@@ -8,7 +8,7 @@ asks for: that comes from the task's own names.
 
 ANSWER = (
     r"answers?|ans\.?|respuesta|resposta|r[eé]ponse|risposta|antwort|antwoord|ответ|відповідь|svaret|svar|vastaus|válasz|odpověď|răspuns|απάντηση|উত্তর|yan[ıi]t|cevap|cevab[ıi]"
-    r"|jawaban(?:nya)?|đáp án|câu trả lời|odpowied[zź]|الإجابة|الاجابة|إجابة|الجواب|جواب|תשובה|התשובה|उत्तर"
+    r"|jawaban(?:nya)?|đáp án|câu trả lời|odpowied[zź](?: to)?|الإجابة|الاجابة|إجابة|الجواب|جواب|תשובה|התשובה|उत्तर"
     r"|जवाब|정답은?|답은?|답변은?"
 )
 ANSWER_UNSPACED = r"答案|正解|回答|答え|解答|정답|คําตอบ"
@@ -76,10 +76,19 @@ DENIAL = (
     r"|cannot|rather than|instead of|unlike|other than|except|nunca|ni|tampoco|não|nem|pas|jamais|non|né|nicht"
     r"|kein|keine|keinen|weder|niet|geen|не|нет|ни|неправильн\w{1,3}|неверн\w{1,3}|değil|yanlış|bukan|tidak"
     r"|salah|không|nie|ليس|ليست|לא|אינו|नहीं|incorrect[ao]|errad[ao]|sbagliat[ao]|falsch\w{0,2}|faux|fausse"
+    r"|mauvaise?|foute?|verkeerde?|błędn[aey]|sai|خاطئة?|الخاطئة?|שגוי|שגויה|गलत|틀린|second best|trap"
 )
-DENIAL_UNSPACED = r"不是|并非|並非|不|非|错误|錯誤|ではない|ではなく|아니"
+DENIAL_UNSPACED = r"不是|并非|並非|不|非|错误|錯誤|誤[りっ答]|ではない|ではなく|아니|아닙|오답"
+DENIAL_LAST = (
+    r"değil(?:dir)?|नहीं|(?:이|가)?\s?아(?:니|닙)|(?:では|じゃ)(?:な[いくか]|ありません)|とは言え(?:ない|ません)"
+)
+"""What denies an option right after it, in languages where the verb comes last."""
+RULED_OUT = r"eliminated?|excluded?|ruled out|rejected|discarded|distractors?"
+"""What an option is called in a heading, or as a JSON key, that is no answer."""
+NO_ANSWER = r"questions?|examples?|e\.g|samples?|hints?|formats?|tips?"
+"""Headings of what is no answer."""
 DOUBT = (
-    r"if|whether|unless|might|may|could|maybe|perhaps|possibly|tempting|tempted|doubt|assume|imagine|suppose|supposing|assuming"
+    r"if|whether|previously|formerly|originally|unless|might|may|could|maybe|perhaps|possibly|tempting|tempted|doubt|assume|imagine|suppose|supposing|assuming"
     r"|either|not sure|unsure|at first|initially|quiz[aá]s?|tal vez|talvez|peut être|forse|vielleicht|может"
     r"|возможно|если|belki|mungkin|có thể|ربما|אולי|शायद|wenn|falls|si|se"
 )
@@ -89,6 +98,7 @@ UNSURE = (
     r"|so )?(?:sure|certain)|unsure|uncertain)"
     r"|(?:but|though|,) not (?:entirely |completely |quite |really |so )?(?:sure|certain)"
     r"|\((?:but )?(?:not sure|unsure|uncertain)"
+    r"|but none of (?:these|them|the (?:options|choices|answers))"
     r"|i (?:do not|don't|cannot|can't) (?:know|tell|decide|determine|say)\b|no estoy segur[ao]"
     r"|não tenho certeza|je ne suis pas sûr|ich bin (?:mir )?nicht sicher"
     r"|не уверен|不确定|不確定|わかりません|잘 모르"

@@ -35,7 +35,7 @@ def _answers(task: Task, examples: Sequence[Example]) -> str:
     if not task.has_options:
         text, count = counts.most_common(1)[0]
         different = f"{len(counts):,} different answer{'s' * (len(counts) != 1)} in {len(examples):,} examples"
-        return f"{different}; the most frequent, {_short(text)!r}, {count:,} times"
+        return f"{different}; the most frequent, {_short(text)!r}, {count:,} times" if count > 1 else different
     if task.labels is not None:  # a label that never occurs is counted too
         counts.update(dict.fromkeys(task.candidates(examples[0]), 0))
     shown = [f"{_short(text)} {count:,}" for text, count in counts.most_common(MOST_SHOWN)]

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
-from paft.tasks.targets import TargetColumn, accepted_answers
+from paft.tasks.targets import TargetColumn, accepted_answers, kind_of
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
 
@@ -220,8 +221,19 @@ def _task(spec: Spec, column: TargetColumn | None, examples: list[Example]) -> T
 def _answer_counts(examples: list[Example]) -> str:
     counts = sorted({len(example.targets) for example in examples}) or [0]
     if counts[-1] <= 1:
-        return "one accepted answer each"
-    return f"{counts[0]} to {counts[-1]} accepted answers each, of which the first is trained on"
+        lists = sum(_is_list_as_text(example.targets[0]) for example in examples if example.targets)
+        note = (
+            f"; {lists:,} written like a list are one text each (JSON lines and Parquet have lists)"
+            if lists
+            else ""
+        )
+        return f"one accepted answer each{note}"
+    range_ = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else str(counts[0])
+    return f"{range_} accepted answers each, of which the first is trained on"
+
+
+def _is_list_as_text(text: str) -> bool:
+    return re.fullmatch(r"""\[\s*(["'].*["'])?\s*\]""", text, re.DOTALL) is not None
 
 
 def _target_column(spec: Spec) -> TargetColumn | None:
@@ -282,7 +294,7 @@ def _text(row: dict[str, Any], column: str, place: str) -> str:
     text = None if isinstance(value, bool) else cell_text(value)
     if text is not None:
         return text
-    raise UserError(f"{place}: column {column!r} holds {type(value).__name__}, expected text")
+    raise UserError(f"{place}: column {column!r} holds {kind_of(value)}, expected text")
 
 
 def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:

@@ -109,6 +109,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _header(path: Path, names: list[str]) -> list[str]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
+    if len(names) == 1 and (separator := next((s for s in (";", "\t", "|", ",") if s in names[0]), None)):
+        raise UserError(
+            f"{path}: the header is the one column {names[0]!r}; separate columns by "
+            f"{'commas' if path.suffix.lower() == '.csv' else 'tabs'}, not by {separator!r}"
+        )
     return names
 
 

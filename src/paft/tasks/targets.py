@@ -234,6 +234,8 @@ class TargetColumn:
                 "zero-based, or to a mapping {CLASS: CHOICE, ...}"
             )
         text = cell_text(value)
+        if not (text or "").strip() and not isinstance(value, list | dict):
+            raise UserError(f"{place}: {self.column} names no choice, it is {value!r}; leave the row out")
         mapping = "a mapping {0: CHOICE, 1: CHOICE, ...}" if self.labels is not None else ""
         if isinstance(value, bool) or (text or "").casefold() in ("true", "false"):
             raise UserError(f"{problem}; set {KEY} to a mapping {{true: CHOICE, false: CHOICE}}")
@@ -258,17 +260,17 @@ def accepted_answers(value: Any, column: str, place: str) -> tuple[str, ...]:
     for each in values:
         text = cell_text(each)
         if text is None:
-            where = f"holds {_kind(each)} in its list" if isinstance(value, list) else f"is {_kind(each)}"
-            raise UserError(
-                f"{place}: {column} {where}, expected a text, a number, or a list of them; leave the row out"
-            )
+            where = f"holds {kind_of(each)} in its list" if isinstance(value, list) else f"is {kind_of(each)}"
+            fix = "write JSON as text" if isinstance(each, dict) else "leave the row out"
+            raise UserError(f"{place}: {column} {where}, expected a text, a number, or a list of them; {fix}")
         if not text.strip():
             raise UserError(f"{place}: {column} holds an empty answer; fix the row or leave it out")
         texts.append(text.strip())
     return tuple(dict.fromkeys(texts))
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what a cell is that is no text, for a message."""
     if value is None:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):

@@ -96,6 +96,8 @@ def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> An
         for name in settings:
             if name in given or name not in taken:
                 raise UserError(f"config key {key}.{name} is unknown{nearest(name, taken - given.keys())}")
+    if lacking := [name for name in required(part) if name not in settings and name not in given]:
+        raise UserError(f"config key {key}.{lacking[0]} is missing")
     try:
         return part(**given, **settings)
     except LineError:
@@ -227,3 +229,13 @@ def keywords(part: Any) -> set[str] | None:
         inherited = keywords(part.__base__)
         return None if inherited is None else names | inherited
     return names
+
+
+def required(part: Any) -> list[str]:
+    """Return the names of the arguments that a part must get."""
+    try:
+        parameters = inspect.signature(part).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in variable]
