@@ -17,6 +17,7 @@ from paft.prompts.rules import normalised
 from paft.prompts.screen import defect, overlap, screen
 from paft.prompts.similarity import similarities
 from paft.prompts.template import ending, render, slots
+from paft.scoring.registry import text_answers
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -275,8 +276,7 @@ BANK_TASKS = {
         0.85,
         6,
     ),
-    # free text: as labels that no prompt names
-    "bookings": Task("bookings", ("message",), ("first label", "second label"), "label", 0.85, 2),
+    "bookings": Task("bookings", ("message",), None, text_answers("json"), 0.85, 0),
     "sst2": Task("sst2", ("sentence",), ("negative", "positive"), "label", 0.85, 2),
 }
 

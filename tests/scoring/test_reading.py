@@ -180,3 +180,14 @@ def test_outputs_of_real_models_are_read_as_a_person_read_them(half):
 def test_a_heading_that_comes_back_with_another_value_states_nothing():
     assert read_letter("Part: 100\n\nPart: 100\n\nPart: 120", ("30", "60", "100")) is None
     assert read_letter("Part: 100\n\nPart: 100", ("30", "60", "100")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("B) green", 1), ("(B) green", 1), ("The correct answer is: B) green", 1), ("**C. blue**", 2), ("A: red.", 0),
+        ("A) green", None), ("A) red\nB) green\nC) blue", None), ("B) greenish", None), ("A) red or B) green", None),
+    ],
+)  # fmt: skip
+def test_a_label_may_come_with_the_letter_that_the_prompt_gave_it(text, expected):
+    assert read_label(text, ("red", "green", "blue")) == expected

@@ -8,12 +8,12 @@ from itertools import product
 import pytest
 
 from conftest import ROOT
-from paft.config.schema import BankSource, ScreenConfig
+from paft.config.load import load_config
+from paft.config.schema import BankSource
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import overlap, screen
 from paft.prompts.similarity import Wordings, most_similar
-from paft.tasks.task import Task
-from paft.types import Example
+from paft.tasks.load import load_task
 
 FOLDER = ROOT / "src/paft/tasks/extraction"
 SPLITS = ("train", "test")
@@ -188,26 +188,19 @@ def test_a_record_has_at_most_45_tokens(embedded):
     assert max(map(len, tokenizer(records, add_special_tokens=False).input_ids)) <= 45
 
 
-# The rules of screening that apply to a task with free text are those of a task with fixed labels that no prompt
-# names; asking for JSON is what these prompts are for.
-STAND_IN = Task("bookings", ("message",), ("first label", "second label"), "label", 0.85, 2)
-RULES = ScreenConfig(off=["other-format"])
+TASK, *EXAMPLES = load_task(load_config(FOLDER / "config.yaml").task)
 
 
-def test_the_bank_has_its_size_and_passes_the_rules_for_generated_prompts():
-    examples = [
-        Example(str(i), {"message": message}, ("first label", "second label"), 0)
-        for i, (message, _) in enumerate(PAIRS)
-    ]
+def test_the_bank_has_its_size_and_passes_every_rule_with_every_example():
     for split, size in (("train", 410), ("test", 56)):
         prompts = bank(split)
-        _, out = screen(prompts, STAND_IN, examples, off=RULES.off)
+        _, out = screen(prompts, TASK, [*EXAMPLES[0], *EXAMPLES[1]], off=())
         assert out == []
         assert len(prompts) == size
 
 
 def test_the_test_prompts_of_the_bank_are_worded_unlike_the_training_prompts():
-    assert overlap(bank("train"), bank("test"), STAND_IN) == []
+    assert overlap(bank("train"), bank("test"), TASK) == []
     wordings = Wordings({})
     known = [wordings.encode(prompt) for prompt in bank("train")]
     assert not [p.text for p in bank("test") if most_similar(wordings.encode(p), known, 0.8)]

@@ -17,7 +17,7 @@ from paft.scoring.options import OptionTable, option_table
 from paft.scoring.reading import Reading
 from paft.scoring.statements import Claim, claims, head
 from paft.scoring.text import without_control_tokens, without_run_on, without_thoughts
-from paft.types import Example, Score
+from paft.types import LETTERS, Example, Score
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -78,10 +78,26 @@ def read_letter(text: str, options: tuple[str, ...], *, names: tuple[str, ...] =
 def read_label(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = ()) -> int | None:
     """Return the index of the option that a generated text names, or None.
 
+    A prompt may have shown the options with letters, so a letter counts as a part of the option that it stands
+    before: ``B) green`` where green is the second one.
+
     Args:
         names: what the task calls its answer, such as the name of the target column: "the NAME is positive".
     """
-    return _read(text, option_table(options, False), names)
+    marks = _own_letters(options)
+    return _read(marks.sub("", text) if marks else text, option_table(options, False), names)
+
+
+@lru_cache(256)
+def _own_letters(options: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Return what finds the letter of each option before its text; None where an option looks like a letter."""
+    if len(options) > len(LETTERS) or any(len(option.strip("()[]. ")) < 2 for option in options):
+        return None
+    shown = (
+        rf"{letter}[)\].:][ \t]{{0,2}}(?=(?i:{re.escape(option.strip())})(?![^\W_]))"
+        for letter, option in zip(LETTERS, options, strict=False)
+    )
+    return re.compile(rf"(?<![^\W_])[(\[]?(?:{'|'.join(shown)})")
 
 
 def indistinguishable(options: tuple[str, ...]) -> tuple[str, str] | None:
