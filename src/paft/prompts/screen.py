@@ -42,47 +42,59 @@ def screen(
     Among ``prompts``, only equal text is a repeat: what differs in format is another prompt to a model.
     """
     off = frozenset(off)
-    examples = list(examples)
-    passages = []
-    if task.labels is None and "answer-leak" not in off:
-        answers = ((text, e.id) for e in examples for text in _right_answers(task, e))
-        passages.append(_Passages("answer-leak", "answer", answers))
-    if "copied-example" not in off:
-        fields = ((text, e.id) for e in examples for text in e.fields.values())
-        passages.append(_Passages("copied-example", "text", fields))
-    wordings = Wordings(task.aliases)
+    passages = _passages(task, list(examples), off)
+    earlier = _Earlier(task, known, None if "near-duplicate" in off else near_duplicate)
     kept: list[Prompt] = []
-    others = list(known)
-    encoded = [wordings.encode(prompt) for prompt in others]
     out: list[Screened] = []
-    known_words = {normalised(prompt, task.aliases): prompt for prompt in others}
-    seen: dict[tuple[str, str], Prompt] = {}
     for prompt in prompts:
-        key, code = identity(prompt, task.aliases), wordings.encode(prompt)
         fault = defect(prompt, task, off)
         fault = fault or next(filter(None, (passage.fault(prompt) for passage in passages)), None)
-        if fault is None and key in seen:
-            fault = ("repeat", f"is the text of prompt {seen[key].id}")
-        if fault is None and (same := known_words.get(normalised(prompt, task.aliases))):
-            fault = ("repeat", f"repeats prompt {same.id} up to case, spacing and punctuation")
-        if fault is None and "near-duplicate" not in off and (near := most_similar(code, encoded, near_duplicate)):
-            fault = ("near-duplicate", _nearness(near[1], code == encoded[near[0]], others[near[0]]))
+        fault = fault or earlier.fault(prompt)
         if fault is not None:
             out.append(Screened(prompt, *fault))
         else:
-            seen[key] = prompt
             kept.append(prompt)
-            others.append(prompt)
-            encoded.append(code)
+            earlier.add(prompt)
     return kept, out
 
 
-def _nearness(similarity: float, has_same_words: bool, other: Prompt) -> str:
-    if has_same_words:
-        return (
-            f"has the words of prompt {other.id} in another format; prompts.screen.off: [near-duplicate] keeps it"
-        )
-    return f"shares {similarity:.0%} of its words, in order, with prompt {other.id}"
+class _Earlier:
+    """The prompts that another one must not repeat.
+
+    Args:
+        known: prompts that none may repeat, up to case, spacing and punctuation.
+        near: the similarity from which on a prompt is a near-duplicate; None where that is not checked.
+    """
+
+    def __init__(self, task: Task, known: Iterable[Prompt], near: float | None):
+        self.aliases, self.near = task.aliases, near
+        self.wordings = Wordings(task.aliases)
+        self.prompts = list(known)
+        self.encoded = [self.wordings.encode(prompt) for prompt in self.prompts]
+        self.known = {normalised(prompt, task.aliases): prompt for prompt in self.prompts}
+        self.texts: dict[tuple[str, str], Prompt] = {}
+
+    def add(self, prompt: Prompt) -> None:
+        self.texts[identity(prompt, self.aliases)] = prompt
+        self.prompts.append(prompt)
+        self.encoded.append(self.wordings.encode(prompt))
+
+    def fault(self, prompt: Prompt) -> tuple[str, str] | None:
+        """Return rule and reason if the prompt repeats one."""
+        if same := self.texts.get(identity(prompt, self.aliases)):
+            return "repeat", f"is the text of prompt {same.id}"
+        if same := self.known.get(normalised(prompt, self.aliases)):
+            return "repeat", f"repeats prompt {same.id} up to case, spacing and punctuation"
+        if self.near is None:
+            return None
+        code = self.wordings.encode(prompt)
+        if not (near := most_similar(code, self.encoded, self.near)):
+            return None
+        other = self.prompts[near[0]].id
+        if code == self.encoded[near[0]]:
+            off = "prompts.screen.off: [near-duplicate] keeps it"
+            return "near-duplicate", f"has the words of prompt {other} in another format; {off}"
+        return "near-duplicate", f"shares {near[1]:.0%} of its words, in order, with prompt {other}"
 
 
 def _right_answers(task: Task, example: Example) -> tuple[str, ...]:
@@ -94,6 +106,18 @@ def overlap(train: Iterable[Prompt], test: Iterable[Prompt], task: Task) -> list
     """Return the pairs ``(training prompt, test prompt)`` equal up to case, spacing and punctuation."""
     known = {normalised(prompt, task.aliases): prompt for prompt in train}
     return [(known[key], prompt) for prompt in test if (key := normalised(prompt, task.aliases)) in known]
+
+
+def _passages(task: Task, examples: list[Example], off: frozenset[str]) -> "list[_Passages]":
+    """Return the texts of the examples that a prompt must not hold."""
+    passages = []
+    if task.labels is None and "answer-leak" not in off:
+        answers = ((text, e.id) for e in examples for text in _right_answers(task, e))
+        passages.append(_Passages("answer-leak", "answer", answers))
+    if "copied-example" not in off:
+        fields = ((text, e.id) for e in examples for text in e.fields.values())
+        passages.append(_Passages("copied-example", "text", fields))
+    return passages
 
 
 class _Passages:

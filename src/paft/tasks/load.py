@@ -127,30 +127,15 @@ def complete(config: TaskConfig) -> Spec:
         if not pick(key):
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
-    if len({slot_name(name) for name in pick("fields")}) < len(pick("fields")):
-        raise UserError(
-            f"config key task.fields: two of {', '.join(pick('fields'))} are the same slot; leave one out"
-        )
-    for name in pick("fields"):
-        if slot_name(name) in ("choices", *LETTERS) or not slot_name(name).isidentifier():
-            raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
-        if name == pick("target"):
-            raise UserError(f"config key task.fields: {name!r} is the target; the prompt would show the answer")
+    _check_fields(pick("fields"), pick("target"))
     if config.train is not None and config.train == config.test:
         raise UserError(
             "config key task.test: the test examples are the training examples; name another file or split"
         )
     choices = pick("choices")
     how = _answer_format(pick("answer"), choices, pick("scorer"))
-    if isinstance(choices, list) and how.max_options is not None and len(choices) > how.max_options:
-        raise UserError(
-            f"config key task.answer: {how.name} takes at most {how.max_options} options, found {len(choices)} "
-            "labels; use label"
-        )
-    if isinstance(choices, list) and len(set(choices)) < max(len(choices), 2):
-        raise UserError("config key task.choices: at least two labels are needed, and none twice")
-    if isinstance(choices, list) and (alike := _alike(how, choices)):
-        raise UserError(f"config key task.choices: {alike}; rename one")
+    if isinstance(choices, list):
+        _check_labels(how, choices)
     return Spec(
         name=config.name,
         description=pick("description", ""),
@@ -162,6 +147,28 @@ def complete(config: TaskConfig) -> Spec:
         top_threshold=pick("top_threshold", 0.85),
         scorer=pick("scorer"),
     )
+
+
+def _check_fields(fields: Sequence[str], target: str) -> None:
+    if len({slot_name(name) for name in fields}) < len(fields):
+        raise UserError(f"config key task.fields: two of {', '.join(fields)} are the same slot; leave one out")
+    for name in fields:
+        if slot_name(name) in ("choices", *LETTERS) or not slot_name(name).isidentifier():
+            raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
+        if name == target:
+            raise UserError(f"config key task.fields: {name!r} is the target; the prompt would show the answer")
+
+
+def _check_labels(how: AnswerFormat, labels: list[str]) -> None:
+    if how.max_options is not None and len(labels) > how.max_options:
+        raise UserError(
+            f"config key task.answer: {how.name} takes at most {how.max_options} options, found {len(labels)} "
+            "labels; use label"
+        )
+    if len(set(labels)) < max(len(labels), 2):
+        raise UserError("config key task.choices: at least two labels are needed, and none twice")
+    if alike := _alike(how, labels):
+        raise UserError(f"config key task.choices: {alike}; rename one")
 
 
 def _alike(how: AnswerFormat, options: Sequence[str]) -> str:
