@@ -73,7 +73,7 @@ def test_methods_with_graded_scores_are_compared_on_the_same_draws():
 def test_an_answer_that_is_always_the_same_has_the_balanced_accuracy_of_chance():
     targets = ["spam"] + ["ham"] * 9
     always_ham = np.array([[0.0] + [1.0] * 9] * 3)
-    assert always_ham.mean() == majority(targets) == 0.9
+    assert always_ham.mean() == majority([[target] for target in targets]) == 0.9
     assert balanced_accuracy(always_ham, targets) == 0.5
     assert balanced_accuracy(np.array([[1.0] + [0.0] * 9, [1.0] * 10]), targets) == pytest.approx((1 + 0.5) / 2)
 
@@ -88,3 +88,7 @@ def test_failures_of_format_are_counted_wherever_they_belong():
     assert found.per_prompt_unparsed == pytest.approx((2 / 3, 1 / 3))
     assert found.per_prompt_cut == pytest.approx((2 / 3, 0))
     assert count_failures(np.zeros((1, 2)), np.ones((1, 2), bool), np.zeros((1, 2))).parsed_accuracy is None
+
+
+def test_the_majority_counts_every_accepted_answer():
+    assert majority([["a", "b"], ["c", "b"], ["d"], ["b", "b"]]) == 0.75

@@ -1,7 +1,7 @@
 """Metrics over the grid of prompts and examples (section 4.1 of the paper), with 95 % intervals."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +87,13 @@ def summarise(scores: np.ndarray, top: float, *, is_binary: bool, seed: int = 0)
     )
 
 
-def majority(targets: Sequence[str]) -> float:
-    """Return the share of the most frequent target: the accuracy of an answer that is always the same."""
-    return max(Counter(targets).values()) / len(targets)
+def majority(targets: Sequence[Collection[str]]) -> float:
+    """Return the best accuracy of an answer that is always the same.
+
+    Args:
+        targets: the accepted answers of each example.
+    """
+    return max(Counter(answer for accepted in targets for answer in set(accepted)).values()) / len(targets)
 
 
 def balanced_accuracy(scores: np.ndarray, targets: Sequence[str]) -> float:

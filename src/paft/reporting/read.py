@@ -163,7 +163,16 @@ class RunResult:
     @cached_property
     def majority(self) -> float | None:
         """The score of always giving the most frequent target; None for graded scores or without a method."""
-        return majority(self.methods[0].grid.targets) if self.methods and self.is_binary else None
+        if not self.methods or not self.is_binary:
+            return None
+        grid = self.methods[0].grid
+        pairs = zip(grid.example_ids, grid.targets, strict=True)
+        return majority([[target, *self._accepted(example)] for example, target in pairs])
+
+    def _accepted(self, example: str) -> list[str]:
+        """Return the accepted answers of an example; none where ``examples.jsonl`` does not list them."""
+        targets = self.examples.get(example, {}).get("targets")
+        return [target for target in targets if isinstance(target, str)] if isinstance(targets, list) else []
 
     @property
     def command(self) -> str:
