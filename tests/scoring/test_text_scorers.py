@@ -307,3 +307,9 @@ def test_every_scorer_says_what_it_wants():
 def test_a_target_that_was_not_checked_is_one_line_and_not_a_score(setting, output):
     with pytest.raises(UserError, match=rf"scorer {setting}: the accepted answer 'the cat' is"):
         score(setting, output, "the cat")
+
+
+def test_a_number_that_has_two_readings_says_which_was_taken_and_hexadecimal_is_none():
+    assert score("number", "1.000", "1").explanation == "1.000 read as 1"
+    assert score("number", "0x12", "18").answer is None
+    assert score("number", "3.14", "3.14").explanation == ""

@@ -20,7 +20,7 @@ _CORE = rf"""
   | (?P<indian>\d{{1,2}}(?:,\d{{2}})+,\d{{3}}(?:\.\d+)?(?![\d,]\d))
   | (?P<european>\d{{1,3}}(?:\.\d{{3}})+,\d+(?!\d|[.,]\d)|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?!\d|[.,]\d))
   | (?P<spaced>\d{{1,3}}(?:[{_THIN}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d{{1,3}}(?:[ ]\d{{3}})+(?:[.,]\d+)?(?![\d/]))
-  | (?P<several>\d+(?:[.,/]\d+){{2,}})
+  | (?P<several>0x[\da-f]+\b|\d+(?:[.,/]\d+){{2,}})
   | (?P<comma>\d+,\d+)
   | (?P<plain>\d*\.\d+|\d+)
 """
@@ -210,7 +210,7 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
     if len(text) > MOST_DIGITS:
         return None, "a number of too many digits"
     if match["several"]:
-        return None, f"{text} is a list, a date or a version"
+        return None, f"{text} is a list, a date, a version or hexadecimal"
     if match["raised"]:
         return None, f"{text} is a power"
     value, note = _core(match)
@@ -240,7 +240,9 @@ def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:
         value = sum(whole) + Fraction(above, below)
         return value, f"{text} read as {written(value)}" if text != written(value) else ""
     if kind == "plain":
-        return Fraction(text if "." in text else int(text)), ""
+        value = Fraction(text if "." in text else int(text))
+        is_grouped = re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", text)  # a thousand, where the point groups digits
+        return value, f"{text} read as {written(value)}" if is_grouped else ""
     if kind in ("english", "indian"):
         return Fraction(text.replace(",", "")), ""
     if kind == "comma":
