@@ -144,6 +144,22 @@ def real_server(embedded, tmp_path_factory):
         process.wait(20)
 
 
+@pytest.fixture
+def serve():
+    """Start endpoints that give these replies; they are shut down after the test."""
+    from endpoints import Server
+
+    servers = []
+
+    def start(*replies):
+        servers.append(Server(*replies))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
 def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE):
     """Return a byte-level tokenizer: every text is a sequence of its bytes' tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers

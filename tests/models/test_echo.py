@@ -6,26 +6,13 @@ import pytest
 from pyarrow import parquet
 
 from conftest import make_model, make_tokenizer, write_rows
-from endpoints import Computing, Server, error
+from endpoints import Computing, error
 from paft.config.load import load_config
 from paft.errors import UserError
 from paft.utils.console import Console
 from reported_runs import evaluate
 
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(*replies):
-        servers.append(Server(*replies))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
 
 
 def rows(folder):

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from conftest import COLOURS, make_model, make_tokenizer, things, write_rows
-from endpoints import Server, answer, error, likeliest
+from endpoints import answer, error, likeliest
 from paft.config.load import load_config
 from paft.config.schema import Config, ServedModel, TaskConfig
 from paft.errors import UserError, WorkError
@@ -29,19 +29,6 @@ from reported_runs import evaluate, run
 SECRET = "sk-do-not-print-me-0123456789"
 QUIET = Console(quiet=True)
 SLOW = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(*replies):
-        servers.append(Server(*replies))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
 
 
 def asked_for(body):

@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from conftest import COLOURS, things, write_rows
-from endpoints import AZURE_FILTER, Server, answer, error, likeliest, message
+from endpoints import AZURE_FILTER, answer, error, likeliest, message
 from paft.config.load import load_config
 from paft.errors import UserError, WorkError
 from paft.utils.console import Console
@@ -16,19 +16,6 @@ from reported_runs import evaluate
 QUIET = Console(quiet=True)
 FAILING = (500, {"error": {"message": "worker died"}}, {})
 TOO_LONG = error(400, "This model's maximum context length is 4096 tokens")
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(*replies):
-        servers.append(Server(*replies))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
 
 
 def number(body):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from test_built_in_samplers import PROMPTS
-from test_training import EXAMPLES, TASK, adapter, fit, losses
+from test_training import EXAMPLES, TASK, adapter, fit, losses, stopped_at
 from transformers import TrainingArguments
 
 from conftest import make_model, make_tokenizer
@@ -15,7 +15,6 @@ from paft.errors import UserError
 from paft.models.chat import ChatFormat
 from paft.tasks.task import Task
 from paft.training.data import BatchBuilder, EpochDataset, rows
-from paft.training.finetune import StepLog
 from paft.training.noise import PromptNoise, StepNoise
 from paft.training.objectives import Objective, make_objective
 from paft.training.samplers import make_sampler
@@ -195,20 +194,8 @@ def test_accumulation_is_a_larger_batch_with_a_term(tmp_path, name):
 def test_resumed_is_uninterrupted_with_a_term(tmp_path, monkeypatch, name):
     whole = run(tmp_path / "whole", name, save_steps=2)
 
-    class StoppedError(Exception):
-        pass
-
-    on_log = StepLog.on_log
-
-    def dying(self, args, state, control, **kwargs):
-        on_log(self, args, state, control, **kwargs)
-        if state.global_step == 5:
-            raise StoppedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StepLog, "on_log", dying)
-        with pytest.raises(StoppedError):
-            run(tmp_path / "parts", name, save_steps=2)
+    with stopped_at(5, monkeypatch):
+        run(tmp_path / "parts", name, save_steps=2)
     resumed = run(tmp_path / "parts", name, save_steps=2)
     assert losses(resumed) == losses(whole)
     assert [row["prompt_ids"] for row in resumed] == [row["prompt_ids"] for row in whole]

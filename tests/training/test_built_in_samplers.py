@@ -4,12 +4,11 @@ import math
 from collections import Counter
 
 import pytest
-from test_training import EXAMPLES, TASK, adapter, engine, fit, losses
+from test_training import EXAMPLES, TASK, adapter, engine, fit, losses, stopped_at
 
 from paft.errors import UserError, WorkError
 from paft.prompts.template import render
 from paft.tasks.task import Task
-from paft.training.finetune import StepLog
 from paft.training.samplers import MixedSampler, UniformSampler, draw_prompts, make_sampler
 from paft.training.samplers.dropout import bare_prompt
 from paft.types import Conversation, Example, Prompt
@@ -74,20 +73,8 @@ def test_accumulation_is_a_larger_batch_to_every_sampler(tmp_path, setting):
 def test_resumed_is_uninterrupted_with_every_sampler(tmp_path, monkeypatch, setting, stop):
     whole = fit(tmp_path / "whole", PROMPTS, save_steps=2, sampler=setting)
 
-    class StoppedError(Exception):
-        pass
-
-    on_log = StepLog.on_log
-
-    def dying(self, args, state, control, **kwargs):
-        on_log(self, args, state, control, **kwargs)
-        if state.global_step == stop:
-            raise StoppedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StepLog, "on_log", dying)
-        with pytest.raises(StoppedError):
-            fit(tmp_path / "parts", PROMPTS, save_steps=2, sampler=setting)
+    with stopped_at(stop, monkeypatch):
+        fit(tmp_path / "parts", PROMPTS, save_steps=2, sampler=setting)
     resumed = fit(tmp_path / "parts", PROMPTS, save_steps=2, sampler=setting)
     assert ids(resumed) == ids(whole)
     assert losses(resumed) == losses(whole)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from test_mixin import LORA, SETTINGS, Plain, data
-from test_training import EXAMPLES, PROMPTS, TASK, adapter, fit, losses
+from test_training import EXAMPLES, PROMPTS, TASK, adapter, fit, losses, stopped_at
 from transformers import TrainingArguments
 
 from conftest import make_model, make_tokenizer
@@ -15,7 +15,6 @@ from paft.engine.pack import answer_loss, padded
 from paft.errors import UserError, WorkError
 from paft.models.chat import ChatFormat
 from paft.training.data import BatchBuilder, EpochDataset, rows
-from paft.training.finetune import StepLog
 from paft.training.objectives import CrossEntropy
 from paft.training.samplers import PromptSampler, UniformSampler, make_sampler
 from paft.types import Example, Prompt
@@ -90,20 +89,8 @@ def test_accumulation_is_a_larger_batch_to_a_sampler_with_state(tmp_path):
 def test_resumed_is_uninterrupted_with_a_sampler_with_state(tmp_path, monkeypatch, stop):
     whole = fit(tmp_path / "whole", save_steps=2, sampler=WORST)
 
-    class StoppedError(Exception):
-        pass
-
-    on_log = StepLog.on_log
-
-    def dying(self, args, state, control, **kwargs):
-        on_log(self, args, state, control, **kwargs)
-        if state.global_step == stop:
-            raise StoppedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StepLog, "on_log", dying)
-        with pytest.raises(StoppedError):
-            fit(tmp_path / "parts", save_steps=2, sampler=WORST)
+    with stopped_at(stop, monkeypatch):
+        fit(tmp_path / "parts", save_steps=2, sampler=WORST)
     resumed = fit(tmp_path / "parts", save_steps=2, sampler=WORST)
     assert losses(resumed) == losses(whole)
     assert [row["prompt_ids"] for row in resumed] == [row["prompt_ids"] for row in whole]

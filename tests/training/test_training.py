@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -118,28 +119,36 @@ def test_accumulation_is_a_larger_batch(tmp_path):
         torch.testing.assert_close(tensor, adapter(tmp_path / "b")[name], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("stop", "logging_steps"), [(2, 1), (3, 1), (4, 1), (4, 5)])
-def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
-    """Stopped within and at the end of an epoch, after steps past the last checkpoint."""
-    often = {"save_steps": 2, "logging_steps": logging_steps}
-    whole = fit(tmp_path / "whole", **often)
+class StoppedError(Exception):
+    pass
 
-    class StoppedError(Exception):
-        pass
 
+@contextmanager
+def stopped_at(step, monkeypatch):
+    """Let the training inside the block, which must reach it, die once a step is logged."""
     from paft.training.finetune import StepLog
 
     on_log = StepLog.on_log
 
     def dying(self, args, state, control, **kwargs):
         on_log(self, args, state, control, **kwargs)
-        if state.global_step == stop + 1:
+        if state.global_step == step:
             raise StoppedError
 
     with monkeypatch.context() as patch:
         patch.setattr(StepLog, "on_log", dying)
         with pytest.raises(StoppedError):
-            fit(tmp_path / "parts", **often)
+            yield
+
+
+@pytest.mark.parametrize(("stop", "logging_steps"), [(2, 1), (3, 1), (4, 1), (4, 5)])
+def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
+    """Stopped within and at the end of an epoch, after steps past the last checkpoint."""
+    often = {"save_steps": 2, "logging_steps": logging_steps}
+    whole = fit(tmp_path / "whole", **often)
+
+    with stopped_at(stop + 1, monkeypatch):
+        fit(tmp_path / "parts", **often)
     with (tmp_path / "parts/train.jsonl").open("a") as file:
         file.write('{"step": 99, "lo')
     resumed = fit(tmp_path / "parts", **often)

@@ -118,7 +118,7 @@ ACCEPTED = {
     "task.test": "a path, or {hub: ID, config: C, split: S}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
     "task.target_format": "auto, text, letter, zero-based, one-based, or a mapping {0: negative, 1: positive}",
-    "task.scorer": "a name, {name: NAME, ...its settings}, or module:name of your own",
+    "task.scorer": "a name, {name: NAME, ...its settings}, module:name of your own, or a list of them",
     "prompts.train": "a path, {bank: NAME, size: N} or {generate: {models: [...]}}",
     "prompts.test": "a path, or {bank: NAME, size: N}",
     "prompts.user": "a text, or {text: T, system: S}",

@@ -3,7 +3,7 @@
 Zhou et al., "Batch Calibration: Rethinking Calibration for In-Context Learning and Prompt Engineering"
 (arXiv 2309.17249, section 3): for one prompt, subtract from each option's log-probability, normalised over the
 options, its mean over a batch of unlabelled examples. It needs no training and no further forward. It assumes that
-the labels of the batch are about balanced; docs/method.md says what happens where they are not.
+the labels of the batch are about balanced.
 """
 
 import json
@@ -19,7 +19,7 @@ from paft.errors import UserError
 from paft.utils.safe_io import CONFIG, read_text
 
 FEW = 10
-"""With fewer examples, the error of an offset is as large as the offsets themselves often are."""
+"""With fewer examples, the standard error of the offsets is pointed out."""
 
 
 def normalised(scores: np.ndarray) -> np.ndarray:

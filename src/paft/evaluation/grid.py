@@ -21,7 +21,7 @@ from paft.tasks.task import Task
 from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
-from paft.utils.io import replacing
+from paft.utils.io import encodable, replacing
 
 SCHEMA = pa.schema(
     [
@@ -158,7 +158,7 @@ def answer(
                 yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
     batches = model.generate(conversations, max_new_tokens, stop)
-    outputs = (replace(generated, text=_storable(generated.text)) for batch in batches for generated in batch)
+    outputs = (replace(generated, text=encodable(generated.text)) for batch in batches for generated in batch)
     cues = run_on_cues(
         prompt.text, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
     )
@@ -176,13 +176,8 @@ def answer(
             generated_tokens=generated.tokens,
             finish=generated.finish,
             other_scores=[other.value for other in others],
-            explanation=_storable(score.explanation) or None,
+            explanation=encodable(score.explanation) or None,
         )
-
-
-def _storable(text: str) -> str:
-    """Return a text with each half of a surrogate pair replaced: it fits into no file."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _prepared(
@@ -225,7 +220,7 @@ def _row(
     return {
         "prompt_id": prompt.id,
         "example_id": example.id,
-        "prediction": None if score.answer is None else _storable(score.answer),
+        "prediction": None if score.answer is None else encodable(score.answer),
         "target": task.target(example),
         "score": score.value,
         "correct": score.value >= 1 if is_binary and score.answer is not None else None,

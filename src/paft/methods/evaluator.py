@@ -55,7 +55,7 @@ class PromptEvaluator:
         scorers: Sequence[Scorer] = (),
         stop: Sequence[str] = (),
     ):
-        self.scorer = [*scorers, *make_scorers(None, task)][0]
+        self.scorer = scorers[0] if scorers else make_scorers(task.scorer, task)[0]
         self.stop = tuple(stop)
         self.model: Any = model
         self.task, self.mode, self.max_new_tokens = task, mode, max_new_tokens

@@ -207,7 +207,7 @@ def load_adapter(base: Any, folder: Path, key: str = "") -> tuple[Any, int]:
     return model.eval(), count
 
 
-ADAPTER_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, NotImplementedError)
+ADAPTER_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
 """What PEFT raises over an adapter that does not suit the model."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from paft.models.client import Completion
 from paft.types import Finish
+from paft.utils.io import encodable
 
 FINISH: dict[str, Finish] = {
     **dict.fromkeys(("stop", "stop_sequence", "eos", "eos_token", "end_turn"), "stop"),
@@ -52,7 +53,7 @@ def read_chat(reply: Any, *, first_tokens: bool = False) -> Completion:
     choice = _choice(reply)
     text = _message_text(choice)
     return Completion(
-        _encodable(text),
+        encodable(text),
         *_usage(reply),
         _first_tokens(choice) if first_tokens else None,
         _finish(choice),
@@ -68,7 +69,7 @@ def read_text(reply: Any) -> Completion:
     choice = _choice(reply)
     if not isinstance(choice.text, str):
         raise ValueError("it holds no text")
-    return Completion(_encodable(choice.text), *_usage(reply), finish=_finish(choice))
+    return Completion(encodable(choice.text), *_usage(reply), finish=_finish(choice))
 
 
 def read_echo(reply: Any) -> tuple[list[str], list[float | None], list[int]]:
@@ -137,10 +138,6 @@ def _part_text(part: Any) -> str:
 
 def _finish(choice: Any) -> Finish | None:
     return FINISH.get(str(getattr(choice, "finish_reason", None)))
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair fits into no file
 
 
 def _usage(reply: Any) -> tuple[int, int]:

@@ -35,7 +35,7 @@ from paft.reporting.tables import (
     size,
 )
 from paft.types import Prompt
-from paft.utils.io import write_text
+from paft.utils.io import encodable, write_text
 
 GENERATOR = "paft report"
 CURVE_POINTS = 600
@@ -88,7 +88,7 @@ def island(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "replace").decode()  # UTF-8 cannot encode a lone surrogate
+    return encodable(text)
 
 
 def _head(result: RunResult, shown: Columns) -> dict[str, Any]:

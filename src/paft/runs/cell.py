@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +75,12 @@ class Cell:
 
         training, model = self.variant.training, self.open_model()
         check_lora(model.model, training.lora)
-        self._refuse_test_prompts(self._extra_prompts(model.format), f"the sampler of {self.variant.name}")
+        self._refuse_test_prompts(self._extra_prompts, f"the sampler of {self.variant.name}")
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
         self.examples()
 
-    def _extra_prompts(self, format: Any) -> Sequence[Prompt]:
+    @cached_property
+    def _extra_prompts(self) -> Sequence[Prompt]:
         """Return the prompts that the sampler adds to the training prompts; check sampler and objective."""
         from paft.training.parts import StepShape, make_parts
 
@@ -89,7 +90,7 @@ class Cell:
             self._sampler_setting(),
             training.objective,
             self.data.task,
-            format,
+            self.open_model().format,
             self.data.prompts.named,
             StepShape(training.batch_size * forwards, forwards, steps_per_epoch=1),
             K=training.K,
@@ -119,7 +120,7 @@ class Cell:
     def examples(self) -> list[Example]:
         """Return the training examples that are short enough under every prompt that is named in the config."""
         if self._examples is None:
-            prompts = [*self.data.prompts.named, *self._extra_prompts(self.open_model().format)]
+            prompts = [*self.data.prompts.named, *self._extra_prompts]
             self._examples = self._filtered(prompts, drop=self._drops, say=self._say_once)
         return self._examples
 

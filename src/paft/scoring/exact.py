@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-from paft.scoring.text_scorer import ASK, MARKUP, TextScorer, one_of
+from paft.scoring.text_scorer import ASK, MARKUP, TextScorer
+from paft.utils.settings import choice
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -90,4 +91,4 @@ def normalisation(name: str) -> Callable[[str], str]:
     Raises:
         UserError: there is no such normalisation.
     """
-    return normalised if one_of(name, ("squad", "none"), "normalise") == "squad" else _as_written
+    return normalised if choice("task.scorer.normalise", name, ("squad", "none")) == "squad" else _as_written

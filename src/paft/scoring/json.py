@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError, one_line
 from paft.scoring.exact import normalisation
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of, require, shortened, unusable
+from paft.scoring.text_scorer import ASK, Reading, TextScorer, require, shortened, unusable
+from paft.utils.settings import choice
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -59,7 +60,7 @@ class JsonScorer(TextScorer):
         repair: bool = False,
     ):
         super().__init__(task)
-        self.is_binary = one_of(match, ("fields", "all"), "match") == "all"
+        self.is_binary = choice("task.scorer.match", match, ("fields", "all")) == "all"
         if self.is_binary:
             self.name = "json (all)"
         self._normalised = normalisation(normalise)

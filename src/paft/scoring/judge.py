@@ -11,6 +11,8 @@ from paft.scoring.json import find_json
 from paft.scoring.text import without_thoughts
 from paft.scoring.text_scorer import shortened
 from paft.types import Conversation, Example, Score, content_hash
+from paft.utils.io import encodable
+from paft.utils.settings import count, number
 
 if TYPE_CHECKING:
     from paft.models.response_cache import Answer, ResponseCache
@@ -81,11 +83,8 @@ class JudgeScorer:
         if not isinstance(rubric, str) or not rubric.strip():
             raise UserError(f"config key task.scorer.rubric takes the rubric in words; found {rubric!r}")
         self.rubric = rubric.strip()
-        if isinstance(second_call, bool) or not isinstance(second_call, int | float) or not 0 <= second_call <= 1:
-            raise UserError(f"config key task.scorer.second_call takes a share from 0 to 1; found {second_call!r}")
-        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 16:
-            raise UserError(f"config key task.scorer.max_tokens takes a number from 16; found {max_tokens!r}")
-        self.second_call, self.max_tokens = second_call, max_tokens
+        self.second_call = number("task.scorer.second_call", second_call, 0, 1)
+        self.max_tokens = count("task.scorer.max_tokens", max_tokens, 16)
         self.client = client_of(model, "task.scorer.model")
         self._cache: ResponseCache | None = None
         self._failures: dict[str, str] = {}
@@ -203,13 +202,13 @@ class JudgeScorer:
         question = "\n".join(f"{name}: {text}" for name, text in example.fields.items())
         targets = self.task.targets(example)
         parts = (self.rubric, question, answer, targets)
-        first = _encodable(self._prompt(*parts))
+        first = encodable(self._prompt(*parts))
         request = getattr(self.client, "request", None)  # further parameters that an endpoint is sent
         how = (str(self.max_tokens), *([json.dumps(request, sort_keys=True, default=str)] if request else []))
         key = content_hash(self.client.name, first, *how)
         questions = {key: Conversation(first)}
         if int(key, 16) < self.second_call * 16 ** len(key):
-            questions[f"{key}{_SECOND}"] = Conversation(_encodable(self._prompt(*parts, reverse=True)))
+            questions[f"{key}{_SECOND}"] = Conversation(encodable(self._prompt(*parts, reverse=True)))
         return questions
 
     def _prompt(
@@ -330,8 +329,4 @@ def _name(grade: Any) -> str:
 
 def _shown(output: str) -> str:
     """Return what the judge is shown of an output."""
-    return _encodable(without_thoughts(output).strip()[:LONGEST])
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+    return encodable(without_thoughts(output).strip()[:LONGEST])

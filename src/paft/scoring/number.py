@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError
 from paft.scoring.number_text import Number, in_words, last, numbers, plain, result, written
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, one_of, unusable
+from paft.scoring.text_scorer import ASK, Reading, TextScorer, unusable
+from paft.utils.settings import choice
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -51,7 +52,7 @@ class NumberScorer(TextScorer):
 
     def __init__(self, task: "Task", form: str = "auto", tolerance: float = 0.0):
         super().__init__(task)
-        self.form = one_of(form, ("auto", "flexible", "strict"), "form")
+        self.form = choice("task.scorer.form", form, ("auto", "flexible", "strict"))
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < 1:
             raise UserError(
                 f"config key task.scorer.tolerance takes a share from 0 to below 1; found {tolerance!r}"

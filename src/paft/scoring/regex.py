@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError
 from paft.scoring.exact import NOTHING_LEFT, normalisation
-from paft.scoring.text_scorer import Reading, TextScorer, one_of
+from paft.scoring.text_scorer import Reading, TextScorer
+from paft.utils.settings import choice
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -37,7 +38,7 @@ class RegexScorer(TextScorer):
             raise UserError(f"config key task.scorer.pattern: {pattern!r} is no pattern: {error}") from None
         if not self.pattern.groups:
             raise UserError(f"config key task.scorer.pattern: {pattern!r} has no group ( ) that holds the answer")
-        self.match = one_of(match, ("last", "first"), "match")
+        self.match = choice("task.scorer.match", match, ("last", "first"))
         self._normalised = normalisation(normalise)
 
     def read(self, text: str) -> Reading:

@@ -4,7 +4,8 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from paft.scoring.text_scorer import MARKUP, Reading, TextScorer, one_of, require
+from paft.scoring.text_scorer import MARKUP, Reading, TextScorer, require
+from paft.utils.settings import choice
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -28,7 +29,7 @@ class RougeScorer(TextScorer):
 
     def __init__(self, task: "Task", kind: str = "rougeL", stem: bool = False):
         super().__init__(task)
-        self.name = one_of(kind, ("rouge1", "rouge2", "rougeL", "rougeLsum"), "kind")
+        self.name = choice("task.scorer.kind", kind, ("rouge1", "rouge2", "rougeL", "rougeLsum"))
         self.stem = stem
         require("rouge_score", "rouge")
 

@@ -35,7 +35,8 @@ class Reading(NamedTuple):
 class TextScorer:
     """Compares what was read from an output with each accepted answer; the best match counts.
 
-    A subclass defines :meth:`compare`, and :meth:`read` where the answer is a part of the output.
+    A subclass defines :meth:`compare` where more than equal texts match, and :meth:`read` where the answer is a
+    part of the output.
 
     Attributes:
         wanted: what a model must write, for a language model that writes prompts.
@@ -73,8 +74,8 @@ class TextScorer:
         return Reading(text or None)
 
     def compare(self, answer: str, target: str) -> float:
-        """Return how well an answer matches one accepted answer, from 0 to 1."""
-        raise NotImplementedError
+        """Return how well an answer matches one accepted answer, from 0 to 1; here, whether both are equal."""
+        return float(answer == target)
 
     def difference(self, answer: str, target: str) -> str:
         """Return how an answer differs from the nearest accepted one, where that is not plain; may be empty."""
@@ -95,17 +96,6 @@ def require(package: str, scorer: str) -> None:
         raise UserError(
             f"config key task.scorer: {scorer} needs the package {package}; pip install 'paft[scoring]'"
         )
-
-
-def one_of(value: object, choices: tuple[str, ...], setting: str) -> str:
-    """Return the value of a setting.
-
-    Raises:
-        UserError: it is none of the choices.
-    """
-    if value not in choices:
-        raise UserError(f"config key task.scorer.{setting} takes {' or '.join(choices)}; found {value!r}")
-    return str(value)
 
 
 def unusable(target: str, scorer: str, reason: str) -> UserError:

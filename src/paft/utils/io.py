@@ -48,6 +48,11 @@ def _encodable(row: Any) -> bool:
     return True
 
 
+def encodable(text: str) -> str:
+    """Return a text with each half of a surrogate pair replaced, which UTF-8 cannot encode."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write JSON lines, all or nothing."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

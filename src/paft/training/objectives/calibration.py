@@ -9,7 +9,7 @@ from paft.models.chat import ChatFormat
 from paft.tasks.task import Task
 from paft.training.objectives.cross_entropy import CrossEntropy
 from paft.training.objectives.objective import StepRows
-from paft.training.settings import number
+from paft.utils.settings import number
 
 
 class Calibration(CrossEntropy):

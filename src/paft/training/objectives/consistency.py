@@ -6,7 +6,7 @@ import torch
 
 from paft.training.objectives.cross_entropy import CrossEntropy
 from paft.training.objectives.objective import StepRows
-from paft.training.settings import count, number
+from paft.utils.settings import count, number
 
 
 class Consistency(CrossEntropy):
@@ -30,9 +30,7 @@ class Consistency(CrossEntropy):
 
     def loss(self, rows: StepRows) -> torch.Tensor:
         """Return both terms, each summed over the rows and divided by the step's answer tokens."""
-        count = len(rows.labels) if rows.count is None else rows.count
-        divergence = self.divergences(rows).sum() / torch.as_tensor(count).clamp(min=1)
-        return super().loss(rows) + self.weight * divergence
+        return super().loss(rows) + self.weight * self.divergences(rows).sum() / rows.tokens_in_step
 
     def divergences(self, rows: StepRows) -> torch.Tensor:
         """Return KL(p_i ‖ M) of each token under each prompt, float32 ``(prompts, tokens of one prompt)``."""

@@ -10,5 +10,4 @@ class CrossEntropy(Objective):
 
     def loss(self, rows: StepRows) -> torch.Tensor:
         """Return the summed cross-entropy of the rows, divided by the step's answer tokens."""
-        count = len(rows.labels) if rows.count is None else rows.count
-        return rows.token_losses.sum() / torch.as_tensor(count).clamp(min=1)
+        return rows.token_losses.sum() / rows.tokens_in_step

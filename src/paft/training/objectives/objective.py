@@ -49,6 +49,11 @@ class StepRows:
         return rows.repeat_interleave(torch.tensor(self.answer_lengths)).to(self.labels.device)
 
     @cached_property
+    def tokens_in_step(self) -> torch.Tensor:
+        """The answer tokens of the step, at least 1; of these rows where there is no step. A scalar."""
+        return torch.as_tensor(len(self.labels) if self.count is None else self.count).clamp(min=1)
+
+    @cached_property
     def token_losses(self) -> torch.Tensor:
         """The cross-entropy of each token, float32 ``(tokens,)``; gradients flow through it."""
         return cross_entropy(self.logits.float(), self.labels, reduction="none")

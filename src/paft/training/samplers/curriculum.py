@@ -8,8 +8,8 @@ from typing import Any
 from paft.errors import WorkError
 from paft.training.samplers.mixed import MixedSampler
 from paft.training.samplers.sampler import LossFunction
-from paft.training.settings import choice, count, number
 from paft.types import Example, Prompt
+from paft.utils.settings import choice, count, number
 
 
 class CurriculumSampler(MixedSampler):

@@ -9,8 +9,8 @@ from paft.tasks.task import Task
 from paft.training.samplers.mixed import MixedSampler
 from paft.training.samplers.sampler import PromptSampler
 from paft.training.samplers.uniform import UniformSampler
-from paft.training.settings import choice, number
 from paft.types import Example, Prompt
+from paft.utils.settings import choice, number
 
 BASES = {"mixed": MixedSampler, "uniform": UniformSampler}
 

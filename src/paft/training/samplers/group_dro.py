@@ -7,8 +7,8 @@ from typing import Any
 from paft.training.samplers.importance import group_means
 from paft.training.samplers.mixed import MixedSampler
 from paft.training.samplers.traits import trait_groups
-from paft.training.settings import number
 from paft.types import Prompt
+from paft.utils.settings import number
 
 
 class GroupDroSampler(MixedSampler):

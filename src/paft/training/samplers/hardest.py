@@ -7,8 +7,8 @@ from typing import Any
 from paft.errors import UserError, WorkError
 from paft.training.samplers.mixed import MixedSampler, spread
 from paft.training.samplers.sampler import LossFunction
-from paft.training.settings import count, number
 from paft.types import Example, Prompt
+from paft.utils.settings import count, number
 
 
 class HardestSampler(MixedSampler):

@@ -9,8 +9,8 @@ from typing import Any
 
 from paft.training.samplers.mixed import MixedSampler
 from paft.training.samplers.traits import trait_groups
-from paft.training.settings import choice, number
 from paft.types import Prompt
+from paft.utils.settings import choice, number
 
 
 class ImportanceSampler(MixedSampler):

@@ -6,8 +6,8 @@ from typing import Any
 
 from paft.errors import UserError
 from paft.training.samplers.sampler import PromptSampler
-from paft.training.settings import count
 from paft.types import Example, Prompt
+from paft.utils.settings import count
 
 
 class MixedSampler(PromptSampler):

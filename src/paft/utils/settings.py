@@ -1,4 +1,4 @@
-"""Checks of the settings that samplers and objectives take."""
+"""Checks of the settings that samplers, objectives and scorers take."""
 
 import math
 from typing import Any
