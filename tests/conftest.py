@@ -1,5 +1,6 @@
 """What the tests share: tiny real networks, a small task, and where real data lies."""
 
+import gc
 import json
 import socket
 import subprocess
@@ -59,7 +60,8 @@ TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing
 NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server"}
 """Fixtures of tests that are not in the fast tier."""
 WHOLE_COMMANDS = {
-    *("test_baselines", "test_cli", "test_disk", "test_docs", "test_doctor", "test_endpoint", "test_extending"),
+    *("test_baselines", "test_chat", "test_cli", "test_disk", "test_docs", "test_doctor", "test_echo"),
+    *("test_endpoint", "test_extending", "test_free_text"),
     *(
         "test_measured_models",
         "test_page",
@@ -69,6 +71,7 @@ WHOLE_COMMANDS = {
         "test_run",
         "test_served",
         "test_training_settings",
+        "test_unanswered",
         "test_untrusted",
     ),
 }
@@ -81,6 +84,13 @@ def pytest_collection_modifyitems(items) -> None:
         real = NEEDS_A_REAL_MODEL_OR_SERVER & set(item.fixturenames) or item.get_closest_marker("embedded")
         if real or item.path.stem in WHOLE_COMMANDS:
             item.add_marker(pytest.mark.medium)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_garbage_collections():
+    """Leave out of collections what earlier files have imported; each training ends in a full collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -34,7 +34,7 @@ class Server(ThreadingHTTPServer):
         self.replies, self.requests = list(replies), []
         self.under_way = self.most_under_way = 0
         self.counting = threading.Lock()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self):

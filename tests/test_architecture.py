@@ -131,6 +131,7 @@ def test_accelerators_are_asked_for_in_one_module_only(path):
         assert not re.search(r"torch\.(cuda|mps|xpu)\b|torch\.accelerator\.is_available", text)
 
 
+@pytest.mark.medium
 def test_every_module_can_be_imported_on_a_system_without_the_modules_and_functions_of_unix():
     """Windows has no fcntl and resource, macOS no os.sched_getaffinity."""
     modules = [

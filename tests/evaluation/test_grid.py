@@ -187,6 +187,7 @@ def test_figures_are_those_of_the_definition(grid, top):
         assert interval.low - 1e-9 <= value <= interval.high + 1e-9
 
 
+@pytest.mark.medium
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     """Grids drawn from prompts and examples of known difficulty; 95 % intervals, 120 of them."""
     rng = np.random.default_rng(5)

@@ -39,6 +39,7 @@ def test_where_scores_are_0_or_1_both_kinds_differ_in_one_interval_only(grid):
     assert {k for k, v in vars(binary).items() if v != vars(graded)[k]} <= {"right_under_all_interval"}
 
 
+@pytest.mark.medium
 def test_the_interval_of_the_lowest_score_covers_the_truth_about_as_often_as_it_says():
     """Examples of varying difficulty under five fixed prompts, 300 samples of 60; the truth from 200,000."""
     rng = np.random.default_rng(0)

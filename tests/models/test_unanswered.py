@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 from pyarrow import parquet
@@ -126,6 +127,15 @@ def test_questions_that_fail_by_themselves_can_be_counted(project, serve):
     assert {(r["output"], r["prediction"], r["score"]) for r in found if r["finish"] == "error"} == {
         ("", None, 0.0)
     }
+
+
+def test_questions_may_fail_before_the_first_slow_answer_arrives(project, serve):
+    def slow(body):
+        time.sleep(0.3 * (number(body) in (100, 105)))
+        return but(TOO_LONG, 101, 102, 103, 104)(body)
+
+    evaluate(served(project, serve(slow), on_unanswered="count"), project / "run", QUIET)
+    assert [r["finish"] for r in rows(project)] == ["stop", *["error"] * 4, "stop"] * 2
 
 
 @pytest.mark.parametrize("on_unanswered", ["stop", "count"])

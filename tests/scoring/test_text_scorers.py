@@ -250,6 +250,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("setting", BUILTIN, ids=str)
 @pytest.mark.parametrize("name", ODD)
 def test_no_output_crashes_or_hangs_a_scorer(setting, name):

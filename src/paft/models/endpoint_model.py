@@ -194,10 +194,13 @@ class EndpointModel:
     def _check_scores(self, conversation: Conversation, options: Sequence[str]) -> None:
         if self._prompts is not None:
             [row] = self._prompts.continuations([conversation], [options])
-            self._option_scores([EchoQuestion(continuation).send(self.endpoint) for continuation in row], row)
+            echoes = [EchoQuestion(continuation) for continuation in row]
+            self._option_scores([echo.send(self.endpoint) for echo in echoes], row)
+            self._answered = echoes[0]
             return
         [question] = _letters([conversation])
         first = question.send(self.endpoint).first
+        self._answered = question
         if not first:
             raise UserError(f"{self.endpoint.where} returned no log-probabilities. {ON_LETTERS}")
         if mass(letter_scores(first, options)) == 0:
@@ -209,6 +212,7 @@ class EndpointModel:
 
     def _check_text(self, question: Question) -> None:
         completion = question.send(self.endpoint)
+        self._answered = question
         if completion.finish == "length" and not completion.text.strip():
             self._say(
                 f"{self.endpoint.where}: the first answer reached the limit of tokens before any text (thoughts "

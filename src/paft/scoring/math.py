@@ -4,6 +4,7 @@ import logging
 import re
 import threading
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from paft.scoring.text import without_thoughts
@@ -17,6 +18,8 @@ SECONDS = 5
 """Time limit of parsing an expression, and of comparing two."""
 LONGEST = 10_000
 """Characters from the end of an output in which the expression is looked for."""
+DEEPEST = 50
+"""Brackets that may be open at once; the parser takes half a minute for thousands of them."""
 
 _PROSE = re.compile(r"\n|(?<![\\A-Za-z])[A-Za-z]{2,}")
 """What a text that is nothing but an expression does not hold."""
@@ -40,6 +43,8 @@ class MathScorer(TextScorer):
     def score(self, output: str, example: Example) -> Score:
         """Return 1 where the output's expression equals an accepted one, else 0; no answer where there is none."""
         text = without_thoughts(output).strip()[-LONGEST:]
+        if _depth(text) > DEEPEST:
+            return Score(0.0, None, f"more than {DEEPEST} brackets are open at once")
         parsed = _parsed(text) if _PROSE.search(text) else _target(text)
         if not parsed:
             return Score(0.0, None, "no expression could be read")
@@ -69,6 +74,12 @@ def _equal(target: tuple[Any, ...], answer: tuple[Any, ...]) -> bool:
         return bool(verify(list(target), list(answer), timeout_seconds=_seconds()))
     except Exception:  # sympy raises whatever it raises on what a model wrote
         return False
+
+
+def _depth(text: str) -> int:
+    """Return how many brackets are open where most are."""
+    steps = ((char in "([{") - (char in ")]}") for char in text)
+    return max(accumulate(steps, lambda depth, step: max(0, depth + step), initial=0))
 
 
 def _seconds() -> int | None:
