@@ -51,5 +51,5 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(project, di
 @pytest.mark.slow
 def test_a_read_only_disk_is_one_line_and_changes_nothing(project, disk):
     disk("size=50m,ro")
-    assert_refused(paft(*run_arguments("disk/run"), cwd=project), "Read-only file system")
+    assert_refused(paft(*run_arguments("disk/run"), cwd=project), "read-only", "--output")
     assert not list((project / "disk").iterdir())

@@ -1,4 +1,4 @@
-"""The five tasks of the paper and GSM8K, in the columns of the public data sets."""
+"""The paper's five tasks and GSM8K, in the columns of the public data sets, and this package's bookings."""
 
 from paft.config.task import OptionColumns, TaskConfig
 
@@ -57,6 +57,17 @@ BUILTIN: dict[str, TaskConfig] = {
         answer="text",
         scorer="number",
         top_threshold=0.50,
+    ),
+    "bookings": TaskConfig(
+        name="bookings",
+        description="Messages in which people book a table, a tour, a lesson or the like. The answer is a JSON "
+        "object with the keys name, day, time and guests, all texts, empty where the message does not say: the "
+        "name without a title, the weekday in full or today or tomorrow, the start on the 24-hour clock, the "
+        "number of people in digits.",
+        fields=["message"],
+        target="record",
+        answer="text",
+        scorer={"name": "json"},
     ),
 }
 

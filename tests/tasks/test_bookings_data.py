@@ -15,7 +15,7 @@ from paft.prompts.screen import overlap, screen
 from paft.prompts.similarity import Wordings, most_similar
 from paft.tasks.load import load_task
 
-FOLDER = ROOT / "src/paft/tasks/extraction"
+FOLDER = ROOT / "src/paft/tasks/bookings"
 SPLITS = ("train", "test")
 KEYS = ("name", "day", "time", "guests")
 
