@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from paft.config.load import load_config
-from paft.config.schema import Config
-from paft.errors import UserError, nearest
+from paft.errors import UserError
 from paft.evaluation.calibration import Offsets
-from paft.methods.registry import Variant, resolve
 from paft.models.model import Model
-from paft.models.open import open_model
 from paft.prompts.files import load_prompts
 from paft.prompts.rules import WORDING, defect
 from paft.prompts.template import render
-from paft.runs.directory import RunDirectory
+from paft.runs.finished import FinishedMethod
 from paft.tasks.load import unlabelled
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -38,49 +34,21 @@ def calibrate(
         UserError: there is no such run, method, prompt or file, the method is not trained yet, or the examples do
             not share their answers.
     """
-    directory = RunDirectory(run)
-    config = _config(directory)
-    adapter = _adapter(directory, config, method)
-    task, examples = unlabelled(config.task, str(examples_file))
+    finished = FinishedMethod.of(run, method)
+    task, examples = unlabelled(finished.config.task, str(examples_file))
     answers = _answers(task, examples)
     prompt = _prompt(prompt_file, task)
-    model = open_model(
-        config.model,
-        console,
-        batch_tokens=config.evaluation.batch_tokens,
-        trains=False,
-        answers=directory.path / "answers.jsonl",
-    )
+    model = finished.open_model(console)
     conversations = [render(prompt, task, example) for example in examples]
     candidates = [answers] * len(examples)
     model.check(conversations, candidates, "likelihood", 1)
-    with model.use_adapter(adapter):
+    with model.use_adapter(finished.adapter):
         scores = [row for batch in model.score(conversations, candidates) for row in batch]
     offsets = Offsets.measure(answers, np.array(scores))
     if warning := offsets.warning():
         console.say(warning)
-    write_text(output, json.dumps(_record(directory, method, prompt, offsets, model), indent=1) + "\n")
+    write_text(output, json.dumps(_record(finished, prompt, offsets, model), indent=1) + "\n")
     return offsets
-
-
-def _config(directory: RunDirectory) -> Config:
-    directory.read_config()  # says what is wrong with a folder that is no run
-    return load_config(directory.config_file)
-
-
-def _adapter(directory: RunDirectory, config: Config, method: str) -> Path | None:
-    """Return the adapter of a method; None for one that does not train."""
-    variants: dict[str, Variant] = {
-        variant.name: variant for variant in resolve(config.methods, config.training, config.baselines)
-    }
-    if method not in variants:
-        raise UserError(f"{directory.path}: no method {method!r}{nearest(method, variants)}")
-    adapter = directory.method(method) / "adapter"
-    if not variants[method].method.trains:
-        return None
-    if not adapter.is_dir():
-        raise UserError(f"{directory.path}: {method} is not trained yet; finish the run first")
-    return adapter
 
 
 def _answers(task: Task, examples: list[Example]) -> tuple[str, ...]:
@@ -102,15 +70,13 @@ def _prompt(file: Path, task: Task) -> Prompt:
     return prompts[0]
 
 
-def _record(
-    directory: RunDirectory, method: str, prompt: Prompt, offsets: Offsets, model: Model
-) -> dict[str, Any]:
+def _record(method: FinishedMethod, prompt: Prompt, offsets: Offsets, model: Model) -> dict[str, Any]:
     """Return what ``docs/method.md`` says of the file; NaN is null."""
     errors = {answer: None if np.isnan(error) else error for answer, error in offsets.errors.items()}
     return {
         "schema": 1,
-        "run": directory.path.name,
-        "method": method,
+        "run": method.directory.path.name,
+        "method": method.name,
         "prompt": {"id": prompt.id, "text": prompt.text, "system": prompt.system},
         "examples": offsets.examples,
         "offsets": dict(offsets.values),

@@ -8,6 +8,8 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from paft.utils.typos import altered, typo
+
 Rule = Callable[[str, random.Random], str]
 
 
@@ -24,35 +26,6 @@ class Perturbation:
     def characters(self) -> bool:
         """Whether letters are perturbed, so that similarity is measured in letters and not in meaning."""
         return self.code.startswith("C")
-
-
-_NEIGHBOURS = {
-    key: row[max(i - 1, 0) : i] + row[i + 1 : i + 2]
-    for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-    for i, key in enumerate(row)
-}
-_LOOK_ALIKES = {"a": "@", "b": "8", "e": "3", "g": "9", "i": "1", "l": "1", "o": "0", "s": "5", "t": "7", "z": "2"}
-
-
-def _typo(word: str, draw: random.Random) -> str:
-    """Swap two letters, leave one out, double one, or hit the key beside it."""
-    i = draw.randrange(len(word) - 1)
-    beside = draw.choice(_NEIGHBOURS.get(word[i].lower(), word[i]))
-    return draw.choice(
-        (
-            word[:i] + word[i + 1] + word[i] + word[i + 2 :],
-            word[:i] + word[i + 1 :],
-            word[:i] + word[i] + word[i:],
-            word[:i] + beside + word[i + 1 :],
-        )
-    )
-
-
-def _altered(word: str, draw: random.Random) -> str:
-    """Put a look-alike or another letter in the place of one."""
-    i = draw.randrange(len(word))
-    other = _LOOK_ALIKES.get(word[i].lower()) or draw.choice(string.ascii_lowercase)
-    return word[:i] + other + word[i + 1 :]
 
 
 def _appended(word: str, draw: random.Random) -> str:
@@ -78,8 +51,8 @@ def _handle(text: str, draw: random.Random) -> str:
 
 
 PERTURBATIONS = (
-    Perturbation("C1", "typing mistakes", _in_words(_typo)),
-    Perturbation("C2", "altered letters", _in_words(_altered)),
+    Perturbation("C1", "typing mistakes", _in_words(typo)),
+    Perturbation("C2", "altered letters", _in_words(altered)),
     Perturbation("C3", "appended characters", _in_words(_appended)),
     Perturbation("W1", "synonyms", instruction="Put synonyms in the place of some words."),
     Perturbation("W2", "dropped words", instruction="Leave out a few words that matter least."),
