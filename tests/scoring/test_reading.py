@@ -37,6 +37,13 @@ def test_every_form_of_a_kind_is_read_as_a_person_reads_it(row):
     assert {text: answer for text, answer in found.items() if answer != row["expected"]} == {}
 
 
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_options_and_names_may_be_any_sequence(sequence):
+    options, names = sequence(["red", "green"]), sequence(["colour"])
+    assert read_letter("The colour is B", options, names=names) == 1
+    assert read_label("The colour is green", options, names=names) == 1
+
+
 def test_the_cases_that_others_collected_are_read_as_expected():
     file = SHARED.parent / "cases" / "answers.jsonl"
     if not file.is_file():

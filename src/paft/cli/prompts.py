@@ -89,7 +89,7 @@ def attack(
             "--prompts", metavar="FILE", help="Prompts to start from; by default the run's for training."
         ),
     ] = None,
-    starts: Annotated[int, typer.Option("--starts", min=1, help="How many prompts to start from.")] = 20,
+    starts: Annotated[int, typer.Option("--starts", min=1, help="How many prompts to start from.")] = 10,
     examples: Annotated[
         int, typer.Option("--examples", min=1, help="How many training examples to judge on.")
     ] = 40,

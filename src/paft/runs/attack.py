@@ -45,7 +45,7 @@ class AttackSettings:
         seed: None takes the run's.
     """
 
-    starts: int = 20
+    starts: int = 10
     examples: int = 40
     rounds: int = 4
     candidates: int = 8

@@ -7,6 +7,7 @@ list of options make the text unparsed: it is counted apart from wrong answers, 
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +67,16 @@ class ChoiceScorer:
         return Score(float(answer == self.task.target(example)), answer)  # two options may have the same text
 
 
-def read_letter(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = ()) -> int | None:
+def read_letter(text: str, options: Sequence[str], *, names: Sequence[str] = ()) -> int | None:
     """Return the index of the option that a generated text picks, by its letter or by its text, or None.
 
     Args:
         names: what the task calls its answer, such as the name of the target column: "the NAME is B".
     """
-    return _read(text, option_table(options, True), names)
+    return _read(text, option_table(tuple(options), True), tuple(names))
 
 
-def read_label(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = ()) -> int | None:
+def read_label(text: str, options: Sequence[str], *, names: Sequence[str] = ()) -> int | None:
     """Return the index of the option that a generated text names, or None.
 
     A prompt may have shown the options with letters, so a letter counts as a part of the option that it stands
@@ -84,8 +85,9 @@ def read_label(text: str, options: tuple[str, ...], *, names: tuple[str, ...] = 
     Args:
         names: what the task calls its answer, such as the name of the target column: "the NAME is positive".
     """
+    options = tuple(options)
     marks = _own_letters(options)
-    return _read(marks.sub("", text) if marks else text, option_table(options, False), names)
+    return _read(marks.sub("", text) if marks else text, option_table(options, False), tuple(names))
 
 
 @lru_cache(256)
