@@ -1,10 +1,11 @@
-"""Generated answers per second: paft and `model.generate` with padded batches.
+"""Generated answers per second: paft, with and without `stop`, and `model.generate` with padded batches.
 
     python benchmarks/generation.py --task trec --tokens 32
 
 Both sides decode greedily with the same end tokens and the same questions. For `model.generate` the questions are
 sorted by length, and the batch size is the one that was fastest in the warm-up. The share of equal answers is in
-the JSON; some differ because of rounding in bfloat16.
+the JSON; some differ because of rounding in bfloat16. The `stop` texts are ones that no answer holds, so that the
+difference is the cost of looking for them.
 """
 
 import sys
@@ -17,6 +18,7 @@ from side_by_side import Job, arguments, compare, fastest
 from paft.prompts.template import render
 
 BATCHES = (8, 32)
+STOP = ("\n\nQuestion:", "<END>")
 
 
 def main() -> None:
@@ -29,9 +31,10 @@ def main() -> None:
     questions = sum(map(len, grid))
     texts: dict[str, list[str]] = {}
 
-    def paft() -> float:
+    def paft(stop: tuple[str, ...] = ()) -> float:
         started = time.perf_counter()
-        outputs = [g for prompt in grid for batch in job.engine.generate(prompt, options.tokens) for g in batch]
+        batches = (batch for prompt in grid for batch in job.engine.generate(prompt, options.tokens, stop))
+        outputs = [generated for batch in batches for generated in batch]
         seconds = time.perf_counter() - started
         texts["paft"] = [g.text for g in outputs]
         return questions / seconds
@@ -47,7 +50,7 @@ def main() -> None:
     compare(
         f"generation-{options.task}",
         "answers",
-        {"paft": paft, "transformers": transformers},
+        {"paft": paft, "paft with stop": lambda: paft(STOP), "transformers": transformers},
         options,
         prompts=len(grid),
         examples=len(grid[0]),
