@@ -300,6 +300,12 @@ def test_few_shot_examples_of_promptsuite_are_said_to_be_left_behind(tmp_path):
     assert lines == [
         f"{path}: row 1: imported without PromptSuite's few-shot examples, which are no part of the template"
     ]
+    (tmp_path / "a.csv").write_text(
+        "prompt,original_row_index,variation_count,field_instruction\n"
+        '"Q: 1+1? 1, 2\nA:\n1\n\nQ: 2+2? 3, 4\nA:",0,1,"Q: {question} {choices}\nA: {answer}"\n'
+    )
+    assert imported(tmp_path / "a.csv", lines=lines)[0] == [(None, "Q: {question} {choices}\nA:")]
+    assert "few-shot examples" in lines[1]
 
 
 def filled(text, values, **changes):
@@ -366,16 +372,20 @@ def test_the_template_dictionaries_of_promptsuite_come_in(tmp_path):
 
 
 names = st.sampled_from(["title", "body"])
+literals = st.sampled_from(
+    [" ", "a ", " b", "\n", "{", "}", "}}", "{ ", "%}", "#", "-", "é|", "\\n'", '"']
+) | st.text(max_size=3)
 values = st.fixed_dictionaries({"title": st.text(max_size=6), "body": st.text("{}ab%", max_size=6)})
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.text("{}ab \n%#-é|\\\"'", max_size=8) | st.tuples(names, st.sampled_from(["", "-"])), max_size=6),
+    st.lists(literals | st.tuples(names, st.sampled_from(["", "-"])), min_size=1, max_size=6),
     values,
 )
 def test_a_template_that_only_inserts_variables_is_filled_in_as_jinja_does(parts, filling):
     assume(not re.search(r"\{[{%#\0]", "".join(p if isinstance(p, str) else "\0" for p in parts)))
+    assume("\r" not in "".join(map(str, parts)))  # Jinja makes it a line feed
     text = "".join(p if isinstance(p, str) else f"{{{{{p[1]} {p[0]} {p[1]}}}}}" for p in parts)
     expected = jinja2.Environment(keep_trailing_newline=True).from_string(text).render(filling)
     assert replace_slots(from_jinja(text), filling.__getitem__) == expected

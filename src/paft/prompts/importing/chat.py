@@ -6,7 +6,6 @@ from typing import Any
 from paft.errors import UserError
 from paft.prompts.importing.entry import UnreadableError
 
-
 _SYSTEM, _USER, _ASSISTANT = "system", "user", "assistant"
 _OTHER_NAMES = {"developer": _SYSTEM}
 

@@ -147,7 +147,7 @@ def _gold(template: Mapping[str, Any]) -> tuple[str, ...]:
 def _without(text: str, names: tuple[str, ...]) -> str:
     for name in names:
         text = text.replace(f"{{{name}}}", "")
-    return text.strip()
+    return text
 
 
 def _filled(row: Mapping[str, Any]) -> tuple[str, str]:
