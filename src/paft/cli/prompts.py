@@ -40,7 +40,9 @@ def generate(
 @app.command(name="import")
 def import_(
     config: ConfigFile,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, CSV, TSV, text or promptsource YAML.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON lines, CSV, text, promptsource, promptfoo or PromptSuite.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The prompt file to write.")],
     quiet: Quiet = False,
 ) -> None:

@@ -27,7 +27,7 @@ def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: in
     path = Path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such prompt file (config key prompts.{split})")
-    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".yaml", ".yml"):
+    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".json", ".yaml", ".yml"):
         raise UserError(
             f"{path}: prompts are JSON lines (config key prompts.{split}); make them with "
             f"`paft prompts import CONFIG {path.name} -o {path.stem}.jsonl`"
