@@ -72,3 +72,18 @@ def test_free_text_answers_are_the_same_if_they_differ_in_the_space_around_them_
     first, second = read_grid(tmp_path / "predictions.parquet").answers
     assert (first == second).tolist() == [True, False, True]
     assert (first == -1).tolist() == [False, False, True]
+
+
+def test_where_a_label_is_frequent_the_report_and_the_page_show_the_accuracy_on_each_label(tmp_path):
+    folder = make_run(tmp_path, {"base": [1.0, 0.5]}, prompts=2, examples=9)
+    file = folder / "methods/base/predictions.parquet"
+    rows = parquet.read_table(file).to_pylist()
+    for row in rows:
+        rare = row["example_id"] == "0"
+        row |= {"target": "green" if rare else "red", "score": float(not rare)}
+    parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), file)
+    write_report(folder)
+    found = json.loads((folder / "report.json").read_text())["methods"]["base"]
+    assert (found["per_label"], found["balanced_accuracy"]) == ({"green": 0, "red": 1}, 0.5)
+    for name in ("report.md", "report.html"):
+        assert "Accuracy by label, in %: base green 0.0, red 100.0." in (folder / name).read_text()

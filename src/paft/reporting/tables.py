@@ -99,6 +99,17 @@ def is_uneven(result: RunResult) -> bool:
     return bool(result.labels) and None not in (baseline, chance) and (baseline or 0) - (chance or 0) > UNEVEN
 
 
+def by_label(result: RunResult) -> str:
+    """Return the score on the examples of each label, where a label is so frequent that accuracy would mislead."""
+    if not is_uneven(result):
+        return ""
+    methods = (
+        f"{m.name} {', '.join(f'{label} {points(score)}' for label, score in (m.per_label or {}).items())}"
+        for m in result.methods
+    )
+    return f"{result.metric.capitalize()} by label, in %: {'; '.join(methods)}."
+
+
 def failures(method: MethodResult) -> str:
     """Return the failures of format of a method in a sentence; nothing if there are none."""
     found = method.failures
