@@ -58,10 +58,11 @@ class Layout:
     def freedom(self) -> float:
         """The degrees of freedom of ``between``: fewer than prompts - 1 where the tails are heavy.
 
-        The relative variance of a sample variance is 2 / (prompts - 1) + excess kurtosis / prompts.
+        The relative variance of a sample variance is 2 / (prompts - 1) + excess kurtosis / prompts. The second term
+        is larger for few prompts, whose kurtosis is underestimated (Bonett's factor n / (n - z), squared).
         """
         prompts = len(self.per_prompt)
-        return 2 / (2 / (prompts - 1) + self.excess_kurtosis / prompts)
+        return 2 / (2 / (prompts - 1) + self.excess_kurtosis * prompts / (prompts - 1.96) ** 2)
 
     @property
     def skewness(self) -> float:
