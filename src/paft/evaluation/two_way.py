@@ -58,7 +58,7 @@ class Layout:
     def freedom(self) -> float:
         """The degrees of freedom of ``between``: fewer than prompts - 1 where the tails are heavy.
 
-        The relative variance of a sample variance is 2 / (prompts - 1) + excess kurtosis / prompts. The second term
+        The relative variance of a sample variance is 2 / (prompts - 1) + excess kurtosis / prompts. The second one
         is larger for few prompts, whose kurtosis is underestimated (Bonett's factor n / (n - z), squared).
         """
         prompts = len(self.per_prompt)
@@ -96,8 +96,8 @@ class Layout:
         It inverts the F test of the two mean squares, which is exact for normal scores, with :attr:`freedom` in
         place of prompts - 1. Scores of 0 and 1 are not normal, so it was simulated on logistic models with prompt
         effects, example difficulties and interactions, 5 x 50 to 50 x 300 cells, mean accuracy 62 to 86 %. Without
-        an effect it reaches 0 in 96 to 99 % of the grids. With normal effects on the logit it covers S in 92 to
-        98 % (with prompts - 1 degrees of freedom in 88 to 98 %), with exponential effects in 75 to 92 % (54 to
+        an effect it reaches 0 in 98 to 99 % of the grids. With normal effects on the logit it covers S in 92 to
+        99 % (with prompts - 1 degrees of freedom in 88 to 98 %), with exponential effects in 76 to 96 % (54 to
         86 %). A bootstrap over prompts and examples would count the noise of the examples twice.
         """
         from scipy.stats import f
@@ -184,7 +184,7 @@ def _tail_interval(
     scores are skewed to the left, a low mean goes with a large std, which makes the interval wider. It is extended
     by the same interval around the estimate from the order of the prompts, which may be more skewed than a Beta
     distribution. In the simulations of :meth:`Layout.std_noise_free_interval` it covers 91 to 100 % with normal
-    effects on the logit, and 76 to 94 % with exponential ones.
+    effects on the logit, and 74 to 94 % with exponential ones.
     """
     centre = float(grid.per_prompt.mean())
     z = _distance(centre, std, levels)
