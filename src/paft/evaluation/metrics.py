@@ -1,21 +1,14 @@
 """Metrics over the grid of prompts and examples (section 4.1 of the paper), with 95 % intervals."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-DRAWS = 2000
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
+from paft.evaluation.consistency import consistency
+from paft.evaluation.intervals import Interval, bootstrap, interval, sample_std, share_interval, std_interval
+from paft.evaluation.two_way import layout, quantile_05, worst_of_20
 
 
 @dataclass(frozen=True)
@@ -32,6 +25,12 @@ class Summary:
             prompts gets the example right and the other does not.
         right_under_all: mean over the examples of the lowest score under any prompt. Where scores are 0 or 1, it
             is the share of the examples that are right under every prompt.
+        std_noise_free: the standard deviation of the prompts' scores without the noise of a finite number of
+            examples; None for a single prompt or example.
+        quantile_05: the 5 % quantile of the prompts' scores, also without that noise; None where that is.
+        worst_of_20: the expected lowest score among 20 of the prompts; None for a single prompt.
+        consistency: how often two prompts get the same answer, right or wrong; None for a single prompt, or where
+            the answers are not known.
         per_prompt: the score of each prompt.
     """
 
@@ -49,9 +48,19 @@ class Summary:
     top_interval: Interval
     right_under_all_interval: Interval
     per_prompt: tuple[float, ...]
+    std_noise_free: float | None
+    std_noise_free_interval: Interval | None
+    quantile_05: float | None
+    quantile_05_interval: Interval | None
+    worst_of_20: float | None
+    worst_of_20_interval: Interval | None
+    consistency: float | None
+    consistency_interval: Interval | None
 
 
-def summarise(scores: np.ndarray, top: float, *, is_binary: bool, seed: int = 0) -> Summary:
+def summarise(
+    scores: np.ndarray, top: float, *, is_binary: bool, answers: np.ndarray | None = None, seed: int = 0
+) -> Summary:
     """Return the metrics of a grid.
 
     Args:
@@ -59,6 +68,7 @@ def summarise(scores: np.ndarray, top: float, *, is_binary: bool, seed: int = 0)
         top: the score from which on a prompt counts for the Top figure.
         is_binary: whether every score is 0 or 1. If so, ``right_under_all`` is a share and has Wilson's interval;
             if not, it has a bootstrap interval over the examples (its coverage: tests/evaluation/test_metrics.py).
+        answers: ``(prompts, examples)``, as for :func:`paft.evaluation.consistency.consistency`.
     """
     scores = scores.astype(float)
     prompts, examples = scores.shape
@@ -68,6 +78,11 @@ def summarise(scores: np.ndarray, top: float, *, is_binary: bool, seed: int = 0)
         lowest_interval = share_interval(int(lowest.sum()), examples)
     else:
         lowest_interval = interval(bootstrap(lowest[None], seed))
+    mean_interval = interval(bootstrap(scores, seed))
+    grid = layout(scores)
+    quantile = grid and quantile_05(grid, mean_interval)
+    worst = grid and worst_of_20(grid, mean_interval)
+    same = None if answers is None else consistency(answers)
     return Summary(
         mean=float(per_prompt.mean()),
         std=sample_std(per_prompt),
@@ -78,11 +93,19 @@ def summarise(scores: np.ndarray, top: float, *, is_binary: bool, seed: int = 0)
         examples=examples,
         disagreement=_disagreement(scores),
         right_under_all=float(lowest.mean()),
-        mean_interval=interval(bootstrap(scores, seed)),
+        mean_interval=mean_interval,
         std_interval=std_interval(per_prompt),
         top_interval=share_interval(top_prompts, prompts),
         right_under_all_interval=lowest_interval,
         per_prompt=tuple(float(score) for score in per_prompt),
+        std_noise_free=grid.std_noise_free if grid else None,
+        std_noise_free_interval=grid.std_noise_free_interval() if grid else None,
+        quantile_05=quantile[0] if quantile else None,
+        quantile_05_interval=quantile[1] if quantile else None,
+        worst_of_20=worst[0] if worst else None,
+        worst_of_20_interval=worst[1] if worst else None,
+        consistency=same[0] if same else None,
+        consistency_interval=same[1] if same else None,
     )
 
 
@@ -95,46 +118,23 @@ def majority(targets: Sequence[Collection[str]]) -> float:
     return max(Counter(answer for accepted in targets for answer in set(accepted)).values()) / len(targets)
 
 
-def balanced_accuracy(scores: np.ndarray, targets: Sequence[str]) -> float:
-    """Return the mean over the targets of the mean score on their examples.
-
-    An answer that is always the same gets 1 / number of targets, however often its target occurs.
+def score_per_label(scores: np.ndarray, targets: Sequence[str]) -> dict[str, float]:
+    """Return the mean score on the examples of each target, in the order of the targets.
 
     Args:
         scores: ``(prompts, examples)``, from 0 to 1.
         targets: of each example.
     """
     per_example, labels = scores.mean(axis=0), np.asarray(targets, dtype=object)
-    return float(np.mean([per_example[labels == label].mean() for label in dict.fromkeys(targets)]))
+    return {label: float(per_example[labels == label].mean()) for label in dict.fromkeys(targets)}
 
 
-def sample_std(values: np.ndarray) -> float | None:
-    """Return the sample standard deviation; None for a single value, which has no spread."""
-    return float(values.std(ddof=1)) if len(values) > 1 else None
+def balanced_accuracy(per_label: Mapping[str, float]) -> float:
+    """Return the mean of the scores of :func:`score_per_label`.
 
-
-def std_interval(values: np.ndarray) -> Interval | None:
-    """Return the chi-square interval of the standard deviation of which ``values`` are a sample.
-
-    None for a single value. A bootstrap, as for the mean, would count the noise of a finite number of examples
-    twice: Std includes it already. Over 5 to 50 prompts this interval covered the true value for 91 to 97 of 100
-    samples, of normal and of skewed accuracies, and a bootstrap over prompts for 71 to 92 (docs/log.md).
+    An answer that is always the same gets 1 / number of targets, however often its target occurs.
     """
-    from scipy.stats import chi2
-
-    std, freedom = sample_std(values), len(values) - 1
-    if std is None:
-        return None
-    low, high = std * np.sqrt(freedom / chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], freedom))
-    return Interval(float(low), float(high))
-
-
-def share_interval(count: int, of: int) -> Interval:
-    """Return Wilson's interval of a share."""
-    from scipy.stats import binomtest
-
-    wilson = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
-    return Interval(float(wilson.low), float(wilson.high))
+    return float(np.mean(list(per_label.values())))
 
 
 def _disagreement(scores: np.ndarray) -> float | None:
@@ -145,18 +145,3 @@ def _disagreement(scores: np.ndarray) -> float | None:
     weights = 2 * np.arange(prompts) - (prompts - 1)
     differences = (weights[:, None] * np.sort(scores, axis=0)).sum(axis=0)
     return float(differences.mean() / (prompts * (prompts - 1) / 2))
-
-
-def bootstrap(scores: np.ndarray, seed: int) -> np.ndarray:
-    """Resample prompts and examples, both with replacement; return the mean score of each draw."""
-    rng = np.random.default_rng(seed)
-    prompts, examples = scores.shape
-    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
-    per_prompt = weights @ scores.T.astype(float)  # (draws, prompts)
-    return np.take_along_axis(per_prompt, rng.integers(prompts, size=(DRAWS, prompts)), axis=1).mean(axis=1)
-
-
-def interval(values: np.ndarray) -> Interval:
-    """Return the middle 95 % of bootstrap draws."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paft.evaluation.metrics import LEVEL, Interval, bootstrap, interval
+from paft.evaluation.intervals import LEVEL, Interval, bootstrap, interval
 
 
 @dataclass(frozen=True)

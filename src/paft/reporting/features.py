@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paft.evaluation.metrics import LEVEL, Interval
+from paft.evaluation.intervals import LEVEL, Interval
 from paft.prompts.traits import PromptTraits, contrasts
 
 DRAWS = 10_000

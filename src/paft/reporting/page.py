@@ -14,15 +14,18 @@ import yaml
 
 from paft import __version__
 from paft.errors import UserError
-from paft.evaluation.metrics import Interval
+from paft.evaluation.intervals import Interval
 from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import (
+    BEYOND_THE_SAMPLE,
     Columns,
     answers_by,
     baselines,
+    beyond_the_sample,
+    by_label,
     cells,
     columns,
     consistency,
@@ -73,6 +76,8 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
         runs=[_head(result, shown) | {"name": name} for result, name in named],
         header=[name.replace("if read", "if\u00a0read") for name in shown],
         measure="accuracy" if all(result.is_binary for result in results) else "score",
+        sample=beyond_the_sample(results),
+        sample_note=BEYOND_THE_SAMPLE,
         others=other_scores(results),
         unparsed=any(m.failures.unparsed for result in results for m in result.methods),
         seeds=over_seeds(results),
@@ -104,7 +109,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "scorers": ", ".join(result.scorers),
         "chance": "" if result.chance is None else f"{result.chance:.0%}",
         "majority": f"{result.majority:.0%}" if result.labels and result.majority is not None else "",
-        "baselines": baselines(result) if is_uneven(result) else "",
+        "baselines": f"{baselines(result)} {by_label(result)}" if is_uneven(result) else "",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
         "problems": result.problems,

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
+from paft.evaluation.consistency import UNREAD
 from paft.evaluation.failures import FINISHES
 from paft.utils.safe_io import parquet_batches
 
@@ -23,6 +24,8 @@ class Grid:
         targets: of each example; of several accepted answers, the first.
         scores: ``(prompts, examples)``, from 0 to 1.
         unparsed: ``(prompts, examples)``, True where no answer could be read.
+        answers: ``(prompts, examples)``, equal numbers where the answers are equal text, except for the space
+            around it; :data:`paft.evaluation.consistency.UNREAD` where none could be read.
         finish: ``(prompts, examples)``, indices into :data:`paft.evaluation.failures.FINISHES`.
         other_scores: ``(scorers, prompts, examples)``, from 0 to 1, of the task's further scorers.
     """
@@ -33,6 +36,7 @@ class Grid:
     targets: tuple[str, ...]
     scores: np.ndarray
     unparsed: np.ndarray
+    answers: np.ndarray
     finish: np.ndarray
     other_scores: np.ndarray
     seconds: float
@@ -83,6 +87,7 @@ def read_grid(path: Path) -> Grid:
         tuple(map(str, table["target"][:size].to_pylist())),
         scores.reshape(shape),
         unparsed.reshape(shape),
+        _answers(table, unparsed).reshape(shape),
         _finish(table).reshape(shape),
         _other_scores(table).reshape(-1, *shape),
         seconds=float((file.schema_arrow.metadata or {}).get(b"paft.seconds", b"nan")),
@@ -97,6 +102,13 @@ def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     _check_range(scores, "score")
     unparsed = table["prediction" if column == "score" else "correct"].is_null()
     return scores, unparsed.to_numpy(zero_copy_only=False)
+
+
+def _answers(table: pa.Table, unparsed: np.ndarray) -> np.ndarray:
+    """Return a number for the answer of each row, the same for equal answers."""
+    text = compute.utf8_trim_whitespace(table["prediction"].cast(pa.string()))
+    numbers = text.combine_chunks().dictionary_encode().indices
+    return np.where(unparsed, UNREAD, compute.fill_null(numbers, UNREAD).to_numpy())
 
 
 def _finish(table: pa.Table) -> np.ndarray:

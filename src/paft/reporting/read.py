@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from paft.errors import UserError, one_line
 from paft.evaluation.failures import Failures, count_failures
-from paft.evaluation.metrics import Summary, balanced_accuracy, majority, sample_std, summarise
+from paft.evaluation.intervals import sample_std
+from paft.evaluation.metrics import Summary, balanced_accuracy, majority, score_per_label, summarise
 from paft.evaluation.paired import Difference, differences
 from paft.reporting.calibrated import calibrated_scores
 from paft.reporting.files import (
@@ -46,7 +47,7 @@ class MethodResult:
     """The results of one method.
 
     Attributes:
-        balanced_accuracy: None if the task has no fixed labels.
+        per_label: label -> the mean score on its examples; None if the task has no fixed labels.
         other_scores: of the task's further scorers, by name.
         choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
         judge: what ``judge.json`` says; empty where no language model judged.
@@ -56,13 +57,18 @@ class MethodResult:
     name: str
     summary: Summary
     failures: Failures
-    balanced_accuracy: float | None
+    per_label: dict[str, float] | None
     other_scores: dict[str, OtherScore]
     grid: Grid = field(repr=False)
     log: list[dict[str, Any]] = field(repr=False)
     choosing: dict[str, float] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
     calibrated: OtherScore | None = None
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """The mean over the labels of the mean score on their examples; None if the task has no fixed labels."""
+        return None if self.per_label is None else balanced_accuracy(self.per_label)
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -297,9 +303,9 @@ def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult
     calibrated = calibrated_scores(grid, run.examples) if run.is_calibrated else None
     return MethodResult(
         name,
-        summarise(grid.scores, run.top, is_binary=run.is_binary),
+        summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers),
         count_failures(grid.scores, grid.unparsed, grid.finish),
-        balanced_accuracy(grid.scores, grid.targets) if run.labels else None,
+        score_per_label(grid.scores, grid.targets) if run.labels else None,
         {scorer: _other_score(scores) for scorer, scores in per_prompt.items()},
         grid,
         calibrated=None if calibrated is None else _other_score(calibrated.mean(axis=1)),

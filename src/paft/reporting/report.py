@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import UserError
-from paft.evaluation.metrics import Interval
+from paft.evaluation.intervals import Interval
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
 from paft.reporting.tables import (
+    BEYOND_THE_SAMPLE,
     answers_by,
     baselines,
+    beyond_the_sample,
     bracket,
+    by_label,
     cells,
     columns,
     consistency,
     failures,
+    is_uneven,
     other_scores,
     over_seeds,
     run_names,
@@ -110,7 +114,16 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "disagreement": s.disagreement,
         "right_under_all": s.right_under_all,
         "right_under_all_interval": _ends(s.right_under_all_interval),
+        "std_noise_free": s.std_noise_free,
+        "std_noise_free_interval": _ends(s.std_noise_free_interval),
+        "quantile_05": s.quantile_05,
+        "quantile_05_interval": _ends(s.quantile_05_interval),
+        "worst_of_20": s.worst_of_20,
+        "worst_of_20_interval": _ends(s.worst_of_20_interval),
+        "consistency": s.consistency,
+        "consistency_interval": _ends(s.consistency_interval),
         "balanced_accuracy": method.balanced_accuracy,
+        "per_label": method.per_label,
         "unparsed": f.unparsed,
         "cut": f.cut,
         "refused": f.refused,
@@ -152,12 +165,14 @@ def as_markdown(result: RunResult) -> str:
         lines += [
             *table(result),
             "",
+            *_beyond_the_sample(result),
             *_others(result),
             f"{_capitalise(result.metric)} in % on {size(result)}, answers by {answers_by(result)}. "
             "Brackets show 95 % intervals: bootstrap over prompts and examples for the mean, chi-square for Std, "
             f"the standard deviation over prompts. Top is the share of prompts at {result.top:.0%} or more. "
             f"{baselines(result)}".rstrip(),
             "",
+            *([by_label(result), ""] if is_uneven(result) else []),
             *_failures(result),
             *([consistency(result), ""] if consistency(result) else []),
             f"![{_capitalise(result.metric)} over prompts per method](figures/accuracy.svg)",
@@ -187,6 +202,12 @@ def table(result: RunResult) -> list[str]:
     """Return the methods as the lines of a Markdown table."""
     shown = columns([result])
     return markdown_table(list(shown), [cells(method, shown) for method in result.methods])
+
+
+def _beyond_the_sample(result: RunResult) -> list[str]:
+    """Return the table of the figures that do not depend on how many prompts and examples were taken."""
+    rows = beyond_the_sample([result])
+    return [*markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE, ""] if rows else []
 
 
 def _others(result: RunResult) -> list[str]:
@@ -232,6 +253,8 @@ def compare(results: Sequence[RunResult]) -> str:
     lines = markdown_table(
         ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
     )
+    if rows := beyond_the_sample(results):
+        lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]
     if rows := other_scores(results):
         lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
     if rows := over_seeds(results):

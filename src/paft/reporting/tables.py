@@ -4,7 +4,8 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 
-from paft.evaluation.metrics import Interval, Summary
+from paft.evaluation.intervals import Interval
+from paft.evaluation.metrics import Summary
 from paft.reporting.read import MethodResult, OtherScore, RunResult
 
 MISSING = "\N{EN DASH}"
@@ -12,12 +13,20 @@ MISSING = "\N{EN DASH}"
 UNEVEN = 0.05
 """Balanced accuracy is shown where the majority baseline exceeds chance by more than this."""
 
+BEYOND_THE_SAMPLE = (
+    "In %, with 95 % intervals. Noise-free Std: the standard deviation over prompts without the noise of a finite "
+    "number of examples. 5% quantile: 5 % of the prompts score lower, also without that noise. Worst of 20: the "
+    "expected lowest score among 20 of the prompts. Same answer: how often two prompts get the same answer, right "
+    "or wrong."
+)
+"""What the columns of :func:`beyond_the_sample` mean."""
+
 Columns = dict[str, Callable[[MethodResult], str]]
 """The header of each column -> the function that formats a method's cell."""
 
 
 def sentence(result: RunResult) -> str:
-    """Return the run's result in one sentence: mean, Std over prompts and worst prompt of each method."""
+    """Return the run's result in one sentence: mean, noise-free Std and 5 % quantile of each method."""
     if not result.methods:
         return "No method is finished yet."
     untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
@@ -31,9 +40,10 @@ def sentence(result: RunResult) -> str:
 
 
 def _figures(summary: Summary) -> str:
-    if summary.std is None:
+    std, quantile = summary.std_noise_free, summary.quantile_05
+    if std is None or quantile is None:
         return f"{summary.mean:.0%}"
-    return f"{summary.mean:.0%} ± {summary.std * 100:.0f}, worst {summary.worst * 100:.0f}"
+    return f"{summary.mean:.0%} ± {points(std, 0)} (noise-free), 5% quantile {points(quantile, 0)}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -87,6 +97,17 @@ def is_uneven(result: RunResult) -> bool:
     """Return True if some label is so frequent that an accuracy alone would mislead."""
     baseline, chance = result.majority, result.chance
     return bool(result.labels) and None not in (baseline, chance) and (baseline or 0) - (chance or 0) > UNEVEN
+
+
+def by_label(result: RunResult) -> str:
+    """Return the score on the examples of each label, where a label is so frequent that accuracy would mislead."""
+    if not is_uneven(result):
+        return ""
+    methods = (
+        f"{m.name} {', '.join(f'{label} {points(score)}' for label, score in (m.per_label or {}).items())}"
+        for m in result.methods
+    )
+    return f"{result.metric.capitalize()} by label, in %: {'; '.join(methods)}."
 
 
 def failures(method: MethodResult) -> str:
@@ -152,6 +173,29 @@ def _share(count: int, method: MethodResult) -> str:
 def _training(method: MethodResult) -> str:
     rate = method.train_examples_per_second
     return f"{method.train_seconds:.0f} s, {rate:.1f} ex/s" if method.train_seconds and rate else MISSING
+
+
+def beyond_the_sample(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
+    """Return the header and rows of a table of the figures of the prompts as a sample of all prompts.
+
+    No rows where every method has a single prompt.
+    """
+    rows = []
+    for result, run in zip(results, run_names(results), strict=True):
+        for method in result.methods:
+            s = method.summary
+            figures = (
+                (s.std_noise_free, s.std_noise_free_interval),
+                (s.quantile_05, s.quantile_05_interval),
+                (s.worst_of_20, s.worst_of_20_interval),
+                (s.consistency, s.consistency_interval),
+            )
+            texts = (f"{points(value)} {bracket(ends)}".strip() for value, ends in figures)
+            rows.append((*([run] if len(results) > 1 else []), method.name, *texts))
+    if all(method.summary.prompts < 2 for result in results for method in result.methods):
+        return []
+    run_header = ["Run"] if len(results) > 1 else []
+    return [(*run_header, "Method", "Noise-free Std", "5% quantile", "Worst of 20", "Same answer"), *rows]
 
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:

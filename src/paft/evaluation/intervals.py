@@ -1,0 +1,60 @@
+"""95 % intervals of figures over prompts and examples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+def sample_std(values: np.ndarray) -> float | None:
+    """Return the sample standard deviation; None for a single value, which has no spread."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def std_interval(values: np.ndarray) -> Interval | None:
+    """Return the chi-square interval of the standard deviation of which ``values`` are a sample.
+
+    None for a single value. A bootstrap, as for the mean, would count the noise of a finite number of examples
+    twice: Std includes it already. Over 5 to 50 prompts this interval covered the true value for 91 to 97 of 100
+    samples, of normal and of skewed accuracies, and a bootstrap over prompts for 71 to 92 (docs/log.md).
+    """
+    from scipy.stats import chi2
+
+    std, freedom = sample_std(values), len(values) - 1
+    if std is None:
+        return None
+    low, high = std * np.sqrt(freedom / chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], freedom))
+    return Interval(float(low), float(high))
+
+
+def share_interval(count: int, of: int) -> Interval:
+    """Return Wilson's interval of a share."""
+    from scipy.stats import binomtest
+
+    wilson = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(float(wilson.low), float(wilson.high))
+
+
+def bootstrap(scores: np.ndarray, seed: int) -> np.ndarray:
+    """Resample prompts and examples, both with replacement; return the mean score of each draw."""
+    rng = np.random.default_rng(seed)
+    prompts, examples = scores.shape
+    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
+    per_prompt = weights @ scores.T.astype(float)  # (draws, prompts)
+    return np.take_along_axis(per_prompt, rng.integers(prompts, size=(DRAWS, prompts)), axis=1).mean(axis=1)
+
+
+def interval(values: np.ndarray) -> Interval:
+    """Return the middle 95 % of bootstrap draws."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
