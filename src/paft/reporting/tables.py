@@ -40,10 +40,17 @@ def sentence(result: RunResult) -> str:
 
 
 def _figures(summary: Summary) -> str:
+    """Return the figures of a method; ranges where the prompts may not differ at all."""
     std, quantile = summary.std_noise_free, summary.quantile_05
-    if std is None or quantile is None:
+    of_std, of_quantile = summary.std_noise_free_interval, summary.quantile_05_interval
+    if std is None or quantile is None or of_std is None or of_quantile is None:
         return f"{summary.mean:.0%}"
-    return f"{summary.mean:.0%} ± {points(std, 0)} (noise-free), 5% quantile {points(quantile, 0)}"
+    if of_std.low > 0:
+        spread, low = points(std, 0), points(quantile, 0)
+    else:
+        spread = f"0 to {points(of_std.high, 0)}"
+        low = f"{points(of_quantile.low, 0)} to {points(of_quantile.high, 0)}"
+    return f"{summary.mean:.0%} ± {spread} (noise-free), 5% quantile {low}"
 
 
 def counted(count: int, noun: str) -> str:
