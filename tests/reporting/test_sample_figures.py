@@ -37,6 +37,15 @@ def test_the_sentence_gives_the_noise_free_std_and_the_5_percent_quantile(tmp_pa
     assert text in (tmp_path / "report.md").read_text()
 
 
+def test_the_sentence_gives_ranges_where_the_prompts_may_not_differ(tmp_path):
+    result = write_report(make_run(tmp_path, {"paft": [0.5] * 6}, examples=30))
+    found = json.loads((tmp_path / "report.json").read_text())["methods"]["paft"]
+    assert found["std_noise_free_interval"][0] == 0
+    high = f"{100 * found['std_noise_free_interval'][1]:.0f}"
+    low, up = (f"{100 * value:.0f}" for value in found["quantile_05_interval"])
+    assert f"% ± 0 to {high} (noise-free), 5% quantile {low} to {up}" in sentence(result)
+
+
 def test_the_second_table_is_in_the_report_the_page_and_the_comparison(tmp_path):
     runs = [write_report(make_run(tmp_path / name, SKILLS, examples=30)) for name in ("a", "b")]
     header = "| Method | Noise-free Std | 5% quantile | Worst of 20 | Same answer |"
