@@ -39,4 +39,18 @@ def test_every_benchmark_is_among_them():
         "commits",  # compares with a checkout of another commit
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
         "reader",  # reads a file of outputs, no model
+        "samplers",  # compares nothing with peers; the test below runs it
     }
+
+
+@pytest.mark.slow
+def test_the_comparison_of_samplers_measures_each_arm_once(tmp_path, shared, embedded):
+    size = ["--seeds", "0", "--steps", "2", "--prompts", "2", "--examples", "4", "--arms", "uniform-k4"]
+    folders = ["--work", str(tmp_path / "work"), "--results", str(tmp_path)]
+    command = [sys.executable, ROOT / "benchmarks/samplers.py", "--task", "trec", *size, *folders]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr
+        assert "| uniform-k4 | 1 | 2 |" in done.stdout
+        [row] = map(json.loads, (tmp_path / "samplers-trec.jsonl").read_text().splitlines())
+        assert len(row["plain"]) == len(row["calibrated"]) == 2
