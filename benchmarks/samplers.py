@@ -8,7 +8,7 @@ The protocol is in docs/log.md. A pilot gives each arm's seconds per step, and i
 follows from the budget: what uniform PAFT with K = 4 takes for ``--steps`` steps of 8 examples. Validation prompts
 are drawn from the bank's training prompts, validation examples from the training examples; no arm trains on them,
 and no test prompt or test example is used. A measurement is one line of the results file; the same command
-measures what is missing.
+measures what is missing. To measure a run again, remove its line and its folder.
 """
 
 import argparse
@@ -17,21 +17,21 @@ import random
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from side_by_side import machine
 
 from paft.config.load import load_config
 from paft.prompts.files import load_prompts, write_prompts
-from paft.reporting.calibrated import calibrated_scores
-from paft.reporting.predictions import read_grid
 from paft.utils.io import append_jsonl, read_jsonl, read_log, write_jsonl, write_text
 
 ROOT = Path(__file__).parent.parent
 TASKS = {"trec": ROOT / "examples/trec.yaml", "demo": ROOT / "src/paft/tasks/demo/config.yaml"}
 BATCH, LEARNING_RATE = 8, 1e-3
+OFF = 0.1
+"""The share of the budget by which the seconds of a run may differ."""
 
 
 def _sampler(name: str, prompts: int | None = None, **settings: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, results: Path) -> None:
     """Train and measure each arm with each seed, arms within seeds."""
     arms = options.arms.split(",")
-    work = options.work.resolve() / options.task
+    work = options.work.resolve() / f"{options.task}-{options.prompts}x{options.examples}"
     config = _validation_config(options, work)
     pilot = {arm: _pilot(config, arm, work) for arm in dict.fromkeys(["uniform-k4", *arms])}
     budget = pilot["uniform-k4"][1] * options.steps
@@ -100,7 +100,10 @@ def measure(options: argparse.Namespace, results: Path) -> None:
             _run(config, arm, folder, seed=seed, examples=examples)
             row = {"arm": arm, "seed": seed, "budget": round(budget, 1)} | _result(folder)
             append_jsonl(results, row | {"machine": machine()})
-            print(json.dumps(row), file=sys.stderr, flush=True)
+            if abs(row["seconds"] / budget - 1) > OFF:
+                print(
+                    f"{arm}, seed {seed}: {row['seconds']} s of {budget:.0f} s; measure it again", file=sys.stderr
+                )
 
 
 def _validation_config(options: argparse.Namespace, work: Path) -> Path:
@@ -141,7 +144,7 @@ def _validation_config(options: argparse.Namespace, work: Path) -> Path:
 
 def _run(config: Path, arm: str, folder: Path, *settings: str, seed: int, examples: int) -> None:
     """Run ``paft run`` with one arm; more examples than there are become epochs."""
-    rows = len(list(read_jsonl(config.with_name("training-rows.jsonl"))))
+    rows = sum(1 for _ in read_jsonl(config.with_name("training-rows.jsonl")))
     epochs = -(-examples // rows)
     training = ARMS[arm] | {"examples": examples // epochs // BATCH * BATCH, "epochs": epochs}
     methods = json.dumps([{"name": arm, "method": "paft", "training": training}])
@@ -165,63 +168,46 @@ def _log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    """Return what a run cost, and its accuracies over the validation prompts."""
+    """Return what a run cost, and its accuracies over the validation prompts as its report has them."""
     log = _log(folder)
-    [file] = folder.glob("methods/*/predictions.parquet")
-    grid = read_grid(file)
-    examples = {row["id"]: row for _, row in read_jsonl(folder / "examples.jsonl")}
-    calibrated = calibrated_scores(grid, examples)
-    assert calibrated is not None  # the answers are options by likelihood
+    [method] = json.loads((folder / "report.json").read_text(encoding="utf-8"))["methods"].values()
     return {
         "steps": len(log),
         "seconds": round(sum(row["seconds"] for row in log), 1),
         "tokens": sum(row["tokens"] for row in log),
-        "plain": [round(100 * float(value), 2) for value in grid.scores.mean(1)],
-        "calibrated": [round(100 * float(value), 2) for value in calibrated.mean(1)],
+        **{name: method[name] for name in ("mean", "std", "worst", "quantile_05", "calibrated", "per_prompt")},
     }
 
 
-def _figures(accuracies: list[float]) -> dict[str, float]:
-    values = np.array(accuracies)
-    low = float(np.quantile(values, 0.05))
-    return {"mean": values.mean(), "std": values.std(ddof=1), "q05": low, "worst": values.min()}
+COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "mean": lambda row: row["mean"],
+    "Std": lambda row: row["std"],
+    "worst": lambda row: row["worst"],
+    "calibrated mean": lambda row: row["calibrated"]["mean"],
+    "calibrated Std": lambda row: row["calibrated"]["std"],
+    "calibrated worst": lambda row: row["calibrated"]["worst"],
+}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the arms, the highest 5 % quantile first, with the paired difference to uniform PAFT."""
-    arms = dict.fromkeys(row["arm"] for row in rows)
-    lines = []
-    reference = {row["seed"]: _figures(row["plain"]) for row in rows if row["arm"] == "uniform-k4"}
-    for arm in arms:
+    """Return the arms, the highest 5 % quantile first, with the paired difference to uniform PAFT; in %."""
+    uniform = {row["seed"]: row["quantile_05"] for row in rows if row["arm"] == "uniform-k4"}
+    lines = {}
+    for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
-        plain, calibrated = ([_figures(row[kind]) for row in own] for kind in ("plain", "calibrated"))
-        pairs = [
-            found["q05"] - reference[row["seed"]]["q05"]
-            for row, found in zip(own, plain, strict=True)
-            if row["seed"] in reference
+        low = [row["quantile_05"] for row in own]
+        pairs = [row["quantile_05"] - uniform[row["seed"]] for row in own if row["seed"] in uniform]
+        spread = f" ± {100 * statistics.stdev(low):.1f}" if len(low) > 1 else ""
+        cells = [
+            *(f"{statistics.mean(row[name] for row in own):.0f}" for name in ("steps", "seconds")),
+            f"{100 * statistics.mean(low):.1f}{spread}",
+            f"{100 * statistics.mean(pairs):+.1f}" if pairs else "",
+            *(f"{100 * statistics.mean(map(value, own)):.1f}" for value in COLUMNS.values()),
         ]
-        cells = [f"{_mean(plain, key):.1f}" for key in ("mean", "std", "worst")]
-        cells += [f"{_mean(calibrated, key):.1f}" for key in ("mean", "std", "worst")]
-        spread = f" ± {statistics.stdev(f['q05'] for f in plain):.1f}" if len(plain) > 1 else ""
-        low = f"{_mean(plain, 'q05'):.1f}{spread}"
-        seconds = f"{statistics.mean(row['seconds'] for row in own):.0f}"
-        steps = f"{statistics.mean(row['steps'] for row in own):.0f}"
-        difference = f"{statistics.mean(pairs):+.1f}" if pairs else ""
-        cells = [arm, str(len(own)), steps, seconds, low, difference, *cells]
-        lines.append((_mean(plain, "q05"), "| " + " | ".join(cells) + " |"))
-    head = "arm, seeds, steps, seconds, 5 % quantile, less uniform, mean, Std, worst, calibrated mean, Std, worst"
-    titles = head.split(", ")
-    return "\n".join(
-        [
-            f"| {' | '.join(titles)} |",
-            "|" + "---|" * len(titles),
-            *(line for _, line in sorted(lines, reverse=True)),
-        ]
-    )
-
-
-def _mean(figures: list[dict[str, float]], key: str) -> float:
-    return statistics.mean(found[key] for found in figures)
+        lines[f"| {arm} | {len(own)} | {' | '.join(cells)} |"] = statistics.mean(low)
+    titles = ("arm", "seeds", "steps", "seconds", "5 % quantile", "less uniform", *COLUMNS)
+    ranked = sorted(lines, key=lines.__getitem__, reverse=True)
+    return "\n".join([f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *ranked])
 
 
 if __name__ == "__main__":

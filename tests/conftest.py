@@ -60,20 +60,26 @@ TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing
 NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server"}
 """Fixtures of tests that are not in the fast tier."""
 WHOLE_COMMANDS = {
-    *("test_baselines", "test_chat", "test_cli", "test_disk", "test_docs", "test_doctor", "test_echo"),
-    *("test_endpoint", "test_extending", "test_free_text"),
-    *(
-        "test_measured_models",
-        "test_page",
-        "test_page_data",
-        "test_processes",
-        "test_reproduce",
-        "test_run",
-        "test_served",
-        "test_training_settings",
-        "test_unanswered",
-        "test_untrusted",
-    ),
+    "test_baselines",
+    "test_chat",
+    "test_cli",
+    "test_disk",
+    "test_docs",
+    "test_doctor",
+    "test_echo",
+    "test_endpoint",
+    "test_extending",
+    "test_free_text",
+    "test_measured_models",
+    "test_page",
+    "test_page_data",
+    "test_processes",
+    "test_reproduce",
+    "test_run",
+    "test_served",
+    "test_training_settings",
+    "test_unanswered",
+    "test_untrusted",
 }
 """Files of tests that run whole commands, servers or a browser; they are not in the fast tier."""
 

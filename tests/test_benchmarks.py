@@ -53,4 +53,5 @@ def test_the_comparison_of_samplers_measures_each_arm_once(tmp_path, shared, emb
         assert done.returncode == 0, done.stderr
         assert "| uniform-k4 | 1 | 2 |" in done.stdout
         [row] = map(json.loads, (tmp_path / "samplers-trec.jsonl").read_text().splitlines())
-        assert len(row["plain"]) == len(row["calibrated"]) == 2
+        assert len(row["per_prompt"]) == 2
+        assert row["calibrated"].keys() == {"mean", "std", "worst"}

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,7 @@ from paft.utils.typos import typo
 QUIET = Console(quiet=True)
 TREC = Task("trec", ("question",), ("description", "entity", "human"), "label", 0.85, 3)
 COLOURS = TaskConfig(name="colours", fields=["thing"], choices=["red", "green", "blue"], target="colour")
+USUAL = AttackSettings(starts=10, examples=40, rounds=4, candidates=8)
 SMALL = AttackSettings(starts=3, examples=6, rounds=3, candidates=4)
 LONG = {"text": "Look at this closely, please.\nWhat is the colour of it?\nThing: {thing}\nChoose from: {choices}\nColour:"}  # fmt: skip
 
@@ -155,7 +157,7 @@ def search(model, folder, starts, mode="likelihood", settings=SMALL, scorers=())
 @pytest.mark.parametrize("mode", ["likelihood", "generate"])
 def test_the_search_finds_what_is_fatal(tmp_path, fatal, cause, mode):
     start = Prompt("Name the colour: it is one word.\nChoose well.\n{thing}")
-    settings = AttackSettings(rounds=4, candidates=24)
+    settings = replace(USUAL, rounds=4, candidates=24)
     [attacked] = search(needs(fatal), tmp_path, [start], mode, settings)
     assert (attacked.before, attacked.after) == (1.0, 0.0)
     assert set(attacked.prompt.strategy.split(", ")) & cause
@@ -164,7 +166,7 @@ def test_the_search_finds_what_is_fatal(tmp_path, fatal, cause, mode):
 
 def test_a_prompt_gets_at_most_an_edit_a_round_and_none_after_it_scores_nothing(tmp_path):
     start = Prompt(LONG["text"])
-    settings = AttackSettings(rounds=3, candidates=6)
+    settings = replace(USUAL, rounds=3, candidates=6)
     [attacked] = search(FakeModel(lambda c: truth(c.user)), tmp_path, [start], settings=settings)
     assert attacked.prompt.text == start.text, "no edit lowers the score"
     model = FakeModel(lambda c: truth(c.user, 1))
@@ -189,7 +191,7 @@ def test_at_the_same_score_the_lower_probability_is_followed(tmp_path):
                 gap = 5.0 - 2.0 * ("please" not in text) - 4.0 * ("closely," not in text)
                 yield [[gap if text == truth(conversation.user) else 0.0 for text in texts]]
 
-    [attacked] = search(Confident(truth), tmp_path, [Prompt(LONG["text"])], settings=AttackSettings(candidates=24))
+    [attacked] = search(Confident(truth), tmp_path, [Prompt(LONG["text"])], settings=replace(USUAL, candidates=24))
     assert attacked.after == 0, "both words are gone, and one alone changes no answer"
 
 
@@ -205,7 +207,7 @@ def test_a_free_text_answer_is_judged_by_the_first_scorer(tmp_path):
             raise AssertionError("only the first scorer counts")
 
     model = FakeModel(lambda c: "a long answer" if "please" in c.user else "short")
-    settings = AttackSettings(candidates=24)
+    settings = replace(USUAL, candidates=24)
     [attacked] = search(model, tmp_path, [Prompt(LONG["text"])], "generate", settings, [Length(), Never()])
     assert (attacked.before, attacked.after) == (1.0, 0.5)
 
@@ -290,7 +292,7 @@ def test_a_killed_attack_resumes_without_redoing(finished, fake, monkeypatch):
 
 def test_what_is_written_may_be_trained_on_and_measured_with(finished, fake):
     """Nothing repeats a prompt of the run, so either key takes the file."""
-    attacked = start(finished, settings=AttackSettings(examples=6, rounds=3, candidates=8))
+    attacked = start(finished, settings=replace(USUAL, examples=6, rounds=3, candidates=8))
     written = read_prompts(finished / "attack.jsonl")
     assert [p.id for p in written] == [a.prompt.id for a in attacked if a.after < a.before]
     assert all(p.source == "attack" and p.strategy for p in written)
@@ -311,7 +313,7 @@ def test_no_candidate_repeats_a_test_prompt(finished, fake, monkeypatch, is_know
     write_rows(finished / "mine.jsonl", [{"text": "Please: Say the colour of {thing}"}])
     if is_known:
         write_rows(finished / "run/prompts/test.jsonl", [{"text": fatal}])
-    settings = AttackSettings(examples=6, rounds=1, candidates=60)
+    settings = replace(USUAL, examples=6, rounds=1, candidates=60)
     [attacked] = start(finished, settings=settings, prompt_file=finished / "mine.jsonl")
     assert attacked.after == (1.0 if is_known else 0.0)
     assert any("Say the of thing" in c.user for c in fake.asked) != is_known
@@ -329,7 +331,7 @@ def test_no_candidate_hints_at_an_answer(finished, fake):
 def test_prompts_of_ones_own_are_attacked_and_those_that_do_not_fit_are_named(finished, fake, capsys):
     rows = [{"id": "mine", "text": "Say the colour of {thing}", "strategy": "by hand"}, {"text": "No slot"}]
     write_rows(finished / "mine.jsonl", rows)
-    settings = AttackSettings(examples=6, starts=9)
+    settings = replace(USUAL, examples=6, starts=9)
     attack(
         finished / "run", "base", finished / "o.jsonl", settings, Console(), prompt_file=finished / "mine.jsonl"
     )

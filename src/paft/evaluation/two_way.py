@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 
-from paft.evaluation.intervals import LEVEL, Interval
+from paft.evaluation.intervals import TAILS, Interval, chi_square_interval
 
 LOW = 0.05
 """The share of the prompts that are at the 5 % quantile or below."""
@@ -18,7 +18,6 @@ DRAWN = 20
 """The number of prompts of which the worst is expected."""
 NODES = 100
 """Points at which an expectation over the lowest of :data:`DRAWN` prompts is evaluated."""
-TAILS = (1 + LEVEL) / 2, (1 - LEVEL) / 2
 MAX_STD = 0.5
 """The largest standard deviation of values between 0 and 1."""
 
@@ -84,11 +83,8 @@ class Layout:
 
     def std_interval(self) -> Interval:
         """Return an interval of the measured standard deviation."""
-        from scipy.stats import chi2
-
-        freedom = self.freedom
-        low, high = self.std * np.sqrt(freedom / chi2.ppf(TAILS, freedom))
-        return _at_most(MAX_STD, low, high, self.std)
+        found = chi_square_interval(self.std, self.freedom)
+        return _at_most(MAX_STD, found.low, found.high, self.std)
 
     def std_noise_free_interval(self) -> Interval | None:
         """Return an interval of S; None for a single example.

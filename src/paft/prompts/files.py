@@ -9,6 +9,7 @@ from typing import Any
 
 from paft.config.schema import BankSource, GenerateSource
 from paft.errors import UserError, nearest
+from paft.prompts.importing import READERS
 from paft.prompts.screen import Screened
 from paft.prompts.similarity import word_triples
 from paft.types import Prompt
@@ -27,7 +28,7 @@ def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: in
     path = Path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such prompt file (config key prompts.{split})")
-    if path.suffix.lower() in (".csv", ".tsv", ".txt", ".json", ".yaml", ".yml"):
+    if path.suffix.lower() in READERS.keys() - {".jsonl"}:
         raise UserError(
             f"{path}: prompts are JSON lines (config key prompts.{split}); make them with "
             f"`paft prompts import CONFIG {path.name} -o {path.stem}.jsonl`"

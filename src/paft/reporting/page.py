@@ -28,7 +28,7 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
-    consistency,
+    disagreement,
     failures,
     is_uneven,
     other_scores,
@@ -115,7 +115,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
         "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
-        "consistency": consistency(result),
+        "consistency": disagreement(result),
         "differences": [
             f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
             f"{result.title(d.first)} by {abs(d.difference) * 100:.1f} points "

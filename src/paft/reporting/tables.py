@@ -69,7 +69,7 @@ def answers_by(result: RunResult) -> str:
     return "likelihood of the options" if result.mode == "likelihood" else "generation"
 
 
-def consistency(result: RunResult) -> str:
+def disagreement(result: RunResult) -> str:
     """Return how much two prompts differ on an example, and the score under the prompt that is worst for it."""
     if not result.methods or result.methods[0].summary.prompts < 2:
         return ""

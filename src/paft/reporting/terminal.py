@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from paft.reporting.read import RunResult
-from paft.reporting.tables import baselines, cells, columns, consistency, failures, sentence
+from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence
 
 
 def show(result: RunResult) -> None:
@@ -20,7 +20,7 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         table.add_row(*cells(method, shown))
     console.print(table)
-    lines = (*map(failures, result.methods), baselines(result), sentence(result), consistency(result))
+    lines = (*map(failures, result.methods), baselines(result), sentence(result), disagreement(result))
     for line in filter(None, lines):
         console.print(line, markup=False, highlight=False)
     console.print(f"Page: {result.path}/report.html", markup=False, highlight=False)

@@ -45,10 +45,10 @@ class AttackSettings:
         seed: None takes the run's.
     """
 
-    starts: int = 10
-    examples: int = 40
-    rounds: int = 4
-    candidates: int = 8
+    starts: int
+    examples: int
+    rounds: int
+    candidates: int
     seed: int | None = None
 
     @property

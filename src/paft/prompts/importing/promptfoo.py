@@ -172,14 +172,14 @@ class _Files:
         if self.count > _FILES:
             raise UnreadableError(f"the config refers to more than {_FILES:,} files")
         try:
-            is_pattern = "*" in name and ".." not in Path(name).parts
+            is_pattern = "*" in name and ".." not in Path(name).parts and not Path(name).is_absolute()
             paths = sorted(folder.glob(name)) if is_pattern else [folder / name]
             if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
                 raise UnreadableError(
                     f"{reference}: lies outside the folder of {self.config.name}; copy it into it"
                 )
             paths = [path for path in paths if path.is_file()]
-        except (OSError, ValueError, RuntimeError, NotImplementedError):
+        except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a loop of links
             paths = []
         if not paths:
             raise UnreadableError(f"{reference}: no such file; paths are relative to {self.config.name}")
