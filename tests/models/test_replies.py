@@ -67,6 +67,7 @@ ERRORS = {
 }  # fmt: skip
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("reply", ERRORS.values(), ids=ERRORS)
 def test_an_error_with_status_200_is_no_answer_and_is_tried_again(serve, reply):
     server, endpoint, _ = serve(reply)

@@ -50,6 +50,7 @@ def by_length(prompts, examples):
     return [[len(prompt.text) + int(example.id) / 100 for example in examples] for prompt in prompts]
 
 
+@pytest.mark.medium
 @EVERY
 def test_a_sampler_depends_on_the_seed_alone(tmp_path, setting):
     runs = [fit(tmp_path / str(i), PROMPTS, sampler=setting, seed=seed) for i, seed in enumerate((0, 0, 1))]
@@ -59,6 +60,7 @@ def test_a_sampler_depends_on_the_seed_alone(tmp_path, setting):
     assert [row["examples"] for row in runs[0]] == [4, 4, 3] * 3
 
 
+@pytest.mark.medium
 @EVERY
 def test_accumulation_is_a_larger_batch_to_every_sampler(tmp_path, setting):
     whole = fit(tmp_path / "a", PROMPTS, sampler=setting)
@@ -68,6 +70,7 @@ def test_accumulation_is_a_larger_batch_to_every_sampler(tmp_path, setting):
     assert [row["examples"] for row in parts] == [row["examples"] for row in whole]
 
 
+@pytest.mark.medium
 @EVERY
 @pytest.mark.parametrize("stop", [3, 4])
 def test_resumed_is_uninterrupted_with_every_sampler(tmp_path, monkeypatch, setting, stop):
