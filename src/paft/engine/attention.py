@@ -103,6 +103,16 @@ def branches(ends: torch.Tensor, queries: int) -> list[Branch]:
     return list(split(cached, len(key_ends), ((0, cached),) if cached else ()))
 
 
+def check_keys(key: torch.Tensor, ends: torch.Tensor) -> None:
+    """Refuse a tree's mask or keys that a layer has cut, as for a sliding window over the packed order.
+
+    Raises:
+        RuntimeError: the mask has not one number per key.
+    """
+    if ends.shape[-1] != key.shape[2]:
+        raise RuntimeError(f"a layer attends to {key.shape[2]} keys of a tree with a mask for {ends.shape[-1]}")
+
+
 _plans: WeakIdKeyDictionary = WeakIdKeyDictionary()  # all layers of a forward receive the same mask
 
 
@@ -127,6 +137,7 @@ def tree_attention(
     """
     if attention_mask is None or attention_mask.dtype != torch.int64:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    check_keys(key, attention_mask)
     queries = query.shape[2]
     if dropout:  # SDPA drops pairs of tokens
         mask = dense_mask(attention_mask, queries, query.dtype)

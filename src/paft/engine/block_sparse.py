@@ -11,7 +11,7 @@ from torch.nn.attention import flex_attention as flex
 from torch.nn.functional import pad
 from torch.utils.weak import WeakIdKeyDictionary
 
-from paft.engine.attention import dense_mask
+from paft.engine.attention import check_keys, dense_mask
 from paft.utils.hf_internals import register_attention, sdpa_attention_forward
 
 NAME = "paft_block_sparse"
@@ -89,6 +89,7 @@ def block_sparse_attention(
     """
     mask: Any = attention_mask
     if mask is not None and mask.dtype == torch.int64:
+        check_keys(key, mask)
         if mask not in _masks:
             queries = query.shape[2]
             short = queries <= BLOCK and queries < key.shape[2]

@@ -9,14 +9,15 @@ from transformers import DynamicCache
 
 from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
-from paft.engine.generation import TextStop, generate_packed, picker
+from paft.engine.generation import TextStop, generate_packed, generate_padded, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
+from paft.engine.packable import attention_window, why_not_packed, with_distant_branch
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
 from paft.models.model import before_stop
 from paft.models.thoughts import CLOSE, OPEN
 from paft.types import Conversation, Generation
-from paft.utils.device import default_batch_tokens, forked_rng
+from paft.utils.device import default_batch_tokens
 from paft.utils.hf_internals import attention_implementation
 
 BatchFormat = Literal["tree", "dense", "padded"]
@@ -48,6 +49,9 @@ class Engine:
         self.batch_tokens = batch_tokens or default_batch_tokens(model.device)
         self.batch_format: BatchFormat | None = None
         """How rows become one batch; None until :meth:`choose_batch_format` has seen a real one."""
+        self.window = attention_window(model.config.get_text_config())
+        """The most tokens of a row that is packed, the last one not counted; longer rows are right-padded."""
+        self._said_longer = False
 
     def row(self, prompt: list[int], answer: str) -> Row:
         """Return a prompt with an answer and its end, the form used in training."""
@@ -55,11 +59,25 @@ class Engine:
         return Row(prompt + ids, len(ids))
 
     def inputs(self, rows: Sequence[Row]) -> Inputs:
-        """Return rows as a batch in the model's format, on the CPU."""
-        if self.batch_format != "padded":
+        """Return rows as a batch in the model's format, on the CPU; right-padded if one exceeds its window."""
+        if all([self.packs(len(row.ids) - 1) for row in rows]):
             return self.packed(rows)
         tokenizer = self.format.tokenizer
         return padded(rows, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0])
+
+    def packs(self, tokens: int) -> bool:
+        """Return True if a row of so many tokens is packed; the first one that exceeds the window is reported."""
+        if self.batch_format == "padded":
+            return False
+        if self.window is None or tokens <= self.window:
+            return True
+        if not self._said_longer:
+            self._said_longer = True
+            self.say(
+                f"rows longer than this model's attention window of {self.window} tokens run with right-padded "
+                f"batches, which is slower; the first has {tokens}"
+            )
+        return False
 
     def packed(self, rows: Sequence[Row], cached: int = 0) -> Inputs:
         """Return rows as one tree; the first ``cached`` tokens of every row are already in the model's cache."""
@@ -82,7 +100,7 @@ class Engine:
             training = self.model.training
             self.model.eval()  # with dropout, no two results are equal
             try:
-                self._choose_batch_format(rows)
+                self._choose_batch_format([self._cut(row) for row in rows])
             finally:
                 self.model.train(training)
         if gradients and self.batch_format == "tree" and any(p.requires_grad for p in self.model.parameters()):
@@ -98,25 +116,45 @@ class Engine:
                 self.say(f"this model is trained with a dense attention mask, which is slower: {one_line(error)}")
             self.model.zero_grad()
 
+    def _cut(self, row: Row) -> Row:
+        """Return a row without what exceeds the window."""
+        if self.window is None or len(row.ids) - 1 <= self.window:
+            return row
+        return Row(row.ids[: self.window + 1], min(row.answer, self.window))
+
     def _choose_batch_format(self, rows: Sequence[Row]) -> None:
-        reason = self._cannot_pack()
+        reason = why_not_packed(self.model.config.get_text_config(), self._accepted)
         if reason is None:
-            self.batch_format = "padded"
-            reference = torch.cat(self.log_probs(rows))
             module = TREE_ATTENTION.get(self.model.device.type)
             own = attention_implementation(self._base)
             own = "sdpa" if own in (attention.NAME, block_sparse.NAME) else own  # set by another engine
             for self.batch_format in ("tree", "dense"):
                 if self.batch_format == "tree" and (own != "sdpa" or module is None):
                     continue
-                self._base.set_attn_implementation(module.NAME if self.batch_format == "tree" and module else own)
-                reason = self._differs(rows, reference)
+                name = module.NAME if self.batch_format == "tree" and module else own
+                reason = self._differs(rows, own, name)
                 if reason is None:
                     return
         self.batch_format = "padded"
         self.say(f"this model runs with right-padded batches, which is slower: {reason}")
 
-    def _differs(self, rows: Sequence[Row], reference: torch.Tensor) -> str | None:
+    def _differs(self, rows: Sequence[Row], own: str, name: str) -> str | None:
+        """Return how rows packed for an attention function differ from padded ones; None if only by rounding.
+
+        Args:
+            own: the model's own attention function, which computes the padded rows.
+        """
+        distance = max(len(row.ids) for row in rows) - 1
+        if self.window is not None and self.batch_format == "dense":  # the tree's attention checks its mask itself
+            if self.window > self.batch_tokens:
+                return f"its window of {self.window} tokens is too long to check that a dense mask is obeyed"
+            distance = self.window
+        rows = with_distant_branch(rows, distance)
+        format, self.batch_format = self.batch_format, "padded"
+        self._base.set_attn_implementation(own)
+        reference = torch.cat(self.log_probs(rows))
+        self.batch_format = format
+        self._base.set_attn_implementation(name)
         try:
             difference = (torch.cat(self.log_probs(rows)) - reference).abs().mean().item()
         except torch.OutOfMemoryError:
@@ -128,21 +166,6 @@ class Engine:
             return None
         return f"packed and padded log-probabilities differ by {difference:.3g} on average"
 
-    def _cannot_pack(self) -> str | None:
-        config = self.model.config.get_text_config()
-        needed = ("position_ids", "logits_to_keep", "attention_mask")
-        missing = [name for name in needed if name not in self._accepted]
-        if missing:
-            return f"its forward has no argument {' and no argument '.join(missing)}"
-        layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if layers != {"full_attention"}:
-            return f"it has {', '.join(sorted(layers - {'full_attention'}))} layers"
-        if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-            return "it attends within a sliding window"
-        if "local" in getattr(config, "attention_layers", ()):
-            return "it has local attention layers"
-        return "its positions are ALiBi biases" if getattr(config, "alibi", False) else None
-
     @torch.no_grad()
     def log_probs(self, rows: Sequence[Row], cache: DynamicCache | None = None) -> list[torch.Tensor]:
         """Return, for each row, the log-probability of each of its answer tokens, float32 ``(answer,)``.
@@ -150,6 +173,12 @@ class Engine:
         Args:
             cache: keys and values of tokens that begin every row; unchanged afterwards.
         """
+        fits = [self.packs(len(row.ids) - 1) for row in rows]
+        if any(fits) and not all(fits):
+            parts = {fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)}
+            scores = {fit: iter(self.log_probs(part, cache)) for fit, part in parts.items()}
+            return [next(scores[fit]) for fit in fits]
+        cache = cache if all(fits) else None
         cached = cache.get_seq_length() if cache is not None else 0
         inputs, cache = (self.packed(rows, cached), cache) if cached else (self.inputs(rows), None)
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
@@ -188,9 +217,10 @@ class Engine:
     @torch.no_grad()
     def cache(self, ids: Sequence[int]) -> DynamicCache | None:
         """Return keys and values of tokens that begin many rows; None if rows are padded."""
-        if self.batch_format == "padded":
+        if not self.packs(len(ids)):
             return None
-        cache = DynamicCache(config=self.model.config)
+        # without the config, which would drop keys by their packed index
+        cache = DynamicCache(config=self.model.config if self.window is None else None)
         if not ids:
             return cache
         inputs = torch.tensor([list(ids)], device=self.model.device)
@@ -227,7 +257,7 @@ class Engine:
         batch: list[list[Row]] = []
         room = self.batch_tokens
         for question in questions:
-            if self.batch_format != "padded":
+            if self.packs(max(len(row.ids) for row in question) - 1):
                 prompt = len(question[0].ids) - question[0].answer
                 size = prompt - cached + sum(row.answer - 1 for row in question)
             else:
@@ -265,13 +295,18 @@ class Engine:
         has_ended = TextStop(self.format.decode, stop) if stop and not self.thinks else None  # no end of thoughts
         cache = self.cache(_shared(prompts))
         for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
-            if cache is None:
-                answers = self._generate_padded(batch, max_new_tokens, stops, has_ended, temperature, seed + start)
-            else:
-                answers = generate_packed(
-                    self, batch, cache, max_new_tokens, stops, picker(temperature, seed + start), has_ended
-                )
-            yield [self._generation(ids, stops, stop) for ids in answers]
+            fits = [cache is not None and self.packs(len(prompt) + max_new_tokens - 1) for prompt in batch]
+            answers = {}
+            for fit in set(fits):
+                places = [place for place, each in enumerate(fits) if each == fit]
+                part, first = [batch[place] for place in places], seed + start + places[0]
+                if fit:
+                    pick = picker(temperature, first)
+                    found = generate_packed(self, part, cache, max_new_tokens, stops, pick, has_ended)
+                else:
+                    found = generate_padded(self, part, max_new_tokens, stops, has_ended, temperature, first)
+                answers |= zip(places, found, strict=True)
+            yield [self._generation(answers[place], stops, stop) for place in range(len(batch))]
 
     def _generation(self, ids: list[int], stops: set[int], stop: Sequence[str]) -> Generation:
         ended = ids[-1] in stops
@@ -305,45 +340,6 @@ class Engine:
                 start, room = index, 4 * self.batch_tokens
             room -= size
         yield start, prompts[start:]
-
-    def _generate_padded(
-        self,
-        prompts: list[list[int]],
-        max_new_tokens: int,
-        stops: set[int],
-        has_ended: TextStop | None,
-        temperature: float,
-        seed: int,
-    ) -> list[list[int]]:
-        tokenizer = self.format.tokenizer
-        length = max(map(len, prompts))
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.format.end[0]
-        ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts], device=self.model.device)
-        mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        # An index, where transformers takes a slice: with a slice in bfloat16, torch on a CPU copies the output
-        # weights for each row.
-        last = {"logits_to_keep": torch.tensor([-1], device=self.model.device)} if self.keeps_logits else {}
-        with forked_rng(self.model.device, enabled=temperature > 0):
-            if temperature > 0:
-                torch.manual_seed(seed)
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                do_sample=temperature > 0,
-                repetition_penalty=1.0,
-                temperature=temperature or None,
-                top_p=None,
-                top_k=None,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=sorted(stops),
-                pad_token_id=pad,
-                stopping_criteria=[has_ended.criteria(length)] if has_ended else None,
-                **last,
-            )
-        rows = output[:, length:].tolist()
-        ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
-        answers = [row[:end] for row, end in zip(rows, ends, strict=True)]
-        return [has_ended.cut(answer) for answer in answers] if has_ended else answers
 
     def encode(
         self, conversations: Sequence[Conversation], longest: int, *, thinking: bool = False

@@ -1,4 +1,4 @@
-"""Generate over a packed tree: shared beginnings are computed once, each unfinished row adds one node per step."""
+"""Generate over a packed tree, where each unfinished row adds one node per step, or from left-padded rows."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from transformers import DynamicCache
 
 from paft.engine.attention import additive
 from paft.engine.pack import Row, packed
+from paft.utils.device import forked_rng
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
 """Takes the logits ``(rows, vocabulary)`` of each row's next token, returns the tokens ``(rows,)``."""
@@ -112,3 +113,44 @@ def generate_packed(
         logits = engine.forward(inputs, cache)[0]
     cache.crop(cached - cache.get_seq_length())
     return answers
+
+
+def generate_padded(
+    engine: Any,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    stops: Collection[int],
+    has_ended: TextStop | None,
+    temperature: float,
+    seed: int,
+) -> list[list[int]]:
+    """Return the same as :func:`generate_packed`, from left-padded rows and transformers' own generation."""
+    model, tokenizer = engine.model, engine.format.tokenizer
+    length = max(map(len, prompts))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else engine.format.end[0]
+    ids = torch.tensor([[pad] * (length - len(p)) + p for p in prompts], device=model.device)
+    mask = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    # An index, where transformers takes a slice: with a slice in bfloat16, torch on a CPU copies the output
+    # weights for each row.
+    last = {"logits_to_keep": torch.tensor([-1], device=model.device)} if engine.keeps_logits else {}
+    with forked_rng(model.device, enabled=temperature > 0):
+        if temperature > 0:
+            torch.manual_seed(seed)
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=temperature > 0,
+            repetition_penalty=1.0,
+            temperature=temperature or None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=sorted(stops),
+            pad_token_id=pad,
+            stopping_criteria=[has_ended.criteria(length)] if has_ended else None,
+            **last,
+        )
+    rows = output[:, length:].tolist()
+    ends = [next((i + 1 for i, token in enumerate(row) if token in stops), len(row)) for row in rows]
+    answers = [row[:end] for row, end in zip(rows, ends, strict=True)]
+    return [has_ended.cut(answer) for answer in answers] if has_ended else answers

@@ -264,7 +264,7 @@ class BatchBuilder:
         keep = labels != -100
         plan = None
         if noise and trained:
-            is_padded = self.engine.batch_format == "padded"
+            is_padded = "position_ids" not in inputs
             plan = noise.plan(tokens, inputs["input_ids"].shape[1] if is_padded else None)
         tags = RowTags(
             step,

@@ -45,13 +45,13 @@ class ModelLosses:
 
     def _batches(self, tokens: Sequence[Row]) -> Iterator[list[int]]:
         """Yield the places of rows for one forward each, at most ``batch_tokens`` tokens, and count the tokens."""
-        packs = self.engine.batch_format != "padded"
         batch: list[int] = []
         size = 0
         before: Sequence[int] = ()
         for place in sorted(range(len(tokens)), key=lambda place: list(tokens[place].ids)):  # as a tree holds them
             ids = tokens[place].ids[:-1]
-            new = len(ids) - (common_prefix_length(before, ids) if packs and batch else 0)
+            shared = common_prefix_length(before, ids) if batch and self.engine.packs(len(ids)) else 0
+            new = len(ids) - shared
             if batch and size + new > self.engine.batch_tokens:
                 yield batch
                 batch, size, new = [], 0, len(ids)
