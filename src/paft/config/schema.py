@@ -96,6 +96,8 @@ class ModelConfig(Section):
     """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """``auto`` is bfloat16 if the device multiplies matrices in it, else float32."""
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    """Bits of the linear layers' weights, through bitsandbytes (QLoRA); ``none`` keeps ``dtype``."""
     device: str = "auto"
     """``auto`` is the accelerator if there is one, else the CPU; or ``cpu``, ``cuda:1``, ``xpu``, ``mps``."""
 

@@ -18,9 +18,10 @@ from transformers.utils import logging as transformers_logging
 from paft.config.schema import ModelConfig
 from paft.errors import UserError
 from paft.models.locate import converted_folder, hub_error, locate
+from paft.models.quantization import check_loaded, check_quantization, no_merge, quantization_of, quantized_loading
 from paft.utils.device import compute_dtype, pick_device
 from paft.utils.distributed import launched
-from paft.utils.hf_internals import dequantized_gguf, load_adapter_tensors
+from paft.utils.hf_internals import dequantized_gguf, load_adapter_tensors, use_exact_products
 from paft.utils.io import storage_problem
 from paft.utils.safe_io import CONFIG, read_text
 
@@ -45,18 +46,25 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
     transformers_logging.set_verbosity_error()
     device = pick_device(config.device, launched())
     dtype = compute_dtype(device) if config.dtype == "auto" else getattr(torch, config.dtype)
+    check_quantization(config, trains=merge)
+    bits = {} if config.quantization == "none" else quantized_loading(config.quantization, device, dtype)
     place = model_folder(config.path, say, config.revision)
     pinned = {"revision": config.revision} if config.revision is not None else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **pinned)
-        model: Any = _causal_language_model(place, dtype=dtype, **PLAIN, **pinned)
+        model: Any = _causal_language_model(place, dtype=dtype, **bits, **PLAIN, **pinned)
     except Exception as error:  # transformers and safetensors raise whatever they meet in a damaged folder
         if storage_problem(error):
             raise
         if not Path(place).exists():
             raise hub_error(place, "model.path", config.revision, error) from None
         raise UserError(f"config key model.path: cannot load {config.path}: {_first_line(error)}") from None
+    if note := check_loaded(model, config):
+        say(note)
+    use_exact_products(model)
     if config.adapter:
+        if merge and quantization_of(model) != "none":
+            raise no_merge(config, "quantised")
         head = tied_head(model)
         key = "config key model.adapter: "
         model, applied = load_adapter(model, Path(config.adapter), key)
@@ -71,7 +79,7 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
         model = _merged(model, config.adapter) if merge else model
         model.has_merged_adapter = merge
     model.base_revision = config.revision
-    model = model.to(device).eval()
+    model = (model.to(device) if quantization_of(model) == "none" else model).eval()
     return model.requires_grad_(False), tokenizer
 
 

@@ -17,6 +17,7 @@ from paft.models.locate import check_model as check_path
 from paft.models.locate import locate
 from paft.models.model import Model
 from paft.models.prompts import CompletionPrompts, PlainText, TemplateTokens
+from paft.models.quantization import check_quantization
 from paft.utils.console import Console
 
 if TYPE_CHECKING:
@@ -35,18 +36,21 @@ def device_setting(config: AnyModel) -> str:
     return config.device if isinstance(config, ModelConfig) else "auto"
 
 
-def check_model(config: AnyModel, *, trains: bool, processes: int) -> None:
+def check_model(config: AnyModel, *, trains: bool, processes: int, is_sharded: bool = False) -> None:
     """Refuse, before anything is loaded, a model that a run cannot use.
 
     Args:
         trains: whether a method of the run trains.
         processes: how many processes the run has.
+        is_sharded: whether the launcher shards the model over them.
 
     Raises:
-        UserError: there is no model at the path, or one behind an endpoint would have to be trained.
+        UserError: there is no model at the path, it cannot be quantised as the config asks, or one behind an
+            endpoint would have to be trained.
     """
     if isinstance(config, ModelConfig):
         check_path(config.path, revision=config.revision)
+        check_quantization(config, trains=trains, is_sharded=is_sharded)
     elif trains:
         raise UserError(
             "config key methods: a model behind an endpoint cannot be fine-tuned; "

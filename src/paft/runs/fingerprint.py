@@ -44,6 +44,8 @@ def fingerprints(config: Config, variants: list[Variant], data: RunData, process
     inputs = {key: f"{CONTENT}{value}" for key, value in input_hashes(config).items()}
     model = flatten(config.model.model_dump(mode="json", exclude_none=True), "model")
     model |= {key: value for key, value in inputs.items() if key.startswith("model.") and key in model}
+    if model.get("model.quantization") == "none":  # as in runs from before the key
+        del model["model.quantization"]
     shared = _kept(model | _task(config, data))
     evaluation = shared | _evaluation(config, data)
     return {

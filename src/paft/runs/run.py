@@ -188,7 +188,7 @@ def check_config(config: Config, processes: Processes, console: Console) -> list
     trains = any(variant.method.trains for variant in variants)
     if config.task.test is None or (config.task.train is None and trains):
         raise UserError(f"config key task.{'test' if config.task.test is None else 'train'} is missing")
-    check_model(config.model, trains=trains, processes=processes.size)
+    check_model(config.model, trains=trains, processes=processes.size, is_sharded=processes.is_sharded)
     for variant in variants:
         variant.check(console)
     return variants

@@ -25,7 +25,7 @@ from paft.training.parts import StepShape, make_parts
 from paft.training.probe import ModelLosses
 from paft.training.samplers import PromptSampler
 from paft.types import Prompt
-from paft.utils.hf_internals import prepare_own_loss, train_on_device
+from paft.utils.hf_internals import prepare_own_loss, train_on_device, use_exact_products
 from paft.utils.plugins import Part, user_code
 
 ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
@@ -68,6 +68,7 @@ class DynamicPrompts:
             )
         if not data.engine.keeps_logits:
             raise UserError("the model's forward takes no logits_to_keep; it can be measured but not trained")
+        use_exact_products(data.engine.model)
         train_on_device(args, data.engine.model.device)
         args.remove_unused_columns = False  # the examples are no columns
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises before the training by default

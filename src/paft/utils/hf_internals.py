@@ -1,8 +1,9 @@
-"""What paft uses of torch, transformers, PEFT and TRL beyond their documented interfaces.
+"""What paft uses of torch, transformers, PEFT, TRL and bitsandbytes beyond their documented interfaces.
 
 Nothing else in paft uses these (``tests/test_architecture.py``): check this module against a new release.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from transformers.integrations import get_reporting_integration_callbacks
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
+
+from paft.errors import UserError
 
 __all__ = [
     "TESTED",
@@ -27,6 +30,7 @@ __all__ = [
     "sdpa_attention_forward",
     "softmax_backward",
     "train_on_device",
+    "use_exact_products",
 ]
 
 TESTED = {
@@ -35,6 +39,7 @@ TESTED = {
     "peft": ("0.18.0", "0.21.2"),
     "accelerate": ("1.11.0", "1.15.0"),
     "trl": ("0.28.0", "1.16.0"),
+    "bitsandbytes": ("0.50.2", "0.50.2"),
 }
 """The oldest and the newest version that the tests have passed with."""
 
@@ -110,3 +115,33 @@ def prepare_own_loss(trainer: Any) -> None:
     """Make a built Trainer count a step's labels for a ``compute_loss`` whose labels are already shifted."""
     trainer.model_accepts_loss_kwargs = True  # pass num_items_in_batch
     trainer._loss_shifts_labels = False  # count all labels; releases without this attribute always do
+
+
+def use_exact_products(model: torch.nn.Module) -> None:
+    """Make the layers of bitsandbytes multiply with the dequantised weights, in training and in evaluation.
+
+    On a CPU with bfloat16 instructions, its 4-bit layers repack their weights in the first forward without
+    gradients: they then round to bfloat16, and pass no gradient on in a later training. Its 8-bit layers quantise
+    the inputs too (LLM.int8), so that a row's result depends on the other rows of the batch.
+
+    Raises:
+        UserError: a 4-bit layer has repacked its weights already.
+    """
+    for name, layer in model.named_modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            if getattr(layer.weight.quant_state, "packing_format_for_cpu", False):
+                raise UserError(
+                    f"the 4-bit layer {name} was repacked for this CPU when the model was used, and passes no "
+                    "gradient on; load the model again, and give it to paft before you use it"
+                )
+            layer.support_avx512bf16_for_cpu = False
+        elif type(layer).__name__ == "Linear8bitLt" and type(layer).__module__.startswith("bitsandbytes"):
+            layer.forward = partial(_dequantized_product, layer)
+
+
+def _dequantized_product(layer: Any, inputs: torch.Tensor) -> torch.Tensor:
+    from bitsandbytes.autograd._functions import MatMul8bitFp
+
+    if layer.weight.CB is not None:  # the first time
+        layer.init_8bit_state()
+    return MatMul8bitFp.apply(inputs, layer.weight, None, layer.bias, layer.state)
