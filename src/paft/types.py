@@ -8,6 +8,8 @@ from typing import Literal
 
 LETTERS = string.ascii_uppercase
 """The letters of an example's options, in order; a prompt shows single options in slots of these names."""
+SHOTS = "shots"
+"""The slot of the demonstrations."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from paft.methods.batprompt.perturb import PERTURBATIONS
 from paft.methods.evaluator import PromptEvaluator
 from paft.models.fake import FakeModel
 from paft.prompts.attack import EDITS, FEWEST, edits, rewrites
-from paft.prompts.files import read_prompts
+from paft.prompts.files import read_prompts, write_prompts
 from paft.prompts.prepare import prepare_prompts
 from paft.prompts.screen import overlap
 from paft.runs.attack import Attack, AttackSettings, attack
@@ -291,18 +291,38 @@ def test_a_killed_attack_resumes_without_redoing(finished, fake, monkeypatch):
 
 
 def test_what_is_written_may_be_trained_on_and_measured_with(finished, fake):
-    """Nothing repeats a prompt of the run, so either key takes the file."""
+    """What differs from a training prompt in format only is trained on, but is no unseen prompt."""
     attacked = start(finished, settings=replace(USUAL, examples=6, rounds=3, candidates=8))
     written = read_prompts(finished / "attack.jsonl")
     assert [p.id for p in written] == [a.prompt.id for a in attacked if a.after < a.before]
     assert all(p.source == "attack" and p.strategy for p in written)
     task, train, test = load_task(load_config(finished / "config.yaml", []).task)
-    for split in ("train", "test"):
-        assert not overlap(read_prompts(finished / f"run/prompts/{split}.jsonl"), written, task)
-        config = load_config(finished / "config.yaml", [f"prompts.{split}=attack.jsonl"])
+    seen = overlap(read_prompts(finished / "run/prompts/train.jsonl"), written, task)
+    assert not overlap(read_prompts(finished / "run/prompts/test.jsonl"), written, task)
+    write_prompts(finished / "unseen.jsonl", [p for p in written if p not in {edited for _, edited in seen}])
+    for split, file, count in (("train", "attack", len(written)), ("test", "unseen", len(written) - len(seen))):
+        config = load_config(finished / "config.yaml", [f"prompts.{split}={file}.jsonl"])
         starts = {"prompts.train": ["paft"], "prompts.user": ["user"]}
         sets = prepare_prompts(config.prompts, task, train + test, starts, 0)
-        assert len(getattr(sets, split)) == len(written)
+        assert len(getattr(sets, split)) == count > 0
+
+
+def test_edits_of_format_alone_are_tried_on_the_runs_own_prompts_and_said_to_be_no_test_prompts(
+    finished, fake, monkeypatch, capsys
+):
+    monkeypatch.setattr(fake, "answer", lambda c: truth(c.user, bool(re.search("[A-Z]{4}", c.user))))
+    settings = replace(USUAL, starts=9, examples=6, rounds=1, candidates=40)
+    attack(finished / "run", "user", finished / "attack.jsonl", settings, Console())
+    written = read_prompts(finished / "attack.jsonl")
+    task, train, test = load_task(load_config(finished / "config.yaml", []).task)
+    same = overlap(read_prompts(finished / "run/prompts/train.jsonl"), written, task)
+    assert same
+    assert f"{len(same)} of {len(written)} prompts differ from a prompt of the run in format only" in (
+        capsys.readouterr().err
+    )
+    config = load_config(finished / "config.yaml", ["prompts.train=attack.jsonl"])
+    sets = prepare_prompts(config.prompts, task, train + test, {"prompts.train": ["paft"]}, 0)
+    assert len(sets.train) == len(written)
 
 
 @pytest.mark.parametrize("is_known", [False, True])

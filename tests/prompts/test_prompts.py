@@ -16,6 +16,7 @@ from paft.prompts.prepare import prepare_prompts
 from paft.prompts.rules import normalised
 from paft.prompts.screen import defect, overlap, screen
 from paft.prompts.similarity import similarities
+from paft.prompts.split import split
 from paft.prompts.template import ending, render, slots
 from paft.scoring.registry import text_answers
 from paft.tasks.task import Task
@@ -129,15 +130,15 @@ def test_only_equal_text_is_a_repeat_and_prompts_that_differ_in_format_are_diffe
     assert [(s.rule, s.reason) for s in out] == [("repeat", f"is the text of prompt {prompts[0].id}")]
 
 
-def test_prompts_that_differ_in_format_only_are_near_duplicates_where_that_rule_applies():
+def test_prompts_that_differ_in_format_only_are_kept_by_every_rule_but_never_shared_by_train_and_test():
     prompts = [Prompt(text) for text in FORMATS]
-    kept, out = screen(prompts, TREC, off=[])
-    assert kept == prompts[:1]
-    assert {s.rule for s in out} == {"near-duplicate"}
-    assert out[0].reason == (
-        f"has the words of prompt {prompts[0].id} in another format; prompts.screen.off: [near-duplicate] keeps it"
+    assert screen(prompts, TREC, off=[])[0] == prompts
+    assert [s.rule for s in screen(prompts, TREC, off=[], known=prompts[:1])[1]] == ["repeat"] * len(prompts)
+    assert len(overlap(prompts[:1], prompts[1:], TREC)) == len(prompts) - 1
+    train, test = split(
+        [*prompts, Prompt("Name it {question}")], TREC, share=0.2, held_out=(), near_duplicate=1, seed=0
     )
-    assert screen(prompts, TREC, off=["near-duplicate"])[0] == prompts
+    assert not overlap(train, test, TREC)
 
 
 def test_no_prompt_is_a_known_one_in_another_format():

@@ -20,6 +20,7 @@ from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedde
 from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
+from paft.prompts.shots import with_demonstrations
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
 from paft.tasks.describe import describe_examples
@@ -210,6 +211,7 @@ def _data(config: Config) -> Iterator[Finding]:
         if config.task.train is None or config.prompts.train is None or not can_be_trained(config.model):
             starts = {}  # with this config only `paft evaluate` works
         task, train, test = load_task(config.task)
+        task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
         scorers = make_scorers(task.scorer, task)
         for examples, source in ((train, config.task.train), (test, config.task.test)):
             check_targets(task, scorers, examples, source)

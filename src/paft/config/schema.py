@@ -214,6 +214,8 @@ class PromptsConfig(Section):
     test: str | BankSource | None = None
     screen: ScreenConfig = ScreenConfig()
     user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
+    shots: Annotated[int, Field(ge=0)] = 0
+    """Demonstrations in each prompt: training examples with their answers, drawn with the seed."""
 
 
 class LoraSection(BaseModel):

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from paft.errors import WorkError
 from paft.models.model import Answerer, Mode
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
-from paft.prompts.template import render
+from paft.prompts.template import plain_form, render
 from paft.scoring import PaidScorer, Scorer
 from paft.scoring.text import before_cue, run_on_cues
 from paft.tasks.task import Task
@@ -159,9 +159,8 @@ def answer(
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=encodable(generated.text)) for batch in batches for generated in batch)
-    cues = run_on_cues(
-        prompt.text, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
-    )
+    lines = f"{prompt.text}\n{plain_form(task)}" if task.shots else prompt.text
+    cues = run_on_cues(lines, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)})
     answered = ((generated, before_cue(generated.text, cues)) for generated in outputs)
     for generated, text in _prepared(scorers, answered, examples):
         example = next(remaining)

@@ -15,6 +15,7 @@ from paft.config.schema import Config, ModelConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import screen
+from paft.prompts.shots import with_demonstrations
 from paft.types import Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
@@ -44,6 +45,7 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
     if file.is_file():
         return read_result(file)
     task, train, test = load_task(config.task)
+    task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
     assert config.prompts.user is not None  # the method `user` requires it
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
     pool = load_prompts(config.prompts.train, "train", config.seed) if config.prompts.train else []

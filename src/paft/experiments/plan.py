@@ -16,6 +16,7 @@ from paft.experiments.presets import Preset
 from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
+from paft.prompts.shots import with_demonstrations
 from paft.tasks.load import load_task, stored_rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -199,7 +200,8 @@ class Plan:
 
     @cached_property
     def _data(self) -> tuple[Task, list[Example], list[Example]]:
-        return load_task(self.config.task)
+        task, train, test = load_task(self.config.task)
+        return with_demonstrations(task, train, test, self.config.prompts.shots, self.config.seed), train, test
 
     def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
         """Write prompts to files and return the config that names them.

@@ -13,6 +13,7 @@ from dataclasses import replace
 from paft.prompts.instruct import json_form, requirements, whole
 from paft.prompts.parse import prompts_in
 from paft.prompts.template import ending, slot_matches, slots
+from paft.prompts.words import brace_depths, in_case, put_word, words_of
 from paft.tasks.task import Task, slot_name
 from paft.types import Prompt
 from paft.utils.typos import altered, typo
@@ -71,57 +72,28 @@ def _named(before: Prompt, edited: Prompt, name: str) -> Prompt:
 
 
 def _keeps_words(before: Prompt, edited: Prompt) -> bool:
-    return len(_words(edited)) >= min(FEWEST, len(_words(before)))
+    return len(words_of(edited)) >= min(FEWEST, len(words_of(before)))
 
 
 def _slots(prompt: Prompt) -> list[str]:
     return sorted(match[0] for part in (prompt.system, prompt.text) for match in slot_matches(part or ""))
 
 
-def _depths(text: str) -> list[int]:
-    """Return for each position of a text, its end included, how many open braces it is inside."""
-    depths = [0]
-    for character in text:
-        depths.append(max(depths[-1] + (character == "{") - (character == "}"), 0))
-    return depths
-
-
-_Word = tuple[str, int, int]
-"""A word's part of the prompt, ``system`` or ``text``, with its start and end there."""
-
-
-def _words(prompt: Prompt) -> list[_Word]:
-    """Return the words of two letters or more: shorter ones may be the letters of options."""
-    return [
-        (part, match.start(), match.end())
-        for part, text in (("system", prompt.system or ""), ("text", prompt.text))
-        for depths in [_depths(text)]
-        for match in re.finditer(r"[^\s{}]+", text)
-        if re.search(r"[^\W\d_]{2}", match[0]) and "\\" not in match[0] and not depths[match.start()]
-    ]
-
-
-def _put(prompt: Prompt, word: _Word, value: str) -> Prompt:
-    part, start, end = word
-    text = getattr(prompt, part)
-    return replace(prompt, **{part: text[:start] + value + text[end:]})
-
-
 def _on_word(change: Callable[[str, random.Random], str]) -> Edit:
     """Return the edit that changes one word."""
 
     def edit(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None:
-        if not (words := _words(prompt)):
+        if not (words := words_of(prompt)):
             return None
         part, start, end = draw.choice(words)
-        return _put(prompt, (part, start, end), change(getattr(prompt, part)[start:end], draw))
+        return put_word(prompt, (part, start, end), change(getattr(prompt, part)[start:end], draw))
 
     return edit
 
 
 def _drop_word(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None:
     """Drop a word with the space after it, or before it where it ends a line."""
-    if not (words := _words(prompt)):
+    if not (words := words_of(prompt)):
         return None
     part, start, end = draw.choice(words)
     text = getattr(prompt, part)
@@ -129,11 +101,11 @@ def _drop_word(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None
         end += 1
     elif text[:start].endswith(" "):
         start -= 1
-    return _put(prompt, (part, start, end), "")
+    return put_word(prompt, (part, start, end), "")
 
 
 def _swap_words(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None:
-    words = _words(prompt)
+    words = words_of(prompt)
     pairs = [
         (left, right)
         for left, right in itertools.pairwise(words)
@@ -143,25 +115,19 @@ def _swap_words(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | Non
         return None
     (part, start, middle), (_, second, end) = draw.choice(pairs)
     text = getattr(prompt, part)
-    return _put(prompt, (part, start, end), f"{text[second:end]} {text[start:middle]}")
+    return put_word(prompt, (part, start, end), f"{text[second:end]} {text[start:middle]}")
 
 
 def _in_case(change: Callable[[str], str]) -> Edit:
     """Return the edit that writes all words in another case."""
-
-    def edit(prompt: Prompt, task: Task, draw: random.Random) -> Prompt:
-        for word in reversed(_words(prompt)):  # from the end, since a capital may be longer
-            prompt = _put(prompt, word, change(getattr(prompt, word[0])[word[1] : word[2]]))
-        return prompt
-
-    return edit
+    return lambda prompt, task, draw: in_case(prompt, change)
 
 
 def _separated(pattern: str, *others: str) -> Edit:
     """Return the edit that writes one of ``others`` for each separator of the user's text."""
 
     def edit(prompt: Prompt, task: Task, draw: random.Random) -> Prompt:
-        depths, other = _depths(prompt.text), draw.choice(others)
+        depths, other = brace_depths(prompt.text), draw.choice(others)
         return replace(prompt, text=re.sub(pattern, lambda m: m[0] if depths[m.start()] else other, prompt.text))
 
     return edit
@@ -184,7 +150,7 @@ def _move_question(*, first: bool) -> Edit:
     def edit(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None:
         lines = prompt.text.split("\n")
         places = [i for i, line in enumerate(lines) if slot_name(task.fields[-1]) in _names(line, task)]
-        if len(places) != 1 or _depths("".join(lines[: places[0]]))[-1] or _depths(lines[places[0]])[-1]:
+        if len(places) != 1 or brace_depths("".join(lines[: places[0]]))[-1] or brace_depths(lines[places[0]])[-1]:
             return None
         lines.insert(0 if first else len(lines), lines.pop(places[0]))
         return replace(prompt, text="\n".join(lines))
@@ -204,7 +170,7 @@ def _user_to_system(prompt: Prompt, task: Task, draw: random.Random) -> Prompt |
     """Make the first line the system text, where it holds no field."""
     first, _, rest = prompt.text.partition("\n")
     holds_field = {slot_name(name) for name in task.fields} & set(_names(first, task))
-    if prompt.system or holds_field or not first.strip() or _depths(first)[-1]:
+    if prompt.system or holds_field or not first.strip() or brace_depths(first)[-1]:
         return None
     return replace(prompt, text=rest.strip(), system=first.strip()) if rest.strip() else None
 
@@ -213,7 +179,7 @@ def _around_slot(left: str, right: str) -> Edit:
     """Return the edit that writes something around one slot."""
 
     def edit(prompt: Prompt, task: Task, draw: random.Random) -> Prompt | None:
-        text, depths = prompt.text, _depths(prompt.text)
+        text, depths = prompt.text, brace_depths(prompt.text)
         places = [match.span() for match in slot_matches(text) if not depths[match.start()]]
         if not places:
             return None

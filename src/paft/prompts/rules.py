@@ -8,7 +8,7 @@ from functools import cache
 from paft.errors import UserError, nearest
 from paft.prompts.template import doubled_slots, literal, mixes_braces, replace_slots, slots, with_line_ends
 from paft.tasks.task import Task, slot_name
-from paft.types import LETTERS, Prompt
+from paft.types import LETTERS, SHOTS, Prompt
 
 
 def defect(prompt: Prompt, task: Task, off: frozenset[str] = frozenset()) -> tuple[str, str] | None:
@@ -50,8 +50,13 @@ def _empty(prompt: Prompt, task: Task) -> str | None:
 
 
 def _unknown_slot(prompt: Prompt, task: Task) -> str | None:
-    for name in slots(prompt, task.aliases):
+    used = slots(prompt, task.aliases)
+    if task.shots and used.count(SHOTS) > 1:
+        return f"the slot {{{SHOTS}}} occurs {used.count(SHOTS)} times; demonstrations have one place"
+    for name in used:
         if name not in task.slots:
+            if name == SHOTS:
+                return f"{{{SHOTS}}}: there are no demonstrations; set prompts.shots to how many it stands for"
             if task.letters == 0 and name in LETTERS:
                 return f"{{{name}}}: the examples differ in how many options they have; use {{choices}}"
             return f"the task has no slot {{{name}}}{nearest(name, [s for s in task.slots if len(s) > 1])}"

@@ -39,7 +39,8 @@ def screen(
             a near-duplicate.
         known: prompts that none may repeat, not even up to case, spacing and punctuation, or nearly repeat.
 
-    Among ``prompts``, only equal text is a repeat: what differs in format is another prompt to a model.
+    Among ``prompts``, only equal text is a repeat: what differs in format alone is another prompt to a model, and
+    no near-duplicate either.
     """
     off = frozenset(off)
     passages = _passages(task, list(examples), off)
@@ -90,10 +91,9 @@ class _Earlier:
         code = self.wordings.encode(prompt)
         if not (near := most_similar(code, self.encoded, self.near)):
             return None
-        other = self.prompts[near[0]].id
         if code == self.encoded[near[0]]:
-            off = "prompts.screen.off: [near-duplicate] keeps it"
-            return "near-duplicate", f"has the words of prompt {other} in another format; {off}"
+            return None  # the same words in another format; what else that prompt is like was looked at then
+        other = self.prompts[near[0]].id
         return "near-duplicate", f"shares {near[1]:.0%} of its words, in order, with prompt {other}"
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from paft.tasks.task import Task, slot_name
-from paft.types import LETTERS, Conversation, Example, Prompt
+from paft.types import LETTERS, SHOTS, Conversation, Example, Prompt
 
 _NAME = r"[^\W\d][^\s{}!-/:-@\[-^`|~]*"  # \w would leave out the vowel signs that an identifier may hold
 _TOKEN = re.compile(rf"\{{\{{|\}}\}}|\{{({_NAME})\}}")
@@ -99,11 +99,62 @@ def render(prompt: Prompt, task: Task, example: Example) -> Conversation:
     """Fill a prompt's slots with an example.
 
     One pass over the template: braces inside an example's text are just text. Training and evaluation both
-    come through here, so both see the same characters.
+    come through here, so both see the same characters. The task's demonstrations take the place of ``{shots}``; a
+    prompt without that slot has them before its text.
     """
-    values = task.slot_values(example)
+    values, text = task.slot_values(example), prompt.text
+    if task.shots:
+        values[SHOTS] = _demonstrations(prompt, task, example)
+        text = text if SHOTS in slots(prompt, task.aliases) else f"{{{SHOTS}}}\n\n{text}"
+    return Conversation(
+        _filled(text, task, values), _filled(prompt.system, task, values) if prompt.system else None
+    )
 
-    def fill(template: str) -> str:
-        return replace_slots(template, lambda name: values[task.aliases.get(name, name)])
 
-    return Conversation(fill(prompt.text), fill(prompt.system) if prompt.system else None)
+def _filled(template: str, task: Task, values: Mapping[str, str]) -> str:
+    return replace_slots(template, lambda name: values[task.aliases.get(name, name)])
+
+
+def _demonstrations(prompt: Prompt, task: Task, example: Example) -> str:
+    """Return the task's demonstrations, an empty line between two; none of them asks what the example asks.
+
+    Each has the prompt's own form: what follows ``{shots}`` in its text, the whole text where it lacks the slot.
+    If that part lacks something that differs between examples, each has one line per field, the options where each
+    example has its own, and the answer: ``question: ...``, ``answer: ...``.
+    """
+    form = _repeated_part(prompt, task) or plain_form(task)
+    asked = question(example)
+    shown = [shot for shot in task.demonstrations if question(shot) != asked][: task.shots]
+    return "\n\n".join(
+        _answered(form, _filled(form, task, task.slot_values(shot)), task.target(shot)) for shot in shown
+    )
+
+
+def plain_form(task: Task) -> str:
+    """Return the form of a demonstration in a prompt whose own form lacks a part of the example."""
+    options = ["{choices}"] if task.has_own_options else []
+    return "\n".join([*(f"{name}: {{{name}}}" for name in task.fields), *options, "answer:"])
+
+
+def question(example: Example) -> tuple[dict[str, str], list[str]]:
+    """Return what two examples share if they ask the same, in whatever order their options are."""
+    return dict(example.fields), sorted(example.options)
+
+
+def _repeated_part(prompt: Prompt, task: Task) -> str | None:
+    """Return the part of a prompt's text that a demonstration repeats; None if it lacks a part of the example."""
+    form = prompt.text
+    for match in slot_matches(prompt.text):
+        if slot_name(match[1]) == SHOTS:
+            form = prompt.text[match.end() :].lstrip()
+    varying = set(slots(prompt, task.aliases)) - {SHOTS}
+    if task.labels is not None:
+        varying -= {"choices", *LETTERS}
+    return form if varying <= set(slots(Prompt(form), task.aliases)) else None
+
+
+def _answered(form: str, text: str, answer: str) -> str:
+    """Return a demonstration: the answer follows a cue on the same line, anything else on the next one."""
+    if text[-1:].isspace():
+        return text + answer
+    return f"{text} {answer}" if ending(Prompt(form))[0] == "cue" else f"{text}\n{answer}"

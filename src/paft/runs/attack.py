@@ -189,6 +189,11 @@ def attack(
         console.say(usage)
     if lower := {a.prompt.id: a.prompt for a in attacked if a.after < a.before}:
         write_prompts(output, lower.values())
+        if seen := overlap(_own_prompts(finished), list(lower.values()), data.task):
+            console.say(
+                f"{output}: {len(seen)} of {len(lower)} prompts differ from a prompt of the run in format only; "
+                "they suit prompts.train, and are no unseen prompts for prompts.test"
+            )
     return attacked
 
 
@@ -226,11 +231,12 @@ def _starts(
 ) -> tuple[list[Prompt], Screen]:
     """Return the prompts that may be attacked, and the screening of what becomes of them.
 
-    No prompt may repeat one of the run's, so that the file suits both ``prompts.train`` and ``prompts.test``.
+    What becomes of them may repeat no test prompt, not even up to case, spacing and punctuation, and no other
+    prompt of the run word for word.
     """
     run, rules = finished.directory.path, finished.config.prompts.screen
     train, test = (_prompts_of(finished.directory.prompts(split)) for split in ("train", "test"))
-    known = [*train, *test, *user_prompts(finished.config.prompts)]
+    own = {(prompt.system, prompt.text) for prompt in _own_prompts(finished)}
     off = {"near-duplicate", *rules.off}  # an attack is by nature close to its start
     prompts, source = (read_prompts(prompt_file), prompt_file) if prompt_file else (train, run)
     if shared := overlap(test, prompts, data.task):
@@ -244,7 +250,17 @@ def _starts(
         raise UserError(f"{source}: none of the {len(out)} prompts fits the task ({counts(out)})")
     if out:
         console.say(f"{source}: {len(out)} prompt(s) do not fit the task ({counts(out)}) and are not attacked")
-    return fit, lambda proposed: screen(proposed, data.task, data.known, off=off, known=known)[0]
+
+    def screened(proposed: list[Prompt]) -> list[Prompt]:
+        others = [prompt for prompt in proposed if (prompt.system, prompt.text) not in own]
+        return screen(others, data.task, data.known, off=off, known=test)[0]
+
+    return fit, screened
+
+
+def _own_prompts(finished: FinishedMethod) -> list[Prompt]:
+    """Return the training prompts of the run and the user's."""
+    return [*_prompts_of(finished.directory.prompts("train")), *user_prompts(finished.config.prompts)]
 
 
 def _prompts_of(file: Path) -> list[Prompt]:

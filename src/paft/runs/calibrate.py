@@ -11,9 +11,10 @@ from paft.evaluation.calibration import Offsets
 from paft.models.model import Model
 from paft.prompts.files import load_prompts
 from paft.prompts.rules import WORDING, defect
+from paft.prompts.shots import with_demonstrations
 from paft.prompts.template import render
 from paft.runs.finished import FinishedMethod
-from paft.tasks.load import unlabelled
+from paft.tasks.load import load_task, unlabelled
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.console import Console
@@ -36,6 +37,9 @@ def calibrate(
     """
     finished = FinishedMethod.of(run, method)
     task, examples = unlabelled(finished.config.task, str(examples_file))
+    if shots := finished.config.prompts.shots:
+        _, train, test = load_task(finished.config.task)
+        task = with_demonstrations(task, train, test, shots, finished.config.seed)
     answers = _answers(task, examples)
     prompt = _prompt(prompt_file, task)
     model = finished.open_model(console)

@@ -7,6 +7,7 @@ from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.prompts.prepare import PromptSets
+from paft.prompts.shots import with_demonstrations
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
 from paft.tasks.load import check_targets, load_task, subset
@@ -43,6 +44,7 @@ class RunData:
             UserError: a file is broken, or the test examples are training examples.
         """
         task, train, test = load_task(config.task)
+        task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
         if config.evaluation.mode == "likelihood" and not task.has_options:
             raise UserError(
                 "config key evaluation.mode: likelihood compares options; name task.choices, or use generate"
@@ -59,6 +61,9 @@ class RunData:
         for examples, source in ((train, config.task.train), (test, config.task.test)):
             check_targets(task, data.scorers, examples, source)
         console.say(f"task.target: {task.target_reading}")
+        if task.shots:
+            ids = ", ".join(example.id for example in task.demonstrations[: task.shots])
+            console.say(f"demonstrations (prompts.shots): training examples {ids}")
         if training := [variant for variant in variants if variant.method.trains]:
             largest = max(training, key=lambda variant: variant.training.examples)
             examples = data.training_examples(largest)

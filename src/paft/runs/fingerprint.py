@@ -106,6 +106,8 @@ def _task(config: Config, data: RunData) -> dict[str, Any]:
         "task.fields": list(task.fields),
         "task.answer": task.answer_format.name,
         "task.choices": None if task.labels is None else list(task.labels),
+        "prompts.shots": task.shots or None,
+        "prompts.shots (its examples)": f"{CONTENT}{hash_examples(task.demonstrations)}" if task.shots else None,
     }
     return {key: value for key, value in keys.items() if value is not None}
 

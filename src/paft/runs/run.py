@@ -60,7 +60,7 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
         raise UserError(
             "config key prompts.test is missing: name the test prompts that were split off from the generated ones"
         )
-    task = config.task.model_copy(update={"train": None})
+    task = config.task if config.prompts.shots else config.task.model_copy(update={"train": None})
     run(config.model_copy(update={"methods": ["base"], "task": task, "baselines": {}}), output, console)
 
 

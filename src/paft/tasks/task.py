@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
-from paft.types import LETTERS, Example
+from paft.types import LETTERS, SHOTS, Example
 
 
 def slot_name(name: str) -> str:
@@ -29,6 +29,9 @@ class Task:
         scorer: the setting ``task.scorer``, of the config or of the built-in task; None for the default.
         target_reading: how the target column was read, in words; empty without examples.
         answer_names: what the task calls its answer: its target column.
+        shots: how many demonstrations a rendered prompt holds.
+        demonstrations: the training examples that they are taken from: one more than ``shots``, so that an example
+            which is one of them need not demonstrate itself.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Task:
     scorer: Any = None
     target_reading: str = ""
     answer_names: tuple[str, ...] = ()
+    shots: int = 0
+    demonstrations: tuple[Example, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.answer_format, str):
@@ -50,9 +55,8 @@ class Task:
     @property
     def slots(self) -> frozenset[str]:
         """The names a prompt may use in braces, aliases left out, in the form of :func:`slot_name`."""
-        return frozenset(
-            (*map(slot_name, self.fields), *(["choices"] if self.has_options else []), *LETTERS[: self.letters])
-        )
+        options = ["choices", *LETTERS[: self.letters]] if self.has_options else []
+        return frozenset((*map(slot_name, self.fields), *options, *([SHOTS] if self.shots else [])))
 
     @property
     def has_options(self) -> bool:
