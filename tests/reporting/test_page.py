@@ -10,7 +10,8 @@ from browser import Browser, chromium
 from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_run
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
-from paft.reporting.report import report_all, write_report
+from paft.reporting.report import write_report
+from paft.reporting.several import read_all, write_all
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
 
@@ -249,7 +250,7 @@ def test_training_steps_are_read_with_their_prompts(browser, page):
 def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):
     for seed in range(2):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)
-    _, _, path = report_all([tmp_path / "run0", tmp_path / "run1"])
+    path = write_all(*read_all([tmp_path / "run0", tmp_path / "run1"]))
     browser.open(path)
     assert browser.js("document.querySelectorAll('[role=listbox]').length") == 6
     first = column(browser, 4)

@@ -116,7 +116,7 @@ class _Encoder:
     def encode(self) -> dict[str, np.ndarray]:
         """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
         codes = {m.name: np.zeros(m.grid.scores.size, dtype=np.uint8) for m in self._methods}
-        tables = [_read(m.grid) for m in self._methods]
+        tables = [read_texts(m.grid) for m in self._methods]
         places = [self._places[m.name].tolist() for m in self._methods]
         rights = [m.grid.right.ravel().tolist() for m in self._methods]
         for method in self._methods:
@@ -179,8 +179,8 @@ class _Encoder:
         of[place] = self._texts.setdefault(text, len(self._texts))
 
 
-def _read(grid: Grid) -> dict[str, list[Any]]:
-    """Return the texts of a grid; files of older versions have no explanations."""
+def read_texts(grid: Grid) -> dict[str, list[Any]]:
+    """Return the texts of a grid, row by row; files of older versions have no explanations."""
     names = [n for n in ("prediction", "output", "explanation") if n in parquet.read_schema(grid.path).names]
     table = parquet.read_table(grid.path, columns=names)
     return {"explanation": [None] * len(table)} | {name: table[name].to_pylist() for name in names}

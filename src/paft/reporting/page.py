@@ -14,7 +14,6 @@ import yaml
 
 from paft import __version__
 from paft.errors import UserError
-from paft.evaluation.intervals import Interval
 from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
@@ -28,6 +27,7 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
+    difference_in_words,
     disagreement,
     failures,
     is_uneven,
@@ -54,8 +54,7 @@ def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[st
     Raises:
         UserError: ``path`` exists and is not a page that paft wrote.
     """
-    if path.exists() and not _is_page(path):
-        raise UserError(f"{path}: this file exists and is not a paft report; choose another --output")
+    check_own(path)
     write_text(path, render(results, unreadable))
 
 
@@ -117,10 +116,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
-            f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
-            f"{result.title(d.first)} by {abs(d.difference) * 100:.1f} points "
-            f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
-            f"{'a significant difference' if d.differ else 'no significant difference'}"
+            _capitalise(difference_in_words(d, result.title(d.first), result.title(d.second)))
             for d in result.differences
         ],
         "command": result.command,
@@ -145,19 +141,6 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _training(training: Any) -> str:
     keys = ("examples", "epochs", "K", "batch_size", "learning_rate")
     return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
-
-
-def _points(interval: Interval, negate: bool) -> str:
-    low, high = (-interval.high, -interval.low) if negate else (interval.low, interval.high)
-    return f"{low * 100:.1f}, {high * 100:.1f}"
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-
-
-def _comparison(difference: float) -> str:
-    return "is above" if difference > 0 else "is below" if difference < 0 else "differs from"
 
 
 def _capitalise(text: str) -> str:
@@ -286,9 +269,18 @@ def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[
     return points, changes
 
 
-def _is_page(path: Path) -> bool:
+def check_own(path: Path) -> None:
+    """Check that a file can be written.
+
+    Raises:
+        UserError: there is one that ``paft report`` did not write.
+    """
+    if not path.exists():
+        return
     try:
         with path.open(encoding="utf-8") as file:
-            return f'content="{GENERATOR}' in file.read(1000)
+            start = file.read(1000)
     except (OSError, UnicodeDecodeError):
-        return False
+        start = ""
+    if not any(f"{before}{GENERATOR}" in start for before in ('content="', '"generator": "', "<!-- ")):
+        raise UserError(f"{path}: this file exists and is not a paft report; choose another --output")
