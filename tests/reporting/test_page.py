@@ -252,14 +252,18 @@ def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)
     path = write_all(*read_all([tmp_path / "run0", tmp_path / "run1"]))
     browser.open(path)
+    unpacked = "new Promise((then) => setTimeout(then, 200))"
+    browser.js(unpacked)
     assert browser.js("document.querySelectorAll('[role=listbox]').length") == 6
     first = column(browser, 4)
     browser.js(
         "(() => { const s = document.getElementById('run'); s.value = '1'; s.dispatchEvent(new Event('change')); })()"
     )
+    browser.js(unpacked)
     assert column(browser, 4) != first
     assert browser.logged == []
     browser.mouse(".mark[data-prompt=p2]", click=True)
+    browser.js(unpacked)
     assert browser.js("document.getElementById('run').value") == "0", "the mark belongs to the first run"
 
 

@@ -12,6 +12,8 @@ from made_up_runs import SKILLS, make_run
 from paft.errors import UserError
 from paft.evaluation.metrics import summarise
 from paft.reporting.matrix import matrix_of
+from paft.reporting.page import render
+from paft.reporting.read import read_run
 from paft.reporting.several import compare, read_all, write_all
 from paft.utils.io import write_text
 
@@ -114,3 +116,8 @@ def test_the_reports_of_the_runs_are_written_where_they_are_missing_or_older_tha
     monkeypatch.setattr("paft.reporting.several.write_result", lambda result: written.append(result.path))
     write_all(*read_all(folders))
     assert written == folders[:2]
+
+
+def test_the_page_of_a_matrix_links_to_each_run(tmp_path):
+    results = [read_run(make(tmp_path / name, name, "x")) for name in "ab"]
+    assert render(results).count('href="') >= 2

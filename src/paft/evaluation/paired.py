@@ -40,6 +40,8 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0, *, is_corrected:
         grids: scores by method, ``(prompts, examples)``, with the same prompts and examples in each.
         is_corrected: whether ``p`` is corrected for the number of pairs.
     """
+    if len(grids) < 2:
+        return []
     draws = {name: bootstrap(grid, seed) for name, grid in grids.items()}  # one seed: the same draws for all
     per_prompt = {name: grid.mean(axis=1) for name, grid in grids.items()}
     pairs = list(itertools.combinations(grids, 2))

@@ -13,6 +13,8 @@ from paft.reporting.pairs import example_keys, has_texts
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import answers_by, bracket, counted, points, run_names, shortest_ends
 
+FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
+"""The figures of a matrix: key of ``report.json`` -> title."""
 MARK = "*"
 """Marks figures on a part of a run: the prompts and examples that all runs of the task have."""
 

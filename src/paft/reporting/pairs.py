@@ -1,5 +1,6 @@
 """Compare two methods, models, runs or prompts on the prompts and examples that both have."""
 
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def changes(comparison: Comparison, *, rises: bool) -> Iterator[Change]:
     """Yield the examples whose score rises, or falls, from left to right; first those with the largest total."""
     sides, cells = (comparison.left, comparison.right), comparison.cells
     size = np.maximum(0, comparison.change if rises else -comparison.change)
-    texts = [read_texts(side.method.grid)["prediction"] for side in sides]
+    texts = [read_texts(side.method.grid, ["prediction"])["prediction"].to_pylist() for side in sides]
     for column in np.argsort(-size.sum(axis=0), kind="stable"):
         count, row = int((size[:, column] > 0).sum()), int(size[:, column].argmax())
         if not count:
@@ -212,3 +213,35 @@ def find_side(text: str, results: Sequence[RunResult]) -> Side:
         raise UserError(f"--compare {text}: no run, method or prompt of this name{nearest(text, known)}")
     names = ", ".join(side.name for side in found[:4]) + (", ..." if len(found) > 4 else "")
     raise UserError(f"--compare {text}: this may be {names}; write one of them")
+
+
+def differences_of_all(
+    methods: Sequence[tuple[RunResult, MethodResult]], keys: Sequence[Sequence[Hashable]]
+) -> dict[tuple[int, int], Difference]:
+    """Return the differences of every two methods with the same task and measure, not corrected for their number.
+
+    Two methods with fewer than two prompts or no example in common are left out.
+
+    Args:
+        keys: what identifies the examples of each method, see :func:`example_keys`.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, (run, method) in enumerate(methods):
+        groups.setdefault((run.task, run.metric, method.prompt_ids, tuple(keys[index])), []).append(index)
+    found = {}
+    for (_, _, prompts, _), members in groups.items():
+        if len(prompts) > 1:
+            grids = {str(index): methods[index][1].grid.scores for index in members}
+            for difference in differences(grids, is_corrected=False):
+                found[int(difference.first), int(difference.second)] = difference
+    for (one, left), (other, right) in itertools.combinations(groups.items(), 2):
+        if one[:2] != other[:2]:
+            continue
+        for i, j in itertools.product(left, right):
+            pair = min(i, j), max(i, j)
+            of = [methods[index][1] for index in pair]
+            cells = Cells(_matches(of[0].prompt_ids, of[1].prompt_ids), _matches(keys[pair[0]], keys[pair[1]]))
+            if len(cells.prompts[0]) > 1 and cells.examples[0]:
+                grids = {str(index): cells.of(of[k].grid.scores, k) for k, index in enumerate(pair)}
+                found[pair] = differences(grids, is_corrected=False)[0]
+    return found

@@ -137,7 +137,8 @@ class RunResult:
     def example_contents(self) -> dict[str, str]:
         """What each example asks, by id: its fields, options and targets as text, equal where they are equal."""
         keys = ("fields", "options", "target", "targets")
-        return {i: json.dumps([row.get(key) for key in keys], sort_keys=True) for i, row in self.examples.items()}
+        encode = json.JSONEncoder(sort_keys=True).encode
+        return {i: encode([row.get(key) for key in keys]) for i, row in self.examples.items()}
 
     @property
     def facts(self) -> Mapping[str, Any]:

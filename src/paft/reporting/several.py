@@ -7,7 +7,7 @@ from typing import Any
 
 from paft import __version__
 from paft.errors import UserError
-from paft.reporting.matrix import Matrix, matrix_of
+from paft.reporting.matrix import FIGURES, Matrix, matrix_of
 from paft.reporting.page import GENERATOR, check_own, write_page
 from paft.reporting.read import RunResult, read_run
 from paft.reporting.report import OTHERS, SCHEMA, ends, write_result
@@ -22,9 +22,6 @@ from paft.reporting.tables import (
     run_names,
 )
 from paft.utils.io import write_text
-
-FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
-"""The figures of a matrix: key of ``report.json`` -> title."""
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
