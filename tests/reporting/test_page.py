@@ -10,7 +10,8 @@ from browser import Browser, chromium
 from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_run
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
-from paft.reporting.report import report_all, write_report
+from paft.reporting.report import write_report
+from paft.reporting.several import read_all, write_all
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
 
@@ -249,16 +250,20 @@ def test_training_steps_are_read_with_their_prompts(browser, page):
 def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):
     for seed in range(2):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)
-    _, _, path = report_all([tmp_path / "run0", tmp_path / "run1"])
+    path = write_all(*read_all([tmp_path / "run0", tmp_path / "run1"]))
     browser.open(path)
+    unpacked = "new Promise((then) => setTimeout(then, 200))"
+    browser.js(unpacked)
     assert browser.js("document.querySelectorAll('[role=listbox]').length") == 6
     first = column(browser, 4)
     browser.js(
         "(() => { const s = document.getElementById('run'); s.value = '1'; s.dispatchEvent(new Event('change')); })()"
     )
+    browser.js(unpacked)
     assert column(browser, 4) != first
     assert browser.logged == []
     browser.mouse(".mark[data-prompt=p2]", click=True)
+    browser.js(unpacked)
     assert browser.js("document.getElementById('run').value") == "0", "the mark belongs to the first run"
 
 

@@ -21,7 +21,8 @@ from paft.reporting.answers import UNPARSED
 from paft.reporting.features import effect, trait_effects
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
-from paft.reporting.report import compare, report_all, write_report
+from paft.reporting.report import write_report
+from paft.reporting.several import compare, read_all, write_all
 from paft.reporting.tables import sentence
 from paft.types import Prompt
 from paft.utils.io import write_text
@@ -413,10 +414,10 @@ def test_a_foreign_file_in_the_place_of_the_page_is_kept(tmp_path):
     folder = make_run(tmp_path / "run", {"base": [0.5] * 6})
     (tmp_path / "thesis.html").write_text("<html>years of work</html>")
     with pytest.raises(UserError, match=r"thesis\.html: this file exists and is not a paft report"):
-        report_all([folder], tmp_path / "thesis.html")
+        write_all(*read_all([folder]), tmp_path / "thesis.html")
     assert "years of work" in (tmp_path / "thesis.html").read_text()
-    report_all([folder], tmp_path / "page.html")
-    report_all([folder], tmp_path / "page.html")
+    write_all(*read_all([folder]), tmp_path / "page.html")
+    write_all(*read_all([folder]), tmp_path / "page.html")
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):

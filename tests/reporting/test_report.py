@@ -12,7 +12,8 @@ from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
 from paft.reporting.read import read_run
-from paft.reporting.report import as_markdown, compare, write_report
+from paft.reporting.report import as_markdown, write_report
+from paft.reporting.several import compare
 from paft.reporting.tables import MISSING, columns, sentence
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer

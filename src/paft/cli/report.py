@@ -18,19 +18,32 @@ def report(
             "--output",
             "-o",
             metavar="FILE.html",
-            help="The page; by default RUN/report.html, or comparison.html next to the first of several runs.",
+            help="The page; by default RUN/report.html, or comparison.html next to the first of several runs, "
+            "beside a .md and a .json of the same name.",
+        ),
+    ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="LEFT RIGHT",
+            help="Print whether two methods, prompts or runs differ, and the examples that changed. Each is "
+            "RUN:METHOD:PROMPT (the beginning of a prompt's id), less what there is only one of.",
         ),
     ] = None,
 ) -> None:
-    """Rewrite the report of each run, and compare all runs in the terminal and on one page.
+    """Rewrite the report of a run; or compare several, as a matrix if they have several models or tasks.
 
     Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
-    from paft.reporting.report import compare, report_all
+    from paft.reporting.comparison import describe
+    from paft.reporting.pairs import compare_sides, find_side
+    from paft.reporting.several import compare, read_all, write_all
 
-    results, errors, page = report_all(runs, output)
-    print(compare(results))
+    results, errors = read_all(runs)
+    print(describe(compare_sides(*(find_side(name, results) for name in pair))) if pair else compare(results))
+    page = write_all(results, errors, output)
     for line in [*errors, *(f"{r.path}: {line}" for r in results for line in r.problems)]:
         print(f"paft: {line}", file=sys.stderr)
     print(f"Page: {page}")

@@ -1,6 +1,7 @@
 """95 % intervals of figures over prompts and examples."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,11 +53,17 @@ def share_interval(count: int, of: int) -> Interval:
 
 def bootstrap(scores: np.ndarray, seed: int) -> np.ndarray:
     """Resample prompts and examples, both with replacement; return the mean score of each draw."""
+    counts, rows = _resamples(*scores.shape, seed)
+    per_prompt = counts / scores.shape[1] @ scores.T.astype(float)  # (draws, prompts)
+    return np.take_along_axis(per_prompt, rows, axis=1).mean(axis=1)
+
+
+@lru_cache(maxsize=8)  # the runs of a matrix have grids of few shapes
+def _resamples(prompts: int, examples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often a draw has each example, ``(draws, examples)``, and its prompts, ``(draws, prompts)``."""
     rng = np.random.default_rng(seed)
-    prompts, examples = scores.shape
-    weights = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS) / examples
-    per_prompt = weights @ scores.T.astype(float)  # (draws, prompts)
-    return np.take_along_axis(per_prompt, rng.integers(prompts, size=(DRAWS, prompts)), axis=1).mean(axis=1)
+    counts = rng.multinomial(examples, np.full(examples, 1 / examples), size=DRAWS)
+    return counts.astype(np.uint16), rng.integers(prompts, size=(DRAWS, prompts))
 
 
 def interval(values: np.ndarray) -> Interval:

@@ -5,8 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 from paft.evaluation.metrics import Interval
-from paft.reporting.report import markdown_table
-from paft.reporting.tables import bracket, points
+from paft.reporting.tables import bracket, markdown_table, points
 
 Row = dict[str, Any]
 Text = Callable[[Row], str]

@@ -1,11 +1,12 @@
 """Encode the answers of a run for the page: bytes per cell, and texts as far as there is room."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import parquet
 
 from paft.reporting.read import Grid, MethodResult
@@ -21,6 +22,9 @@ ANSWER_BUDGET = 1_500_000
 OUTPUT_BUDGET = 2_500_000
 """The maximum number of characters of answers, and of outputs and explanations, on a page;
 ``predictions.parquet`` has them all."""
+
+
+TEXTS = ("prediction", "output", "explanation")
 
 
 @dataclass
@@ -62,8 +66,15 @@ def encode(
     *,
     has_options: bool,
     is_binary: bool,
+    share: int = 1,
+    has_outputs: bool = True,
 ) -> Answers:
-    """Encode the answers of all methods, with prompts and examples in the given order."""
+    """Encode the answers of all methods, with prompts and examples in the given order.
+
+    Args:
+        share: the number of runs that share the page's budgets.
+        has_outputs: whether there is room for outputs and explanations.
+    """
     places = {m.name: _places(m.grid, prompts, examples) for m in methods}
 
     def packed(method: MethodResult, values: np.ndarray, missing: int) -> str:
@@ -71,8 +82,8 @@ def encode(
         array[places[method.name]] = values.ravel()
         return base64.b64encode(array.tobytes()).decode()
 
-    encoder = _Encoder(methods, places, len(examples), has_options)
-    codes = encoder.encode()
+    encoder = _Encoder(methods, places, len(examples), has_options, share)
+    codes = encoder.encode(has_outputs)
     answers = encoder.answers
     for method in methods:
         name, grid = method.name, method.grid
@@ -104,70 +115,98 @@ class _Encoder:
     """Gives answers their codes, and outputs and explanations their places in the list of texts."""
 
     def __init__(
-        self, methods: Sequence[MethodResult], places: dict[str, np.ndarray], width: int, has_options: bool
+        self,
+        methods: Sequence[MethodResult],
+        places: dict[str, np.ndarray],
+        width: int,
+        has_options: bool,
+        share: int,
     ):
         self.answers = Answers([], [])
         self._methods, self._places, self._width, self._has_options = methods, places, width, has_options
         self._longest = LONGEST_OPTION if has_options else LONGEST_TEXT
         self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in range(width)]  # (answer, is right) -> code
         self._texts: dict[str, int] = {}
-        self._answer_budget, self._output_budget = ANSWER_BUDGET, OUTPUT_BUDGET
+        self._answer_budget, self._output_budget = ANSWER_BUDGET // share, OUTPUT_BUDGET // share
 
-    def encode(self) -> dict[str, np.ndarray]:
+    def encode(self, has_outputs: bool) -> dict[str, np.ndarray]:
         """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
-        codes = {m.name: np.zeros(m.grid.scores.size, dtype=np.uint8) for m in self._methods}
-        tables = [_read(m.grid) for m in self._methods]
-        places = [self._places[m.name].tolist() for m in self._methods]
-        rights = [m.grid.right.ravel().tolist() for m in self._methods]
         for method in self._methods:
             self.answers.outputs[method.name], self.answers.explanations[method.name] = {}, {}
             for place, target in zip(self._places[method.name], method.grid.targets, strict=False):
                 self._codes[place % self._width].setdefault((cut(target, self._longest), True), 0)
-        for index, row in self._in_order():
-            method, table = self._methods[index], tables[index]
-            place = places[index][row]
-            code, shown = self._code(place % self._width, table["prediction"][row], rights[index][row])
-            codes[method.name][row] = code
-            output = table["output"][row]
-            if output is not None and output.strip() != shown and (code or not self._has_options):
-                self._add_text(self.answers.outputs[method.name], place, output)
-            if explanation := table["explanation"][row]:
-                self._add_text(self.answers.explanations[method.name], place, explanation)
+        if not self._methods:
+            return {}
+        names = TEXTS if has_outputs else TEXTS[:1]
+        texts = pa.concat_tables([read_texts(m.grid, names) for m in self._methods])
+        place = np.concatenate([self._places[m.name] for m in self._methods])
+        order = self._order(place)
+        codes = self._answer_codes(texts["prediction"], place, order)
+        if has_outputs:
+            self._add_texts(texts, place, codes, order)
         self.answers.choices = [[text for text, _ in of] for of in self._codes]
         self.answers.right = [
             [code for (_, is_right), code in of.items() if is_right and code] for of in self._codes
         ]
         self.answers.texts = list(self._texts)
-        return codes
+        ends = np.cumsum([m.grid.scores.size for m in self._methods])
+        return dict(zip((m.name for m in self._methods), np.split(codes, ends[:-1]), strict=True))
 
-    def _in_order(self) -> Iterator[tuple[int, int]]:
-        """Return method and row of every cell: unparsed ones first, then wrong ones, example by example.
+    def _order(self, place: np.ndarray) -> np.ndarray:
+        """Return the order of all cells: unparsed ones first, then wrong ones, example by example.
 
         Where the budget does not hold all outputs, those kept are then the most useful ones, of all methods and
         prompts on the same examples.
         """
-        if not self._methods:
-            return iter(())
         grids = [method.grid for method in self._methods]
         index = np.repeat(np.arange(len(grids)), [grid.scores.size for grid in grids])
-        row = np.concatenate([np.arange(grid.scores.size) for grid in grids])
-        place = np.concatenate([self._places[method.name] for method in self._methods])
         rank = np.concatenate([np.where(grid.unparsed, 0, 1 + grid.right).ravel() for grid in grids])
-        order = np.lexsort((index, place, place % self._width, rank))
-        return zip(index[order].tolist(), row[order].tolist(), strict=True)
+        return np.lexsort((index, place, place % self._width, rank))
 
-    def _code(self, column: int, prediction: str | None, is_right: bool) -> tuple[int, str | None]:
-        """Return the code of an answer and the answer as the page shows it; None for one that was not read."""
+    def _answer_codes(self, predictions: pa.ChunkedArray, place: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """Return the code of each cell; equal answers to an example, with equal marks, are looked at once."""
+        answers = predictions.cast(pa.string()).combine_chunks().dictionary_encode()
+        numbers = answers.indices.fill_null(len(answers.dictionary)).to_numpy()
+        right = np.concatenate([method.grid.right.ravel() for method in self._methods])
+        column = place % self._width
+        keys = (column * (len(answers.dictionary) + 1) + numbers) * 2 + right
+        _, first, inverse = np.unique(keys[order], return_index=True, return_inverse=True)
+        codes = np.zeros(len(first), dtype=np.uint8)
+        dictionary = [*answers.dictionary.to_pylist(), None]
+        for key in np.argsort(first):
+            cell = order[first[key]]
+            codes[key] = self._code(int(column[cell]), dictionary[numbers[cell]], bool(right[cell]))
+        found = np.empty(len(order), dtype=np.uint8)
+        found[order] = codes[inverse]
+        return found
+
+    def _add_texts(self, texts: pa.Table, place: np.ndarray, codes: np.ndarray, order: np.ndarray) -> None:
+        """Add outputs that differ from the answer as it is shown, and explanations, as far as there is room."""
+        columns = {name: texts[name].to_pylist() for name in TEXTS[1:]}
+        methods = [m.name for m in self._methods for _ in range(m.grid.scores.size)]
+        shown = [list(of) for of in self._codes]
+        for cell in order.tolist():
+            name, at, code = methods[cell], int(place[cell]), int(codes[cell])
+            output, explanation = columns["output"][cell], columns["explanation"][cell]
+            if output is not None and (code or not self._has_options):
+                answer = None if code == UNPARSED else shown[at % self._width][code][0]
+                if output.strip() != answer:
+                    self._add_text(self.answers.outputs[name], at, output)
+            if explanation:
+                self._add_text(self.answers.explanations[name], at, explanation)
+
+    def _code(self, column: int, prediction: str | None, is_right: bool) -> int:
+        """Return the code of an answer."""
         codes = self._codes[column]
         if prediction is None:
-            return UNPARSED, None
+            return UNPARSED
         key = (cut(prediction, self._longest), is_right)
         if key not in codes:
             if len(codes) >= NOT_ASKED - 2 or len(key[0]) > self._answer_budget:  # two codes for other answers
                 key = (ANOTHER, is_right)
             else:
                 self._answer_budget -= len(key[0])
-        return codes.setdefault(key, len(codes)), key[0]
+        return codes.setdefault(key, len(codes))
 
     def _add_text(self, of: dict[int, int], place: int, text: str) -> None:
         text = cut(text, self._longest)
@@ -179,11 +218,12 @@ class _Encoder:
         of[place] = self._texts.setdefault(text, len(self._texts))
 
 
-def _read(grid: Grid) -> dict[str, list[Any]]:
-    """Return the texts of a grid; files of older versions have no explanations."""
-    names = [n for n in ("prediction", "output", "explanation") if n in parquet.read_schema(grid.path).names]
-    table = parquet.read_table(grid.path, columns=names)
-    return {"explanation": [None] * len(table)} | {name: table[name].to_pylist() for name in names}
+def read_texts(grid: Grid, names: Sequence[str] = TEXTS) -> pa.Table:
+    """Return columns of texts of a grid, row by row; files of older versions have no explanations."""
+    known = parquet.read_schema(grid.path).names
+    table = parquet.read_table(grid.path, columns=[name for name in names if name in known])
+    columns = {name: table[name] if name in known else pa.nulls(len(table)) for name in names}
+    return pa.table({name: column.cast(pa.string()) for name, column in columns.items()})
 
 
 def cut(text: Any, longest: int = 2000) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import numpy as np
@@ -14,10 +16,11 @@ import yaml
 
 from paft import __version__
 from paft.errors import UserError
-from paft.evaluation.intervals import Interval
 from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
+from paft.reporting.matrix import FIGURES, matrix_of
+from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
@@ -28,6 +31,7 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
+    difference_in_words,
     disagreement,
     failures,
     is_uneven,
@@ -54,26 +58,32 @@ def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[st
     Raises:
         UserError: ``path`` exists and is not a page that paft wrote.
     """
-    if path.exists() and not _is_page(path):
-        raise UserError(f"{path}: this file exists and is not a paft report; choose another --output")
-    write_text(path, render(results, unreadable))
+    check_own(path)
+    write_text(path, render(results, unreadable, path))
 
 
-def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
-    """Return the page as HTML."""
+def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: Path | None = None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        path: where it will lie, for links to the pages of the runs.
+    """
     folder = resources.files("paft.reporting") / "page"
 
     def source(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
 
     named = list(zip(results, run_names(results), strict=True))
-    shown = columns(results)
+    tasks = list(dict.fromkeys(result.task for result in results))
+    shown, matrix = columns(results), matrix_of(results)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(source("page.html")).render(
         generator=f"{GENERATOR} {__version__}",
-        title=" and ".join(dict.fromkeys(result.task for result in results)) or "paft",
+        title=" and ".join(filter(None, (", ".join(tasks[:-1]), *tasks[-1:]))) or "paft",
         several=len(results) > 1,
-        runs=[_head(result, shown) | {"name": name} for result, name in named],
+        matrix=matrix,
+        pairs=list(zip(*(matrix.table(figure)[1:] for figure in FIGURES), strict=True)) if matrix else [],
+        runs=[_head(result, shown) | {"name": name, "link": _link(path, result)} for result, name in named],
         header=[name.replace("if read", "if\u00a0read") for name in shown],
         measure="accuracy" if all(result.is_binary for result in results) else "score",
         sample=beyond_the_sample(results),
@@ -83,9 +93,19 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> str:
         seeds=over_seeds(results),
         unreadable=unreadable,
         css=source("page.css"),
-        scripts=[source(name) for name in ("base.js", "charts.js", "explore.js", "answers.js", "page.js")],
-        data=island({"runs": [run_data(result) | {"name": name} for result, name in named]}),
+        scripts=[
+            source(name) for name in ("base.js", "charts.js", "explore.js", "answers.js", "compare.js", "page.js")
+        ],
+        data=island(page_data(results)),
     )
+
+
+def _link(page: Path | None, result: RunResult) -> str:
+    """Return the address of a run's own page, relative to this one; nothing if it is this one or there is none."""
+    own = (result.path / "report.html").resolve()
+    if page is None or own == page.resolve() or not own.is_file():
+        return ""
+    return quote(Path(os.path.relpath(own, page.resolve().parent)).as_posix())
 
 
 def island(data: Any) -> str:
@@ -117,10 +137,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
-            f"{_capitalise(result.title(d.second))} {_comparison(d.difference)} "
-            f"{result.title(d.first)} by {abs(d.difference) * 100:.1f} points "
-            f"[{_points(d.interval, d.difference < 0)}], {_p(d.p)}: "
-            f"{'a significant difference' if d.differ else 'no significant difference'}"
+            _capitalise(difference_in_words(d, result.title(d.first), result.title(d.second)))
             for d in result.differences
         ],
         "command": result.command,
@@ -134,7 +151,9 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
 
 
 def _unbroken(cell: str) -> str:
-    """Return a cell that wraps after a comma only."""
+    """Return a cell that wraps before an interval, or else after a comma, only."""
+    if "[" in cell:
+        return cell.replace(" ", "\u00a0").replace("\u00a0[", " [")
     return ", ".join(part.replace(" ", "\u00a0") for part in cell.split(", "))
 
 
@@ -147,30 +166,35 @@ def _training(training: Any) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
 
 
-def _points(interval: Interval, negate: bool) -> str:
-    low, high = (-interval.high, -interval.low) if negate else (interval.low, interval.high)
-    return f"{low * 100:.1f}, {high * 100:.1f}"
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
-
-
-def _comparison(difference: float) -> str:
-    return "is above" if difference > 0 else "is below" if difference < 0 else "differs from"
-
-
 def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def run_data(result: RunResult) -> dict[str, Any]:
+def page_data(results: Sequence[RunResult]) -> dict[str, Any]:
+    """Return the data of the page's scripts; on a page of several runs, what few sections need is deflated."""
+    room = room_for(results)
+    keys = example_numbers(results)
+    runs = []
+    for result, name, of in zip(results, run_names(results), keys, strict=True):
+        data = run_data(result, room) | {"name": name}
+        runs.append(pack(data | {"keys": of}) if len(results) > 1 else data | {"keys": of})
+    return {"runs": runs, "pairs": pairs_data(results, keys)}
+
+
+def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
     """Return the data of a run for the page's scripts; accuracies are fractions of 1, and no number is NaN."""
     prompts = list(dict.fromkeys(p for m in result.methods for p in m.prompt_ids))
     examples = list(dict.fromkeys(e for m in result.methods for e in m.grid.example_ids))
     answers = encode(
-        result.methods, prompts, examples, has_options=result.has_options, is_binary=result.is_binary
-    )  # fmt: skip
+        result.methods,
+        prompts,
+        examples,
+        has_options=result.has_options,
+        is_binary=result.is_binary,
+        share=room.runs,
+        has_outputs=room.has_outputs,
+    )
+    has_labels = result.labels is not None
     accuracy = {m.name: _in_order(prompts, m, m.summary.per_prompt) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
     prompt_traits = {prompt.id: _traits(result, prompt) for prompt in known}
@@ -181,6 +205,7 @@ def run_data(result: RunResult) -> dict[str, Any]:
     trained_on = {prompt for m in result.methods for row in m.log for prompt in row["prompt_ids"]}
     return {
         "task": result.task,
+        "measure": result.metric,
         "chance": result.chance,
         "top": result.top,
         "binary": result.is_binary,
@@ -190,11 +215,12 @@ def run_data(result: RunResult) -> dict[str, Any]:
             for p in prompts
         ],
         "examples": [
-            _example(result, e) | {"choices": choices, "right": right}
+            _example(result, e, room.longest, has_labels) | {"choices": choices, "right": right}
             for e, choices, right in zip(examples, answers.choices, answers.right, strict=True)
         ],
         "texts": answers.texts,
         "outputsLeftOut": answers.left_out,
+        "hasOutputs": room.has_outputs,
         "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
@@ -240,13 +266,13 @@ def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
     }
 
 
-def _example(result: RunResult, example: str) -> dict[str, Any]:
+def _example(result: RunResult, example: str, longest: int, has_labels: bool) -> dict[str, Any]:
     row = result.examples.get(example, {})
-    has_options = isinstance(row.get("options"), list) and result.labels is None
+    has_options = isinstance(row.get("options"), list) and not has_labels
     targets = row.get("targets")
     return {
         "id": example,
-        "fields": [[str(name), cut(text)] for name, text in _mapping(row.get("fields")).items()],
+        "fields": [[str(name), cut(text, longest)] for name, text in _mapping(row.get("fields")).items()],
         "options": [cut(option, 500) for option in row["options"]] if has_options else [],
         "targets": [cut(target, 500) for target in targets] if isinstance(targets, list) else [],
     }
@@ -286,9 +312,18 @@ def _curve(log: Sequence[dict[str, Any]]) -> tuple[list[list[float]], list[list[
     return points, changes
 
 
-def _is_page(path: Path) -> bool:
+def check_own(path: Path) -> None:
+    """Check that a file can be written.
+
+    Raises:
+        UserError: there is one that ``paft report`` did not write.
+    """
+    if not path.exists():
+        return
     try:
         with path.open(encoding="utf-8") as file:
-            return f'content="{GENERATOR}' in file.read(1000)
+            start = file.read(1000)
     except (OSError, UnicodeDecodeError):
-        return False
+        start = ""
+    if not any(f"{before}{GENERATOR}" in start for before in ('content="', '"generator": "', "<!-- ")):
+        raise UserError(f"{path}: this file exists and is not a paft report; choose another --output")

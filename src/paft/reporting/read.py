@@ -1,5 +1,6 @@
 """Read a run directory. Damaged and missing files are listed in the result; everything else is read."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,6 +132,13 @@ class RunResult:
             if (grid.prompt_ids, grid.example_ids) == (first.prompt_ids, first.example_ids):
                 same[method.name] = grid.scores
         return differences(same)
+
+    @cached_property
+    def example_contents(self) -> dict[str, str]:
+        """What each example asks, by id: its fields, options and targets as text, equal where they are equal."""
+        keys = ("fields", "options", "target", "targets")
+        encode = json.JSONEncoder(sort_keys=True).encode
+        return {i: encode([row.get(key) for key in keys]) for i, row in self.examples.items()}
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -1,13 +1,11 @@
-"""Write ``report.json``, ``report.md``, the page and the figure of a run, and a table of several runs."""
+"""Write ``report.json``, ``report.md``, the page and the figure of a run."""
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from paft.errors import UserError
 from paft.evaluation.intervals import Interval
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
@@ -24,9 +22,8 @@ from paft.reporting.tables import (
     disagreement,
     failures,
     is_uneven,
+    markdown_table,
     other_scores,
-    over_seeds,
-    run_names,
     sentence,
     size,
 )
@@ -39,36 +36,18 @@ OTHERS = "Other scores, mean ± Std over the prompts, in %"
 def write_report(path: Path) -> RunResult:
     """Write the report of a run into its directory; it lists unfinished methods and damaged files."""
     result = read_run(path)
+    write_result(result)
+    return result
+
+
+def write_result(result: RunResult) -> None:
+    """Write the report of a run that was read."""
+    path = result.path
     write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
     write_text(path / "report.md", as_markdown(result))
     if result.methods:
         write_figure(result, path / "figures")
     write_page(path / "report.html", [result])
-    return result
-
-
-def report_all(paths: Sequence[Path], page: Path | None = None) -> tuple[list[RunResult], list[str], Path]:
-    """Write the report of each run, and one page of all runs if there are several or if ``page`` is given.
-
-    Returns:
-        The runs, one error message for each directory that is not a run, and the path of the page.
-
-    Raises:
-        UserError: none of the directories is a run, or the page would replace a file that paft did not write.
-    """
-    results, errors = [], []
-    for path in paths:
-        try:
-            results.append(write_report(path))
-        except UserError as error:
-            errors.append(str(error))
-    if not results:
-        raise UserError("; ".join(errors))
-    if page is None and len(paths) == 1:
-        return results, errors, paths[0] / "report.html"
-    page = page or paths[0].resolve().parent / "comparison.html"
-    write_page(page, results, errors)
-    return results, errors, page
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
@@ -108,20 +87,20 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "top": s.top,
         "worst": s.worst,
         "best": s.best,
-        "mean_interval": _ends(s.mean_interval),
-        "std_interval": _ends(s.std_interval),
-        "top_interval": _ends(s.top_interval),
+        "mean_interval": ends(s.mean_interval),
+        "std_interval": ends(s.std_interval),
+        "top_interval": ends(s.top_interval),
         "disagreement": s.disagreement,
         "right_under_all": s.right_under_all,
-        "right_under_all_interval": _ends(s.right_under_all_interval),
+        "right_under_all_interval": ends(s.right_under_all_interval),
         "std_noise_free": s.std_noise_free,
-        "std_noise_free_interval": _ends(s.std_noise_free_interval),
+        "std_noise_free_interval": ends(s.std_noise_free_interval),
         "quantile_05": s.quantile_05,
-        "quantile_05_interval": _ends(s.quantile_05_interval),
+        "quantile_05_interval": ends(s.quantile_05_interval),
         "worst_of_20": s.worst_of_20,
-        "worst_of_20_interval": _ends(s.worst_of_20_interval),
+        "worst_of_20_interval": ends(s.worst_of_20_interval),
         "consistency": s.consistency,
-        "consistency_interval": _ends(s.consistency_interval),
+        "consistency_interval": ends(s.consistency_interval),
         "balanced_accuracy": method.balanced_accuracy,
         "per_label": method.per_label,
         "unparsed": f.unparsed,
@@ -145,7 +124,8 @@ def method_json(method: MethodResult) -> dict[str, Any]:
     }
 
 
-def _ends(interval: Interval | None) -> list[float] | None:
+def ends(interval: Interval | None) -> list[float] | None:
+    """Return an interval as ``report.json`` has it."""
     return None if interval is None else [interval.low, interval.high]
 
 
@@ -191,11 +171,6 @@ def as_markdown(result: RunResult) -> str:
         *_judge(result),
     ]
     return "\n".join(lines)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
 
 
 def table(result: RunResult) -> list[str]:
@@ -244,23 +219,6 @@ def judged_twice(method: MethodResult) -> str:
 
 def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def compare(results: Sequence[RunResult]) -> str:
-    """Return a Markdown table of several runs, and one over seeds if the runs differ only in the seed."""
-    named = zip(results, run_names(results), strict=True)
-    shown = columns(results)
-    lines = markdown_table(
-        ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
-    )
-    if rows := beyond_the_sample(results):
-        lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]
-    if rows := other_scores(results):
-        lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
-    if rows := over_seeds(results):
-        lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
-        lines += markdown_table(rows[0], rows[1:])
-    return "\n".join(lines)
 
 
 def _differences(result: RunResult) -> list[str]:

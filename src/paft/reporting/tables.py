@@ -3,9 +3,11 @@
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary
+from paft.evaluation.paired import Difference
 from paft.reporting.read import MethodResult, OtherScore, RunResult
 
 MISSING = "\N{EN DASH}"
@@ -133,7 +135,11 @@ def failures(method: MethodResult) -> str:
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
     """Return the shortest ends of the runs' paths that distinguish the runs."""
-    paths = [result.path.resolve() for result in results]
+    return shortest_ends([result.path.resolve() for result in results])
+
+
+def shortest_ends(paths: Sequence[PurePath]) -> list[str]:
+    """Return the ends of the paths, all of the same number of parts, that are as different as the paths."""
     for count in range(1, max((len(path.parts) for path in paths), default=0) + 1):
         names = ["/".join(path.parts[-count:]) for path in paths]
         if len(set(names)) == len(set(paths)):
@@ -249,6 +255,23 @@ def _mean_and_std(values: Sequence[float | None]) -> str:
 
 
 _OVER_SEEDS = ("mean", "std", "top", "worst", "best")
+
+
+def difference_in_words(of: Difference, first: str, second: str) -> str:
+    """Return a comparison in one sentence without its full stop, with these names of the two."""
+    sign = -1 if of.difference < 0 else 1
+    verb = "is above" if of.difference > 0 else "is below" if of.difference < 0 else "differs from"
+    low, high = sorted((sign * of.interval.low, sign * of.interval.high))
+    p = f"p = {of.p:.3f}" if of.p >= 0.001 else "p < 0.001"
+    return (
+        f"{second} {verb} {first} by {points(abs(of.difference))} points "
+        f"{bracket(Interval(low, high))}, {p}: {'a' if of.differ else 'no'} significant difference"
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
 
 
 def points(share: float | None, digits: int = 1) -> str:

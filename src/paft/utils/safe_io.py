@@ -69,10 +69,12 @@ def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
     )
     if any("dictionary<" in str(kind) for kind in plain.types):
         raise ValueError("dictionaries within lists or structures; save the table without them")
-    groups = range(file.metadata.num_row_groups)
-    packed = max(1, sum(file.metadata.row_group(i).total_byte_size for i in groups))
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    packed = max(1, sum(group.total_byte_size for group in groups))
+    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+    wanted = [c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in plain.names]
     size = 0
-    for batch in file.iter_batches(batch_size=min(max(DATA // packed, 1), 1_000), columns=columns):
+    for batch in file.iter_batches(batch_size=min(max(DATA // max(1, sum(wanted)), 1), 1_000), columns=columns):
         batch = batch.select(plain.names).cast(plain)
         size += batch.nbytes + ROW * batch.num_rows
         if max(size, packed) > DATA:

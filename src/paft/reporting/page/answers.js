@@ -6,14 +6,15 @@ const stopped = { [CUT]: "cut at the token limit", [REFUSED]: "refused by the pr
 const scored = (method, cell) =>
   run().binary || [NOT_ASKED, UNPARSED].includes(cells(method)[cell]) ? "" : ` ${percent(score(method, cell))}%`;
 
-function answer(method, p, e) {
-  const code = cells(method)[p * run().examples.length + e];
-  return code === NOT_ASKED ? "not asked" : code === UNPARSED ? "could not be read" : run().examples[e].choices[code];
+function answer(method, p, e, { examples } = run()) {
+  const code = cells(method)[p * examples.length + e];
+  return code === NOT_ASKED ? "not asked" : code === UNPARSED ? "could not be read" : examples[e].choices[code];
 }
 
 // Go to a prompt: its text, and what the model answered where it failed.
-function openPrompt(inRun, p, method) {
+async function openPrompt(inRun, p, method) {
   const other = inRun !== state.run;
+  if (other) await unpack(data.runs[inRun]);
   Object.assign(state, { run: inRun, prompt: p, method });
   hideTip();
   if (other) drawRun();
@@ -60,7 +61,7 @@ function template(text) {
 }
 
 function cases(method, [, wanted, kind]) {
-  const { examples, outputsLeftOut, binary } = run(), width = examples.length, first = state.prompt * width;
+  const { examples, outputsLeftOut, hasOutputs, binary } = run(), width = examples.length, first = state.prompt * width;
   const rank = (e) => (cells(method)[first + e] === UNPARSED ? -1 : score(method, first + e));
   const found = examples.map((_, e) => e).filter((e) => wanted(first + e)).sort((a, b) => rank(a) - rank(b));
   const body = h("tbody", {}), more = h("button", { type: "button" });
@@ -77,7 +78,8 @@ function cases(method, [, wanted, kind]) {
     found.length ? h("table", { class: "cases" }, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))), body) : null,
     more,
     examples.every((e) => !e.fields.length) ? h("p", { class: "note" }, "The texts of the examples are not in this run directory; the same paft run writes them to examples.jsonl.") : null,
-    outputsLeftOut ? h("p", { class: "note" }, `${outputsLeftOut} outputs or explanations had no room on this page; predictions.parquet has them all.`) : null);
+    outputsLeftOut ? h("p", { class: "note" }, `${outputsLeftOut} outputs or explanations had no room on this page; predictions.parquet has them all.`) : null,
+    hasOutputs ? null : h("p", { class: "note" }, "The page of the run itself has the outputs too; there is no room for them here."));
 }
 
 const hasScores = (method) => !run().binary || Object.keys(method.others).length > 0;
@@ -97,10 +99,10 @@ function caseRow(method, e, columns) {
   return h("tr", {}, texts);
 }
 
-function answerCell(method, cell) {
-  const { texts, examples } = run(), width = examples.length, reason = stopped[finish(method, cell)];
+function answerCell(method, cell, r = run()) {
+  const { texts, examples } = r, width = examples.length, reason = stopped[finish(method, cell)];
   const output = texts[method.outputs[cell]], why = texts[method.explanations[cell]];
-  const read = answer(method, Math.floor(cell / width), cell % width);
+  const read = answer(method, Math.floor(cell / width), cell % width, r);
   return h("td", {}, h("div", { class: "text" }, cells(method)[cell] === UNPARSED ? h("em", {}, read) : read),
     reason ? h("span", { class: "badge" }, reason) : null,
     output === "" ? (reason ? null : h("div", { class: "role" }, "wrote nothing")) : output === undefined ? null : long("wrote: ", output),

@@ -51,10 +51,20 @@ function bytes(text) {
 }
 const cells = (method) => bytes(method.cells);
 const finish = (method, cell) => (method.finish ? bytes(method.finish)[cell] : 0);
-function score(method, cell) {
+function score(method, cell, { examples } = run()) {
   if (method.scores) return bytes(method.scores)[cell] / FULL_SCORE;
   const code = cells(method)[cell];
-  return Number(code === 0 || run().examples[cell % run().examples.length].right.includes(code));
+  return Number(code === 0 || examples[cell % examples.length].right.includes(code));
+}
+
+// On a page of several runs, what is not drawn at first is deflated until then.
+async function unpack(r) {
+  if (!r.packed) return;
+  const packed = Uint8Array.from(atob(r.packed), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const { methods, ...more } = await new Response(stream).json();
+  Object.assign(r, more, { packed: null });
+  methods.forEach((of, i) => Object.assign(r.methods[i], of));
 }
 
 // Colours of cells: from wrong to right by the score, and one of its own for what could not be read.

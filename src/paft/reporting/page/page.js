@@ -17,7 +17,8 @@ function worstPrompt() {
   return accuracy.indexOf(Math.min(...accuracy));
 }
 
-function choose(index) {
+async function choose(index) {
+  if (data.runs[index].packed) await unpack(data.runs[index]);
   state.run = index;
   state.method = Math.max(0, run().methods.length - 1);
   state.prompt = Math.max(0, worstPrompt());
@@ -28,7 +29,7 @@ for (const cell of document.querySelectorAll("[data-method]")) cell.style.setPro
 document.getElementById("run")?.addEventListener("change", (event) => choose(Number(event.target.value)));
 if (data.runs.length) {
   drawDistribution();
-  choose(0);
+  choose(0).then(drawCompare);
 }
 
 let drawnAt = document.body.clientWidth;

@@ -1,0 +1,124 @@
+"""A comparison of two methods, models, runs or prompts in words, with the answers that changed."""
+
+from collections.abc import Sequence
+
+from paft.reporting.pairs import Change, Comparison, Side, changes
+from paft.reporting.tables import counted, difference_in_words, markdown_table, points
+
+SHOWN = 10
+"""The number of examples that are listed in each direction; the page has all."""
+LONGEST = 100
+"""Characters of a text in the list."""
+
+TESTS = {
+    "prompts": "Bracket: 95 % bootstrap interval over prompts and examples. p: Wilcoxon's signed-rank test over "
+    "prompts.",
+    "examples": "Bracket: 95 % interval over examples (Bonett and Price). p: exact sign test over the examples "
+    "whose score differs (McNemar's exact test, where scores are 0 or 1).",
+}
+"""What interval and p are, by what the difference is tested over."""
+
+
+def describe(comparison: Comparison) -> str:
+    """Return a comparison as Markdown."""
+    left, right = comparison.left, comparison.right
+    lines = [
+        f"# {left.name} and {right.name}",
+        "",
+        f"{difference_in_words(comparison.difference, left.name, right.name)}.",
+        in_common(comparison),
+        TESTS[comparison.over],
+        "",
+        *(line for side in (left, right) for line in _prompt(side)),
+        *_counts(comparison),
+    ]
+    binary = _is_binary(comparison)
+    for rises, words in (
+        (False, "Right -> wrong" if binary else "Lower score"),
+        (True, "Wrong -> right" if binary else "Higher score"),
+    ):
+        found = list(changes(comparison, rises=rises))
+        if found:
+            listed = f", {SHOWN} of them" if len(found) > SHOWN else ""
+            lines += ["", f"## {words}: {counted(len(found), 'examples')}{listed}", ""]
+            lines += _table(comparison, found[:SHOWN])
+    return "\n".join(lines)
+
+
+def in_common(comparison: Comparison) -> str:
+    """Return in a sentence what the two sides have in common, and how much of each that is."""
+    left, right, cells = comparison.left, comparison.right, comparison.cells
+    sizes = (
+        ("prompts", len(cells.prompts[0]), len(left.prompts), len(right.prompts)),
+        (
+            "examples",
+            len(cells.examples[0]),
+            len(left.method.grid.example_ids),
+            len(right.method.grid.example_ids),
+        ),
+    )
+    parts = [
+        counted(both, noun)
+        if both == one == other
+        else f"the {both} {noun} that both have ({left.name} {one}, {right.name} {other})"
+        for noun, both, one, other in sizes
+    ]
+    matched = " Examples are matched by their ids, as a run lacks their texts." if cells.by_id else ""
+    return f"Compared on {' x '.join(parts)}.{matched}"
+
+
+def _prompt(side: Side) -> list[str]:
+    """Return the text of the prompt that a side names."""
+    prompt = side.run.prompts.get(side.prompt) if side.prompt else None
+    if prompt is None:
+        return []
+    text = "\n".join(filter(None, (prompt.system, prompt.text)))
+    return [f"{side.name}:", "", *(f"    {line}" for line in text.splitlines()), ""]
+
+
+def _counts(comparison: Comparison) -> list[str]:
+    """Return the table of answers that are right under both, one or none; nothing for graded scores."""
+    if not _is_binary(comparison):
+        return []
+    sides = comparison.left, comparison.right
+    right = [comparison.cells.of(side.method.grid.right, i) for i, side in enumerate(sides)]
+    return markdown_table(
+        ("Answers", f"{sides[1].name} right", f"{sides[1].name} wrong"),
+        [
+            (f"{sides[0].name} {word}", *(f"{int((left & other).sum()):,}" for other in (right[1], ~right[1])))
+            for word, left in (("right", right[0]), ("wrong", ~right[0]))
+        ],
+    )
+
+
+def _is_binary(comparison: Comparison) -> bool:
+    return comparison.left.run.is_binary and comparison.right.run.is_binary
+
+
+def _table(comparison: Comparison, rows: Sequence[Change]) -> list[str]:
+    """Return the examples that changed; of two methods, with the number of prompts and one of these."""
+    left, right = comparison.left, comparison.right
+    methods, prompts = left.prompt is None, len(comparison.cells.prompts[0])
+
+    def answer(change: Change, side: int) -> str:
+        text = change.answers[side]
+        score = "" if _is_binary(comparison) else f" ({points(change.scores[side])})"
+        return ("could not be read" if text is None else _cell(text)) + score
+
+    def prompt(change: Change) -> list[str]:
+        known = left.run.prompts.get(change.prompts[0])
+        return [f"{change.count} of {prompts}", _cell(known.text if known else change.prompts[0])]
+
+    return markdown_table(
+        ("Question", "Target", *(["Prompts", "One of them"] if methods else []), left.name, right.name),
+        [
+            (_cell(c.question), _cell(c.target), *(prompt(c) if methods else []), answer(c, 0), answer(c, 1))
+            for c in rows
+        ],
+    )
+
+
+def _cell(text: str) -> str:
+    """Return a text on one line of a Markdown table."""
+    line = " ".join(text.split())
+    return (line if len(line) <= LONGEST else f"{line[:LONGEST]} ...").replace("|", "\\|")

@@ -1,0 +1,150 @@
+"""Several models on several tasks: a row for each model and method, a column for each task."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+
+from paft.evaluation.intervals import Interval
+from paft.evaluation.metrics import Summary, summarise
+from paft.reporting.pairs import example_keys, has_texts
+from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.tables import answers_by, bracket, counted, points, run_names, shortest_ends
+
+FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
+"""The figures of a matrix: key of ``report.json`` -> title."""
+MARK = "*"
+"""Marks figures on a part of a run: the prompts and examples that all runs of the task have."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of a run in the matrix.
+
+    Attributes:
+        run: the run's name in the report.
+        summary: over the prompts and examples that all methods of the column have; over all of its own, if none.
+        is_part: whether it has other prompts or examples too, which ``summary`` leaves out.
+    """
+
+    run: str
+    result: RunResult
+    method: MethodResult
+    summary: Summary
+    is_part: bool = False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The entries by row and column, and what the reader must know of them."""
+
+    rows: list[str]
+    columns: list[str]
+    entries: dict[tuple[str, str], Entry]
+    notes: list[str]
+
+    def table(self, figure: str) -> list[tuple[str, ...]]:
+        """Return header and rows of one figure, ``mean`` or ``quantile_05``, with its interval."""
+        body = [
+            (row, *(_cell(self.entries.get((row, column)), figure) for column in self.columns))
+            for row in self.rows
+        ]
+        return [("Model, method", *self.columns), *body]
+
+
+def _cell(entry: Entry | None, figure: str) -> str:
+    if entry is None:
+        return ""
+    value: float | None = getattr(entry.summary, figure)
+    interval: Interval | None = getattr(entry.summary, f"{figure}_interval")
+    return f"{points(value)}{MARK if entry.is_part else ''} {bracket(interval)}".strip()
+
+
+def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
+    """Return the matrix of the runs; None for a single model on a single task."""
+    finished = [(name, r) for name, r in zip(run_names(results), results, strict=True) if r.methods]
+    if len({r.task for _, r in finished}) < 2 and len({r.model_in_words for _, r in finished}) < 2:
+        return None
+    columns = _columns([result for _, result in finished])
+    rows = _rows([result for _, result in finished])
+    placed: dict[str, dict[str, Entry]] = {column: {} for column in columns}
+    order: list[str] = []
+    for (name, result), column, labels in zip(finished, columns, rows, strict=True):
+        for method, label in zip(result.methods, labels, strict=True):
+            taken = sum(other.partition(" (run ")[0] == label for other in placed[column])
+            row = f"{label} (run {taken + 1})" if taken else label
+            placed[column][row] = Entry(name, result, method, method.summary)
+            order.append(row)
+    entries: dict[tuple[str, str], Entry] = {}
+    notes: list[str] = []
+    for column, of_rows in placed.items():
+        found, lines = _on_what_all_have(column, list(of_rows.values()))
+        entries |= {(row, column): entry for row, entry in zip(of_rows, found, strict=True)}
+        notes += lines
+    return Matrix(_by_model(order), list(placed), entries, notes)
+
+
+def _columns(results: Sequence[RunResult]) -> list[str]:
+    """Return the column of each run: its task, and where not all are measured alike, by what."""
+    metrics = {result.metric for result in results}
+    return [result.task if len(metrics) < 2 else f"{result.task}, {result.metric}" for result in results]
+
+
+def _rows(results: Sequence[RunResult]) -> list[list[str]]:
+    """Return the row of each method of each run: model and method, and the seed where there are several."""
+    models = list(dict.fromkeys(result.model for result in results))
+    short = dict(zip(models, shortest_ends([PurePath(model) for model in models]), strict=True))
+    seeds = [f", seed {result.config.get('seed', 0)}" for result in results]
+    rows = []
+    for result, seed in zip(results, seeds, strict=True):
+        model = short[result.model] + result.model_in_words.removeprefix(result.model)
+        rows.append([f"{model}, {m.name}{seed if len(set(seeds)) > 1 else ''}" for m in result.methods])
+    return rows
+
+
+def _by_model(rows: Sequence[str]) -> list[str]:
+    """Return the rows, each once, those of a model together."""
+    models = list(dict.fromkeys(row.partition(", ")[0] for row in rows))
+    return sorted(dict.fromkeys(rows), key=lambda row: models.index(row.partition(", ")[0]))
+
+
+def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """Return the entries of a task on the prompts and examples that all of them have, and notes on it."""
+    notes = []
+    modes = Counter(answers_by(entry.result) for entry in entries)
+    if len(modes) > 1:
+        notes.append(f"{column}: answers by {' in some runs, by '.join(modes)} in others.")
+    by_id = not all(has_texts(entry.result, entry.method) for entry in entries)
+    prompts = [entry.method.prompt_ids for entry in entries]
+    examples = [example_keys(entry.result, entry.method, by_id=by_id) for entry in entries]
+    if all(p == prompts[0] for p in prompts) and all(e == examples[0] for e in examples):
+        return list(entries), notes
+    both = set(prompts[0]).intersection(*prompts[1:]), set(examples[0]).intersection(*examples[1:])
+    shapes = {e.run: f"{len(p)} x {len(x)}" for e, p, x in zip(entries, prompts, examples, strict=True)}
+    sizes = ", ".join(f"{run} {shape}" for run, shape in shapes.items())
+    if not all(both):
+        what = "test prompt" if not both[0] else "test example"
+        notes.append(f"{column}: not to be compared, for the runs have no {what} in common ({sizes}).")
+        return list(entries), notes
+    part = f"{counted(len(both[0]), 'prompts')} x {counted(len(both[1]), 'examples')}"
+    matched = ", matched by their ids" if by_id else ""
+    notes.append(
+        f"{column}: the runs have different prompts or examples (prompts x examples: {sizes}). {MARK}: on the "
+        f"{part} that all have{matched}."
+    )
+    return [
+        _part(entry, [p in both[0] for p in own], [x in both[1] for x in keys])
+        for entry, own, keys in zip(entries, prompts, examples, strict=True)
+    ], notes
+
+
+def _part(entry: Entry, prompts: list[bool], examples: list[bool]) -> Entry:
+    """Return an entry on a part of its prompts and examples."""
+    if all(prompts) and all(examples):
+        return entry
+    result, grid = entry.result, entry.method.grid
+    cells = np.ix_(prompts, examples)
+    summary = summarise(grid.scores[cells], result.top, is_binary=result.is_binary, answers=grid.answers[cells])
+    return Entry(entry.run, result, entry.method, summary, is_part=True)

@@ -1,0 +1,123 @@
+"""Several models on several tasks make a matrix: of what all runs of a task have, and it says what was left out."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import yaml
+from pyarrow import parquet
+
+from made_up_runs import SKILLS, make_run
+from paft.errors import UserError
+from paft.evaluation.metrics import summarise
+from paft.reporting.matrix import matrix_of
+from paft.reporting.page import render
+from paft.reporting.read import read_run
+from paft.reporting.several import compare, read_all, write_all
+from paft.utils.io import write_text
+
+
+def make(folder, model, task, skills=SKILLS, **more):
+    make_run(folder, skills, **more)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["model"]["path"], config["task"]["name"] = f"hub/{model}", task
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
+    return folder
+
+
+def scores(folder, method, prompts, examples):
+    rows = parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
+    of = {(r["prompt_id"], r["example_id"]): r["score"] for r in rows}
+    return np.array([[of[f"p{p}", str(e)] for e in range(examples)] for p in range(prompts)])
+
+
+def test_a_matrix_has_the_figures_of_every_run_and_says_nothing_where_there_is_none(tmp_path):
+    folders = [
+        make(tmp_path / "a-x", "a", "x"), make(tmp_path / "a-y", "a", "y"), make(tmp_path / "b-x", "b", "x", seed=0),
+    ]  # fmt: skip
+    results, _ = read_all(folders)
+    matrix = matrix_of(results)
+    assert matrix.columns == ["x", "y"]
+    assert matrix.rows == [f"{model}, {method}" for model in "ab" for method in SKILLS]
+    assert matrix.notes == []
+    text = compare(results)
+    mean = results[1].methods[2].summary
+    shown = f"{mean.mean * 100:.1f} [{mean.mean_interval.low * 100:.1f}, {mean.mean_interval.high * 100:.1f}]"
+    assert f"| a, paft | {shown} | {shown} |" in text, "the same made-up answers in both tasks"
+    assert f"| b, paft | {shown} |  |" in text, "and in both models; b was not run on y"
+    assert "% intervals:\n\n| Model, method | x | y |" in text
+    assert matrix_of(results[:1]) is None
+
+
+def test_runs_of_other_prompts_and_examples_are_compared_on_what_all_have_and_marked(tmp_path):
+    large = make(tmp_path / "large", "a", "x", prompts=6, examples=40)
+    small = make(tmp_path / "small", "b", "x", {"base": [0.4] * 4}, prompts=4, examples=30)
+    results, _ = read_all([large, small])
+    matrix = matrix_of(results)
+    entry = matrix.entries["a, paft", "x"]
+    expected = summarise(scores(large, "paft", 4, 30), 0.5, is_binary=True)
+    assert (entry.summary.mean, entry.summary.quantile_05) == (expected.mean, expected.quantile_05)
+    assert (entry.is_part, matrix.entries["b, base", "x"].is_part) == (True, False)
+    (note,) = matrix.notes
+    assert "large 6 x 40, small 4 x 30" in note
+    assert "on the 4 prompts x 30 examples that all have" in note
+    assert f"| a, paft | {expected.mean * 100:.1f}* [" in compare(results)
+
+
+def test_runs_with_nothing_in_common_are_shown_and_said_to_be_incomparable(tmp_path):
+    results, _ = read_all([make(tmp_path / "one", "a", "x"), make(tmp_path / "two", "b", "x")])
+    rows = [row | {"fields": {"thing": f"else {row['id']}"}} for row in results[1].examples.values()]
+    write_text(tmp_path / "two/examples.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    results, _ = read_all([tmp_path / "one", tmp_path / "two"])
+    text = compare(results)
+    assert "x: not to be compared, for the runs have no test example in common (one 6 x 9, two 6 x 9)." in text
+    assert "*" not in text
+
+
+def test_two_runs_in_one_cell_have_a_row_each(tmp_path):
+    folders = [
+        make(tmp_path / f"r{i}", "a", task, seed=seed)
+        for i, (task, seed) in enumerate([("x", 0), ("x", 0), ("y", 1)])
+    ]
+    rows = matrix_of(read_all(folders)[0]).rows
+    assert [row for row in rows if "paft" in row] == [
+        "a, paft, seed 0", "a, paft, seed 0 (run 2)", "a, paft, seed 1",
+    ]  # fmt: skip
+
+
+def test_a_comparison_is_written_as_page_markdown_and_json(tmp_path):
+    folders = [make(tmp_path / name, name, "x") for name in "ab"]
+    results, errors = read_all([*folders, tmp_path / "nowhere"])
+    page = write_all(results, errors)
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    assert found["runs"] == {"a": str(folders[0]), "b": str(folders[1])}
+    entry = next(e for e in found["matrix"] if (e["run"], e["method"]) == ("b", "paft"))
+    summary = results[1].methods[2].summary
+    assert (entry["mean"], entry["quantile_05"]) == (summary.mean, summary.quantile_05)
+    assert entry["mean_interval"] == [summary.mean_interval.low, summary.mean_interval.high]
+    for text in (page.read_text(), (tmp_path / "comparison.md").read_text()):
+        assert "b, paft" in text
+        assert f"{summary.mean * 100:.1f}" in text
+    write_all(results, errors)
+    (tmp_path / "comparison.md").write_text("my notes")
+    with pytest.raises(UserError, match=r"comparison\.md: this file exists and is not a paft report"):
+        write_all(results, errors)
+
+
+def test_the_reports_of_the_runs_are_written_where_they_are_missing_or_older_than_the_predictions(
+    tmp_path, monkeypatch
+):
+    folders = [make(tmp_path / name, name, "x") for name in "abc"]
+    for folder in folders[1:]:
+        (folder / "report.html").write_text("")
+    os.utime(folders[1] / "methods/base/predictions.parquet", (2**31, 2**31))
+    written = []
+    monkeypatch.setattr("paft.reporting.several.write_result", lambda result: written.append(result.path))
+    write_all(*read_all(folders))
+    assert written == folders[:2]
+
+
+def test_the_page_of_a_matrix_links_to_each_run(tmp_path):
+    results = [read_run(make(tmp_path / name, name, "x")) for name in "ab"]
+    assert render(results).count('href="') >= 2
