@@ -93,7 +93,7 @@ def test_two_prompts_are_chosen_and_the_figures_are_those_of_the_command(browser
     pick(browser, "First prompt", 1)
     pick(browser, "Second prompt", 4)
     comparison = compare_sides(find_side("user:p1", [run]), find_side("user:p4", [run]))
-    assert f"the second is above the first {figures(comparison)}" in browser.js(OUTCOME)
+    assert f"The second prompt is above the first prompt {figures(comparison)}" in browser.js(OUTCOME)
     assert "exact sign test" in browser.js(NOTE)
     assert len(rows_shown(browser)) == len(list(changes(comparison, rises=True)))
     pick(browser, "First prompt", "")
