@@ -229,7 +229,9 @@ class Alone:
                 max_new_tokens=NEW_TOKENS,
                 eos_token_id=self.format.end[0],
             )
-            found.append(self.format.decode([i for i in output[0, len(prompt) :].tolist() if i != self.format.end[0]]))
+            found.append(
+                self.format.decode([i for i in output[0, len(prompt) :].tolist() if i != self.format.end[0]])
+            )
         return found
 
 
@@ -266,9 +268,13 @@ def check(family: str) -> dict[str, str]:
                 inputs = engine.inputs(rows)
                 labels = inputs.pop("labels")
                 mine = _gradients(model, answer_loss(engine.forward(inputs), labels, None))
-                found[f"{prefix}training"] = _outcome(formats, (mine - gradients).abs().max() / gradients.abs().max())
+                found[f"{prefix}training"] = _outcome(
+                    formats, (mine - gradients).abs().max() / gradients.abs().max()
+                )
         with watched(model) as formats:
-            mine = torch.tensor([row for batch in engine.score(questions, [OPTIONS] * len(questions)) for row in batch])
+            mine = torch.tensor(
+                [row for batch in engine.score(questions, [OPTIONS] * len(questions)) for row in batch]
+            )
             found[f"{prefix}scoring"] = _outcome(formats, (mine - scores).abs().max())
         with watched(model) as formats:
             written = [g.text for batch in engine.generate(questions, NEW_TOKENS) for g in batch]
@@ -327,7 +333,9 @@ def main() -> None:
     for family in FAMILIES:
         found[family] = check(family)
         print(line(family, found[family]), flush=True)
-    write(options.output / "architectures.json", {"benchmark": "architectures", "found": found, "machine": machine()})
+    write(
+        options.output / "architectures.json", {"benchmark": "architectures", "found": found, "machine": machine()}
+    )
     sys.exit(any("differs" in value for row in found.values() for value in row.values()))
 
 

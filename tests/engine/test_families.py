@@ -27,7 +27,9 @@ def test_an_architecture_gives_the_results_of_each_row_alone_as_its_line_in_the_
 
 
 def test_the_table_holds_no_other_architecture():
-    assert sum(row.startswith("| ") for row in TABLE.splitlines()) == len(FAMILIES) + HEADER.count("| architecture")
+    assert sum(row.startswith("| ") for row in TABLE.splitlines()) == len(FAMILIES) + HEADER.count(
+        "| architecture"
+    )
 
 
 def windowed(kind: str = "mistral", **changes) -> tuple[Engine, list[str]]:

@@ -178,7 +178,9 @@ class Engine:
         """
         fits = [self.packs(len(row.ids) - 1) for row in rows]
         if any(fits) and not all(fits):
-            parts = {fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)}
+            parts = {
+                fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)
+            }
             scores = {fit: iter(self.log_probs(part, cache)) for fit, part in parts.items()}
             return [next(scores[fit]) for fit in fits]
         cache = cache if all(fits) else None
