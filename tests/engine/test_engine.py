@@ -184,16 +184,11 @@ def test_an_option_that_begins_another_is_scored_with_the_end_of_the_answer():
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "reason"),
-    [
-        ("mistral", {"sliding_window": 4}, "sliding window"),
-        ("mamba", {}, "position_ids"),
-        ("bloom", {}, "position_ids"),
-    ],
+    ("kind", "reason"), [("mamba", "no argument position_ids"), ("bloom", "no argument position_ids")]
 )
-def test_models_that_cannot_be_packed_are_found_and_scored_in_right_padded_batches(kind, changes, reason):
+def test_models_that_cannot_be_packed_are_found_and_scored_in_right_padded_batches(kind, reason):
     said: list[str] = []
-    one = engine(kind, **changes)
+    one = engine(kind)
     one.say = said.append
     rows = [Row(p + one.format.answer("no"), 2) for p in one.format.prompts(QUESTIONS)]
     one.choose_batch_format(rows)

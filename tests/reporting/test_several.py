@@ -75,15 +75,17 @@ def test_runs_with_nothing_in_common_are_shown_and_said_to_be_incomparable(tmp_p
     assert "*" not in text
 
 
-def test_two_runs_in_one_cell_have_a_row_each(tmp_path):
-    folders = [
-        make(tmp_path / f"r{i}", "a", task, seed=seed)
-        for i, (task, seed) in enumerate([("x", 0), ("x", 0), ("y", 1)])
-    ]
-    rows = matrix_of(read_all(folders)[0]).rows
-    assert [row for row in rows if "paft" in row] == [
-        "a, paft, seed 0", "a, paft, seed 0 (run 2)", "a, paft, seed 1",
-    ]  # fmt: skip
+def test_two_runs_in_one_cell_have_a_row_each_by_their_seed_if_that_differs(tmp_path):
+    def rows(*runs):
+        folders = [
+            make(tmp_path / f"{len(runs)}-{i}", "a", task, {"paft": [0.5] * 6}, seed=seed)
+            for i, (task, seed) in enumerate(runs)
+        ]
+        return matrix_of(read_all(folders)[0]).rows
+
+    assert rows(("x", 0), ("y", 1)) == ["a, paft"]
+    assert rows(("x", 0), ("x", 1), ("y", 1)) == ["a, paft, seed 0", "a, paft, seed 1"]
+    assert rows(("x", 0), ("x", 0), ("y", 1), ("y", 1)) == ["a, paft", "a, paft (run 2)"]
 
 
 def test_a_comparison_is_written_as_page_markdown_and_json(tmp_path):

@@ -18,6 +18,9 @@ from paft.utils.hf_internals import register_attention, sdpa_attention_forward, 
 NAME = "paft_tree"
 """This attention's name for ``model.set_attn_implementation``."""
 
+REPLACES = ("sdpa", "eager")
+"""The attention functions of transformers whose models it can run."""
+
 _WORTH = 7_000
 """Token pairs whose scores take about as long as the calls for one more branch; measured with nine heads."""
 
@@ -131,21 +134,65 @@ def tree_attention(
     Args:
         query: ``(1, heads, queries, size)``.
         key, value: ``(1, key-value heads, keys, size)``.
+        kwargs: ``softcap`` and ``s_aux`` among them, see :func:`plain_attention`.
 
     Returns:
         ``(1, queries, heads, size)`` and None.
     """
-    if attention_mask is None or attention_mask.dtype != torch.int64:
+    softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
+    is_tree = attention_mask is not None and attention_mask.dtype == torch.int64
+    if is_tree:
+        check_keys(key, attention_mask)
+        trained = sinks is not None and sinks.requires_grad
+        if not dropout and not trained:
+            if attention_mask not in _plans:
+                _plans[attention_mask] = branches(attention_mask, query.shape[2])
+            scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+            return _TreeAttention.apply(query, key, value, _plans[attention_mask], scale, softcap, sinks), None
+        attention_mask = dense_mask(attention_mask, query.shape[2], query.dtype)
+    if softcap is None and sinks is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
-    check_keys(key, attention_mask)
-    queries = query.shape[2]
-    if dropout:  # SDPA drops pairs of tokens
-        mask = dense_mask(attention_mask, queries, query.dtype)
-        return sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **kwargs)
-    if attention_mask not in _plans:
-        _plans[attention_mask] = branches(attention_mask, queries)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _TreeAttention.apply(query, key, value, _plans[attention_mask], scale), None
+    return plain_attention(query, key, value, attention_mask, dropout, scaling, softcap, sinks), None
+
+
+def plain_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float,
+    scaling: float | None,
+    softcap: float | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """Compute what SDPA does not have.
+
+    Args:
+        query, key, value: as in :func:`tree_attention`, of any batch size.
+        attention_mask: ``(batch, 1, queries, keys)``, boolean or to be added; None for a causal one.
+        softcap: scores are bent to ``softcap * tanh(scores / softcap)`` (Gemma 2).
+        sinks: ``(heads,)``, the score of a further key without a value (gpt-oss).
+
+    Returns:
+        ``(batch, queries, heads, size)``.
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
+    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = softcap * (scores / softcap).tanh()
+    if attention_mask is None:
+        rows, columns = scores.shape[2:]
+        attention_mask = torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril(columns - rows)
+    if attention_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    else:
+        scores = scores + attention_mask
+    keys = scores.shape[-1]
+    if sinks is not None:
+        scores = torch.cat([scores, sinks.view(1, -1, 1, 1).expand(*scores.shape[:3], 1).to(scores.dtype)], -1)
+    weights = torch.nn.functional.dropout(scores.float().softmax(-1)[..., :keys], dropout)
+    return (weights.to(value.dtype) @ value).transpose(1, 2).contiguous()
 
 
 class _TreeAttention(torch.autograd.Function):
@@ -156,7 +203,14 @@ class _TreeAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tree: list[Branch], scale: float
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        tree: list[Branch],
+        scale: float,
+        softcap: float | None,
+        sinks: torch.Tensor | None,
     ) -> torch.Tensor:
         """Save each branch's weights for the backward pass."""
         q, k, v = query[0].unflatten(0, (key.shape[1], -1)), key[0], value[0]
@@ -164,17 +218,22 @@ class _TreeAttention(torch.autograd.Function):
         cached = k.shape[1] - q.shape[2]
         out = torch.empty(q.shape[2], query.shape[1], v.shape[-1], dtype=v.dtype)
         kept = []
+        sink = None if sinks is None else sinks.float().unflatten(0, (key.shape[1], -1))
         for branch in tree:
             here = slice(branch.start - cached, branch.end - cached)
             rows, own = branch.bias.shape
             scores = scaled[:, :, here].flatten(1, 2) @ _seen(k32, branch).transpose(1, 2)
+            if softcap is not None:
+                scores = scores.div_(softcap).tanh_().mul_(softcap)
             scores.unflatten(1, (-1, rows))[..., -own:] += branch.bias
-            weights = scores.softmax(-1).to(v.dtype)
+            if sink is not None:  # a last key, dropped after the softmax
+                scores = torch.cat([scores, sink.repeat_interleave(rows, 1)[..., None]], 2)
+            weights = scores.softmax(-1)[..., : scores.shape[-1] - (sink is not None)].to(v.dtype)
             out[here] = (weights @ _seen(v, branch)).view(query.shape[1], -1, v.shape[-1]).transpose(0, 1)
             kept.append(weights)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(q, k, v, *kept)
-            ctx.tree, ctx.scale = tree, scale
+            ctx.tree, ctx.scale, ctx.softcap = tree, scale, softcap
         return out[None]
 
     @staticmethod
@@ -189,12 +248,16 @@ class _TreeAttention(torch.autograd.Function):
             here = slice(branch.start - cached, branch.end - cached)
             g = grad[:, :, here].flatten(1, 2)
             d_weights = (g @ _seen(v, branch).transpose(1, 2)).float()
-            d_scores = softmax_backward(d_weights, weights.float()).to(q.dtype)
+            d_scores = softmax_backward(d_weights, weights.float())
+            if ctx.softcap is not None:
+                bent = (q[:, :, here].float() * ctx.scale).flatten(1, 2) @ _seen(k.float(), branch).transpose(1, 2)
+                d_scores *= 1 - (bent / ctx.softcap).tanh_().square_()
+            d_scores = d_scores.to(q.dtype)
             dq[:, :, here] = (d_scores @ _seen(k, branch)).unflatten(1, (-1, branch.end - branch.start))
             _add(dk, branch, d_scores.transpose(1, 2) @ q[:, :, here].flatten(1, 2))
             _add(dv, branch, weights.transpose(1, 2) @ g)
         dq, dk = dq.flatten(0, 1) * ctx.scale, dk * ctx.scale
-        return dq[None], dk[None].to(k.dtype), dv[None].to(v.dtype), None, None
+        return dq[None], dk[None].to(k.dtype), dv[None].to(v.dtype), None, None, None, None
 
 
 def _seen(x: torch.Tensor, branch: Branch) -> torch.Tensor:

@@ -17,6 +17,9 @@ from paft.utils.hf_internals import register_attention, sdpa_attention_forward
 NAME = "paft_block_sparse"
 """This attention's name for ``model.set_attn_implementation``."""
 
+REPLACES = ("sdpa",)
+"""The attention functions of transformers whose models it can run: it has no softcap and no sinks."""
+
 BLOCK = 128
 """Queries, and keys, of one block of FlexAttention's kernels."""
 

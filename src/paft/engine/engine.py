@@ -96,11 +96,12 @@ class Engine:
         Args:
             gradients: compute gradients too. On a GPU their kernels are compiled separately and may fail.
         """
+        rows = [self._cut(row) for row in rows]
         if self.batch_format is None:
             training = self.model.training
             self.model.eval()  # with dropout, no two results are equal
             try:
-                self._choose_batch_format([self._cut(row) for row in rows])
+                self._choose_batch_format(rows)
             finally:
                 self.model.train(training)
         if gradients and self.batch_format == "tree" and any(p.requires_grad for p in self.model.parameters()):
@@ -111,9 +112,8 @@ class Engine:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
-                self.batch_format = "dense"
-                self._base.set_attn_implementation("sdpa")
                 self.say(f"this model is trained with a dense attention mask, which is slower: {one_line(error)}")
+                self._choose_batch_format(rows, ("dense",))
             self.model.zero_grad()
 
     def _cut(self, row: Row) -> Row:
@@ -122,14 +122,15 @@ class Engine:
             return row
         return Row(row.ids[: self.window + 1], min(row.answer, self.window))
 
-    def _choose_batch_format(self, rows: Sequence[Row]) -> None:
+    def _choose_batch_format(
+        self, rows: Sequence[Row], formats: Sequence[BatchFormat] = ("tree", "dense")
+    ) -> None:
         reason = why_not_packed(self.model.config.get_text_config(), self._accepted)
         if reason is None:
             module = TREE_ATTENTION.get(self.model.device.type)
-            own = attention_implementation(self._base)
-            own = "sdpa" if own in (attention.NAME, block_sparse.NAME) else own  # set by another engine
-            for self.batch_format in ("tree", "dense"):
-                if self.batch_format == "tree" and (own != "sdpa" or module is None):
+            own = attention_implementation(self._base, (attention.NAME, block_sparse.NAME))  # of another engine
+            for self.batch_format in formats:
+                if self.batch_format == "tree" and (module is None or own not in module.REPLACES):
                     continue
                 name = module.NAME if self.batch_format == "tree" and module else own
                 reason = self._differs(rows, own, name)
@@ -144,19 +145,21 @@ class Engine:
         Args:
             own: the model's own attention function, which computes the padded rows.
         """
+        self._base.set_attn_implementation(own)
         distance = max(len(row.ids) for row in rows) - 1
         if self.window is not None and self.batch_format == "dense":  # the tree's attention checks its mask itself
             if self.window > self.batch_tokens:
                 return f"its window of {self.window} tokens is too long to check that a dense mask is obeyed"
             distance = self.window
         rows = with_distant_branch(rows, distance)
-        format, self.batch_format = self.batch_format, "padded"
-        self._base.set_attn_implementation(own)
+        chosen, self.batch_format = self.batch_format, "padded"
         reference = torch.cat(self.log_probs(rows))
-        self.batch_format = format
         self._base.set_attn_implementation(name)
         try:
-            difference = (torch.cat(self.log_probs(rows)) - reference).abs().mean().item()
+            longer = torch.cat(self.log_probs(rows)) if own not in (name, "sdpa") else reference  # padded as well
+            self.batch_format = chosen
+            found = torch.stack([longer, torch.cat(self.log_probs(rows))])
+            difference = (found - reference).abs().mean(1).max().item()
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:
@@ -175,7 +178,9 @@ class Engine:
         """
         fits = [self.packs(len(row.ids) - 1) for row in rows]
         if any(fits) and not all(fits):
-            parts = {fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)}
+            parts = {
+                fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)
+            }
             scores = {fit: iter(self.log_probs(part, cache)) for fit, part in parts.items()}
             return [next(scores[fit]) for fit in fits]
         cache = cache if all(fits) else None

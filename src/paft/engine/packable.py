@@ -40,7 +40,9 @@ def attention_window(config: Any) -> int | None:
     """
     sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     chunk = (
-        config.attention_chunk_size if "chunked_attention" in (getattr(config, "layer_types", None) or ()) else None
+        config.attention_chunk_size
+        if "chunked_attention" in (getattr(config, "layer_types", None) or ())
+        else None
     )
     windows = [size for size in (sliding, chunk) if size]
     window = min(windows, default=None)

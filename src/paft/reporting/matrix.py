@@ -68,7 +68,7 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
     if len({r.task for _, r in finished}) < 2 and len({r.model_in_words for _, r in finished}) < 2:
         return None
     columns = _columns([result for _, result in finished])
-    rows = _rows([result for _, result in finished])
+    rows = _rows([result for _, result in finished], columns)
     placed: dict[str, dict[str, Entry]] = {column: {} for column in columns}
     order: list[str] = []
     for (name, result), column, labels in zip(finished, columns, rows, strict=True):
@@ -92,16 +92,19 @@ def _columns(results: Sequence[RunResult]) -> list[str]:
     return [result.task if len(metrics) < 2 else f"{result.task}, {result.metric}" for result in results]
 
 
-def _rows(results: Sequence[RunResult]) -> list[list[str]]:
-    """Return the row of each method of each run: model and method, and the seed where there are several."""
+def _rows(results: Sequence[RunResult], columns: Sequence[str]) -> list[list[str]]:
+    """Return the row of each method of each run: model and method; and the seed, where runs differ only in it."""
     models = list(dict.fromkeys(result.model for result in results))
     short = dict(zip(models, shortest_ends([PurePath(model) for model in models]), strict=True))
-    seeds = [f", seed {result.config.get('seed', 0)}" for result in results]
-    rows = []
-    for result, seed in zip(results, seeds, strict=True):
+    seeds = [result.config.get("seed", 0) for result in results]
+    rows, seen = [], set()
+    for result, column, seed in zip(results, columns, seeds, strict=True):
         model = short[result.model] + result.model_in_words.removeprefix(result.model)
-        rows.append([f"{model}, {m.name}{seed if len(set(seeds)) > 1 else ''}" for m in result.methods])
-    return rows
+        rows.append([f"{model}, {method.name}" for method in result.methods])
+        seen |= {(row, column, seed) for row in rows[-1]}
+    if len({(row, column) for row, column, _ in seen}) == len(seen):
+        return rows
+    return [[f"{row}, seed {seed}" for row in of] for of, seed in zip(rows, seeds, strict=True)]
 
 
 def _by_model(rows: Sequence[str]) -> list[str]:

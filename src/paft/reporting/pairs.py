@@ -225,7 +225,7 @@ def differences_of_all(
     Args:
         keys: what identifies the examples of each method, see :func:`example_keys`.
     """
-    groups: dict[Hashable, list[int]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...], tuple[Hashable, ...]], list[int]] = {}
     for index, (run, method) in enumerate(methods):
         groups.setdefault((run.task, run.metric, method.prompt_ids, tuple(keys[index])), []).append(index)
     found = {}

@@ -3,6 +3,7 @@
 Nothing else in paft uses these (``tests/test_architecture.py``): check this module against a new release.
 """
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,15 @@ def register_attention(name: str, function: Any) -> None:
     AttentionMaskInterface.register(name, sdpa_mask)
 
 
-def attention_implementation(model: Any) -> str:
-    """Return the name of the attention function that a model of transformers uses."""
-    return model.config._attn_implementation
+def attention_implementation(model: Any, registered: Collection[str] = ()) -> str:
+    """Return the name of the attention function that a model of transformers uses.
+
+    Args:
+        registered: functions that are not the model's own; where it uses one of them, the result is the one that
+            transformers chooses for it.
+    """
+    name = model.config._attn_implementation
+    return name if name not in registered else "sdpa" if model._supports_sdpa else "eager"
 
 
 def softmax_backward(gradient: torch.Tensor, output: torch.Tensor) -> torch.Tensor:

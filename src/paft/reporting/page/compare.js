@@ -97,7 +97,7 @@ async function drawCompare() {
     score(right.m, q * right.r.keys.length + f, right.r) - score(left.m, p * left.r.keys.length + e, left.r)));
   const one = changes.length === 1, [i, j] = compared.sides, turned = PAIRS.get(`${j} ${i}`);
   const statistics = one ? overExamples(changes[0]) : PAIRS.get(`${i} ${j}`) ?? (turned ? [-turned[0], -turned[2], -turned[1], turned[3]] : [0, 0, 0, 1]);
-  const names = compared.sides.map((side, k) => (compared.prompts[k] === null ? sideName(side) : `the ${k ? "second" : "first"}`));
+  const names = i === j && one ? ["the first prompt", "The second prompt"] : compared.sides.map(sideName);
   const part = (noun, both, sizes) => (both === sizes[0] && both === sizes[1] ? plural(both, noun) : `the ${plural(both, noun)} that both have (of ${sizes[0]} and ${sizes[1]})`);
   show("compare", pickers,
     h("p", { class: "outcome" }, inWords(statistics, names)),
