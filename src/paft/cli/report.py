@@ -27,8 +27,13 @@ def report(
     Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
+    from paft.reporting import axes
     from paft.reporting.report import compare, report_all
+    from paft.reporting.terminal import show_axes
 
+    if output is None and all(map(axes.is_axes_run, runs)):
+        show_axes([axes.write_axes_report(run) for run in runs])
+        return
     results, errors, page = report_all(runs, output)
     print(compare(results))
     for line in [*errors, *(f"{r.path}: {line}" for r in results for line in r.problems)]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from paft.errors import UserError
 from paft.evaluation.intervals import Interval
+from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
@@ -37,7 +38,13 @@ OTHERS = "Other scores, mean ± Std over the prompts, in %"
 
 
 def write_report(path: Path) -> RunResult:
-    """Write the report of a run into its directory; it lists unfinished methods and damaged files."""
+    """Write the report of a run into its directory; it lists unfinished methods and damaged files.
+
+    Raises:
+        UserError: it is no run directory, or one of `paft evaluate --axes`, whose report is another.
+    """
+    if is_axes_run(path):
+        raise UserError(f"{path}: a run with --axes is compared with others of its kind only")
     result = read_run(path)
     write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
     write_text(path / "report.md", as_markdown(result))
