@@ -107,8 +107,8 @@ def decompose(
 ) -> Decomposition:
     """Return the shares of the variance of the score.
 
-    The intervals cover the true shares in 94 to 98 % of 200 simulated grids of 100 examples and 2,000 cells, those of
-    an axis without an effect too (``tests/evaluation/test_axes_shares.py`` repeats 80 of them).
+    The intervals cover the true shares in 94 to 98 % of 200 simulated grids of 100 examples and 2,000 cells, also
+    of an axis without an effect (``tests/evaluation/test_axes_shares.py`` repeats 80 of them).
 
     Args:
         levels: ``(cells, axes)``, the level of each axis, counted from 0.

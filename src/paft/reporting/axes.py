@@ -12,6 +12,7 @@ import numpy as np
 from paft.errors import UserError
 from paft.evaluation.axes import Decomposition, Share, decompose
 from paft.evaluation.intervals import Interval
+from paft.reporting.figure import axes_chart, save
 from paft.reporting.tables import bracket, points
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN
 from paft.utils.io import read_keyed, write_text
@@ -86,8 +87,9 @@ def read_axes(path: Path) -> AxesResult:
 
 
 def write_axes_report(path: Path) -> AxesResult:
-    """Write ``report.json`` and ``report.md`` of a run of axes."""
+    """Write ``report.json``, ``report.md`` and the figure of a run of axes."""
     result = read_axes(path)
+    save(axes_chart(_chart_rows(result), result.metric), path / "figures", "axes")
     write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
     write_text(path / "report.md", as_markdown(result))
     return result
@@ -119,6 +121,14 @@ def as_json(result: AxesResult) -> dict[str, Any]:
         "rest_share": shares.rest,
         **{key: about[key] for key in ("cells", "combinations", "examples")},
     }
+
+
+def _chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
+    shares = zip([*result.axes, "examples"], [*result.shares.with_examples, result.shares.examples], strict=True)
+    return [
+        {"axis": name, "share": 100 * s.value, "low": 100 * s.interval.low, "high": 100 * s.interval.high}
+        for name, s in shares
+    ]
 
 
 def _ends(interval: Interval) -> list[float]:
@@ -214,6 +224,7 @@ def as_markdown(result: AxesResult) -> str:
             "axis system changes these only.",
             "",
         ]
+    lines += ["![Share of the variance for one example, per axis](figures/axes.svg)", ""]
     lines += ["## Mean score of each level", ""]
     for (name, levels), means in zip(result.axes.items(), result.shares.level_means, strict=True):
         lines += [

@@ -130,6 +130,8 @@ def _check_adapters(config: Config, names: Sequence[str], adapters: Sequence[Pat
     for folder in adapters:
         if not (folder / "adapter_config.json").is_file():
             raise UserError(f"--adapter {folder}: no adapter there (adapter_config.json is missing)")
+    if len(set(map(Path.resolve, adapters))) < len(adapters):
+        raise UserError("--adapter: the same folder twice; each is another training seed")
     if adapters and not can_be_trained(config.model):
         raise UserError("--adapter: a model behind an endpoint is used as it is; name its adapter in model.path")
     if len(adapters) > 1 and "seed" not in names:
