@@ -61,6 +61,7 @@ TEST_PROMPTS = [{"text": "Paint {thing} in one of {choices}!"}, {"text": "{thing
 NEEDS_A_REAL_MODEL_OR_SERVER = {"embedded", "real_server"}
 """Fixtures of tests that are not in the fast tier."""
 WHOLE_COMMANDS = {
+    "test_axes",
     "test_baselines",
     "test_chat",
     "test_cli",

@@ -37,10 +37,15 @@ def report(
     Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
+    from paft.reporting import axes
     from paft.reporting.comparison import describe
     from paft.reporting.pairs import compare_sides, find_side
     from paft.reporting.several import compare, read_all, write_all
+    from paft.reporting.terminal import show_axes
 
+    if output is None and pair is None and all(map(axes.is_axes_run, runs)):
+        show_axes([axes.write_axes_report(run) for run in runs])
+        return
     results, errors = read_all(runs)
     print(describe(compare_sides(*(find_side(name, results) for name in pair))) if pair else compare(results))
     page = write_all(results, errors, output)

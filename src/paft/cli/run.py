@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paft.cli.options import ConfigFile, Output, Overrides, Quiet
-from paft.errors import WorkError
+from paft.errors import UserError, WorkError
 from paft.utils.console import Console, interruptible
 
 
@@ -17,8 +17,35 @@ def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, 
     _work("run", config, overrides, output or Path("runs") / config.stem, quiet)
 
 
-def evaluate(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
+def evaluate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Output = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            "--axes",
+            metavar="NAME,...",
+            help="Measure which of these matter: wording, format, order, system, shots, typos, seed.",
+        ),
+    ] = None,
+    adapter: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--adapter",
+            metavar="FOLDER",
+            help="With --axes: ask with this adapter; several are the levels of the axis seed.",
+        ),
+    ] = None,
+    cells: Annotated[int, typer.Option("--cells", min=1, help="With --axes: at most so many questions.")] = 2_000,
+    quiet: Quiet = False,
+) -> None:
     """Measure how much a model's accuracy depends on the wording of the prompt, without training."""
+    if axes is not None:
+        _axes(config, overrides, output or Path("runs") / f"{config.stem}-axes", axes, adapter or [], cells, quiet)
+        return
+    if adapter:
+        raise UserError("--adapter belongs to --axes; without it, set model.adapter")
     _work("evaluate", config, overrides, output or Path("runs") / f"{config.stem}-evaluate", quiet)
 
 
@@ -29,6 +56,30 @@ def demo(
     """Run all of paft on an embedded model and task in a few minutes, without an API key, the hub or a GPU."""
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
     _work("run", config, None, output, quiet)
+
+
+def _axes(
+    config: Path,
+    overrides: list[str] | None,
+    output: Path,
+    axes: str,
+    adapters: list[Path],
+    cells: int,
+    quiet: bool,
+) -> None:
+    """Ask along the axes, write the report, and print the result."""
+    from paft.config.load import load_config
+    from paft.runs.axes import evaluate_axes
+
+    names = [name.strip() for name in axes.split(",")]
+    with interruptible():
+        evaluate_axes(
+            load_config(config, overrides), names, output, Console(quiet=quiet), cells=cells, adapters=adapters
+        )
+    from paft.reporting.axes import write_axes_report
+    from paft.reporting.terminal import show_axes
+
+    show_axes([write_axes_report(output)])
 
 
 def _work(command: str, config: Path, overrides: list[str] | None, output: Path, quiet: bool) -> None:

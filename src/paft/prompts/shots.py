@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from paft.errors import UserError
-from paft.prompts.template import question
+from paft.prompts.template import question, slot_matches, slots
 from paft.tasks.task import Task, slot_name
-from paft.types import SHOTS, Example
+from paft.types import SHOTS, Example, Prompt
 
 
 def with_demonstrations(
@@ -49,3 +49,19 @@ def with_demonstrations(
 def _key(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fields, options = question(example)
     return tuple(fields.values()), tuple(options)
+
+
+def at_slot(prompt: Prompt, task: Task) -> Prompt:
+    """Return the prompt with ``{shots}`` where :func:`paft.prompts.template.render` puts the demonstrations.
+
+    Where the task has none, the slot is left out with the space after it.
+    """
+    if task.shots:
+        has_slot = SHOTS in slots(prompt, task.aliases)
+        return prompt if has_slot else replace(prompt, text=f"{{{SHOTS}}}\n\n{prompt.text}", id="")
+    parts = {"text": prompt.text, "system": prompt.system or ""}
+    for name, text in parts.items():
+        for match in reversed(list(slot_matches(text))):
+            if slot_name(match[1]) == SHOTS and SHOTS not in map(slot_name, task.fields):
+                parts[name] = text[: match.start()] + text[match.end() :].lstrip()
+    return replace(prompt, text=parts["text"], system=parts["system"] or None, id="")

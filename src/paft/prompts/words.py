@@ -31,6 +31,7 @@ def words_of(prompt: Prompt) -> list[Word]:
 
 
 def put_word(prompt: Prompt, word: Word, value: str) -> Prompt:
+    """Return the prompt with another text in the place of a word."""
     part, start, end = word
     text = getattr(prompt, part)
     return replace(prompt, **{part: text[:start] + value + text[end:]})

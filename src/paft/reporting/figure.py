@@ -1,5 +1,6 @@
 """The distribution of accuracy over prompts: one row per method, one mark per prompt."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import altair as alt
@@ -23,6 +24,23 @@ def save(chart: alt.VConcatChart, folder: Path, name: str) -> None:
         chart.save(str(temporary), format="svg")
     with replacing(folder / f"{name}.png") as temporary:
         chart.save(str(temporary), format="png", ppi=144)
+
+
+def axes_chart(rows: Sequence[Mapping[str, float | str]], metric: str) -> alt.VConcatChart:
+    """Return the chart of the shares of axes.
+
+    Args:
+        rows: in their order, each with ``axis`` and, in percent, ``share``, ``low`` and ``high``.
+    """
+    base = alt.Chart(alt.Data(values=list(rows))).encode(y=alt.Y("axis:N").sort(None).title(None))
+    title = f"Share of the variance of the {metric} for one example, %"
+    bars = base.mark_bar(color=COLOURS[0], height=14).encode(x=alt.X("share:Q").title(title))
+    ends = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
+    return (
+        alt.vconcat((bars + ends).properties(width=560, height=24 * len(rows)))
+        .properties(background="white", padding=12)
+        .configure_view(stroke=None)
+    )
 
 
 def accuracy_chart(result: RunResult) -> alt.VConcatChart:

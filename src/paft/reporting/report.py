@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.evaluation.intervals import Interval
+from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
@@ -34,7 +35,13 @@ OTHERS = "Other scores, mean ± Std over the prompts, in %"
 
 
 def write_report(path: Path) -> RunResult:
-    """Write the report of a run into its directory; it lists unfinished methods and damaged files."""
+    """Write the report of a run into its directory; it lists unfinished methods and damaged files.
+
+    Raises:
+        UserError: it is no run directory, or one of `paft evaluate --axes`, whose report is another.
+    """
+    if is_axes_run(path):
+        raise UserError(f"{path}: a run with --axes is compared with others of its kind only")
     result = read_run(path)
     write_result(result)
     return result

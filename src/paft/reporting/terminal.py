@@ -6,6 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from paft.reporting.axes import AxesResult, side_by_side, size
+from paft.reporting.axes import sentence as axes_sentence
+from paft.reporting.axes import table as axes_table
 from paft.reporting.read import RunResult
 from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence
 
@@ -30,6 +33,15 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         if method.train_seconds:
             console.print(f"Adapter: {result.path}/methods/{method.name}/adapter", markup=False, highlight=False)
+
+
+def show_axes(results: Sequence[AxesResult]) -> None:
+    """Print the shares of a run of axes, or those of several side by side, to standard output."""
+    header, *rows = axes_table(results[0]) if len(results) == 1 else side_by_side(results)
+    show_table(header, rows)
+    for result in results:
+        print(f"{size(result)}. {axes_sentence(result)}")
+        print(f"Report: {result.path}/report.md, report.json")
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -16,6 +16,12 @@ from paft.utils.safe_io import CONFIG, read_text, yaml_tree
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """The name of a method; it is never a path."""
 
+AXES_DESIGN = "axes.json"
+"""Of ``paft evaluate --axes``: the axes with their levels, and all that the answers depend on."""
+
+AXES_CELLS = "cells.jsonl"
+"""Of ``paft evaluate --axes``: a row for each combination of levels, with its examples and their scores."""
+
 
 class RunDirectory:
     """The paths of ``RUN/`` (``docs/design.md`` lists them), its config, and its locks."""

@@ -30,3 +30,12 @@ def altered(word: str, draw: random.Random) -> str:
     i = draw.randrange(len(word))
     other = _LOOK_ALIKES.get(word[i].lower()) or draw.choice(string.ascii_lowercase)
     return word[:i] + other + word[i + 1 :]
+
+
+def mistyped(text: str, share: float, draw: random.Random) -> str:
+    """Return a text with a typing mistake in this share of its words of two letters or more, at least in one."""
+    pieces = text.split(" ")
+    places = [i for i, piece in enumerate(pieces) if len(piece) > 1]
+    for i in draw.sample(places, min(len(places), max(1, round(len(places) * share)))):
+        pieces[i] = typo(pieces[i], draw)
+    return " ".join(pieces)

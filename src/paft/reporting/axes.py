@@ -1,0 +1,242 @@
+"""The report of ``paft evaluate --axes``: how much of the variance of the score each axis causes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from paft.errors import UserError
+from paft.evaluation.axes import Decomposition, Share, decompose
+from paft.evaluation.intervals import Interval
+from paft.reporting.figure import axes_chart, save
+from paft.reporting.tables import bracket, points
+from paft.runs.directory import AXES_CELLS, AXES_DESIGN
+from paft.utils.io import read_keyed, write_text
+
+SCHEMA = 2
+
+EXPLANATION = (
+    "*Share* is the share of the variance of the score, over all levels and examples, that an axis causes in the "
+    "mean score of its levels; *share for one example* is what it changes in the score of one example, which may "
+    "leave the mean as it is. *Std* is the standard deviation of the mean score over the levels, without noise, "
+    "in points. Brackets hold 95 % intervals, over other examples and combinations, not over other levels."
+)
+
+
+@dataclass(frozen=True)
+class AxesResult:
+    """A finished run of axes.
+
+    Attributes:
+        about: the content of ``axes.json``.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    shares: Decomposition
+
+    @property
+    def axes(self) -> dict[str, list[str]]:
+        """The names of the levels of each axis."""
+        return self.about["axes"]
+
+    @property
+    def metric(self) -> str:
+        """What the score is called."""
+        scorers = self.about["scorers"]
+        return f"score of {scorers[0]}" if scorers else "accuracy"
+
+
+def is_axes_run(path: Path) -> bool:
+    """Return True for a directory that ``paft evaluate --axes`` has written."""
+    return (path / AXES_DESIGN).is_file()
+
+
+def read_axes(path: Path) -> AxesResult:
+    """Return the result of a run of axes.
+
+    Raises:
+        UserError: it is damaged or not finished.
+    """
+    try:
+        about = json.loads((path / AXES_DESIGN).read_text(encoding="utf-8"))
+        combinations, seed = int(about["combinations"]), int(about["seed"])
+        rows = list(read_keyed(path / AXES_CELLS, {"levels", "examples", "scores"}).values())
+        sizes = [len(row["scores"]) for row in rows]
+        levels = np.repeat(np.array([row["levels"] for row in rows]).reshape(len(rows), -1), sizes, axis=0)
+        examples = np.unique([e for row in rows for e in row["examples"]], return_inverse=True)[1]
+        scores = np.array([score for row in rows for score in row["scores"]], dtype=float)
+        if rows and (levels.shape != (len(scores), len(about["axes"])) or len(examples) != len(scores)):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path}: {AXES_DESIGN} or {AXES_CELLS} is damaged; remove {path} and run it again"
+        ) from None
+    if len(rows) < combinations:
+        raise UserError(
+            f"{path}: {len(rows)} of {combinations} combinations are answered; run the same command again to "
+            "resume"
+        )
+    return AxesResult(
+        path, about, decompose(levels, np.repeat(np.arange(len(rows)), sizes), examples, scores, seed)
+    )
+
+
+def write_axes_report(path: Path) -> AxesResult:
+    """Write ``report.json``, ``report.md`` and the figure of a run of axes."""
+    result = read_axes(path)
+    save(axes_chart(_chart_rows(result), result.metric), path / "figures", "axes")
+    write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
+    write_text(path / "report.md", as_markdown(result))
+    return result
+
+
+def as_json(result: AxesResult) -> dict[str, Any]:
+    """Return the content of ``report.json``; ``docs/report.md`` explains each key."""
+    about, shares = result.about, result.shares
+    axes = {
+        name: {
+            "share": shares.alone[i].value,
+            "share_interval": _ends(shares.alone[i].interval),
+            "share_for_one_example": shares.with_examples[i].value,
+            "share_for_one_example_interval": _ends(shares.with_examples[i].interval),
+            "std": _std(shares.alone[i].value, shares),
+            "std_interval": [_std(end, shares) for end in _ends(shares.alone[i].interval)],
+            "levels": dict(zip(levels, shares.level_means[i], strict=True)),
+        }
+        for i, (name, levels) in enumerate(result.axes.items())
+    }
+    return {
+        "schema": SCHEMA,
+        **{key: about[key] for key in ("task", "model", "adapters", "seed", "scorers")},
+        "mean": shares.mean,
+        "variance": shares.variance,
+        "axes": axes,
+        "examples_share": shares.examples.value,
+        "examples_share_interval": _ends(shares.examples.interval),
+        "rest_share": shares.rest,
+        **{key: about[key] for key in ("cells", "combinations", "examples")},
+    }
+
+
+def _chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
+    shares = zip([*result.axes, "examples"], [*result.shares.with_examples, result.shares.examples], strict=True)
+    return [
+        {"axis": name, "share": 100 * s.value, "low": 100 * s.interval.low, "high": 100 * s.interval.high}
+        for name, s in shares
+    ]
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _std(share: float, shares: Decomposition) -> float:
+    return sqrt(share * shares.variance)
+
+
+def sentence(result: AxesResult) -> str:
+    """Return what the table says in a sentence."""
+    names, shares = list(result.axes), result.shares
+    total = sum(share.value for share in shares.with_examples)
+    most = max(range(len(names)), key=lambda i: shares.with_examples[i].value)
+    none = [name for name, share in zip(names, shares.alone, strict=True) if share.interval.low == 0]
+    unmoved = f" The mean score may not depend on {', '.join(none)} at all." if none else ""
+    return (
+        f"How a question is asked causes {points(total)} % of the variance of the {result.metric}, most of it "
+        f"{names[most]} ({points(shares.with_examples[most].value)} %); how hard the example is causes "
+        f"{points(shares.examples.value)} %.{unmoved}"
+    )
+
+
+def table(result: AxesResult) -> list[list[str]]:
+    """Return the header and one row for each axis, for the examples, and for what is left."""
+    shares = result.shares
+    rows = [["Axis", "Levels", "Std", "Share, %", "Share for one example, %", "Worst level"]]
+    for i, (name, levels) in enumerate(result.axes.items()):
+        low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
+        means = shares.level_means[i]
+        worst = min(range(len(means)), key=means.__getitem__)
+        rows.append(
+            [
+                name,
+                str(len(levels)),
+                f"{points(_std(shares.alone[i].value, shares))} {bracket(Interval(low, high))}",
+                _share(shares.alone[i]),
+                _share(shares.with_examples[i]),
+                f"{levels[worst]}: {points(means[worst])}",
+            ]
+        )
+    rows.append(["examples", str(result.about["examples"]), "", "", _share(shares.examples), ""])
+    rows.append(["interactions and chance", "", "", "", points(shares.rest), ""])
+    return rows
+
+
+def _share(share: Share) -> str:
+    return f"{points(share.value)} {bracket(share.interval)}"
+
+
+def side_by_side(results: Sequence[AxesResult]) -> list[list[str]]:
+    """Return the header and, for each run and axis, the shares, so that several models can be compared."""
+    header = ["Axis", *(f"{result.path.name}: {what}" for result in results for what in ("Std", "one example, %"))]
+    rows = [["mean score", *(text for result in results for text in (points(result.shares.mean), ""))]]
+    for name in dict.fromkeys(name for result in results for name in result.axes):
+        row = [name]
+        for result in results:
+            row += _cells_of(result, name)
+        rows.append(row)
+    return [header, *rows]
+
+
+def _cells_of(result: AxesResult, name: str) -> list[str]:
+    if name not in result.axes:
+        return ["", ""]
+    i, shares = list(result.axes).index(name), result.shares
+    low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
+    return [
+        f"{points(_std(shares.alone[i].value, shares))} {bracket(Interval(low, high))}",
+        _share(shares.with_examples[i]),
+    ]
+
+
+def size(result: AxesResult) -> str:
+    """Return on what the shares were measured."""
+    about = result.about
+    adapters = f", adapter {', '.join(about['adapters'])}" if about["adapters"] else ""
+    return (
+        f"{about['model']}{adapters}: mean {result.metric} {points(result.shares.mean)} % over {about['cells']:,} "
+        f"questions, {about['combinations']} combinations of levels and {about['examples']} examples"
+    )
+
+
+def as_markdown(result: AxesResult) -> str:
+    """Return ``report.md``."""
+    rows = table(result)
+    lines = [f"# {result.about['task']}: which parts of a prompt matter", "", sentence(result), ""]
+    lines += [*_markdown(rows), "", f"{size(result)}. {EXPLANATION}", ""]
+    if "system" in result.axes:
+        lines += [
+            f"{result.about['with_system']} of {len(result.about['prompts'])} prompts have a system text; the "
+            "axis system changes these only.",
+            "",
+        ]
+    lines += ["![Share of the variance for one example, per axis](figures/axes.svg)", ""]
+    lines += ["## Mean score of each level", ""]
+    for (name, levels), means in zip(result.axes.items(), result.shares.level_means, strict=True):
+        lines += [
+            f"- {name}: " + "; ".join(f"{level} {points(m)}" for level, m in zip(levels, means, strict=True))
+        ]
+    lines += ["", "## Prompts", ""]
+    for prompt in result.about["prompts"]:
+        text = "\n".join(filter(None, (prompt["system"], prompt["text"])))
+        lines += [f"{prompt['id']}:", "", *(f"    {line}" for line in text.splitlines()), ""]
+    return "\n".join(lines)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    header, *others = ([cell.replace("|", "\\|").replace("\n", "\\n") for cell in row] for row in rows)
+    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *others)]

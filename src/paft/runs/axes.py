@@ -1,0 +1,283 @@
+"""``paft evaluate --axes``: ask in many ways at once, so that the report says which of them matter."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paft.config.schema import Config, GenerateSource
+from paft.errors import UserError, WorkError
+from paft.evaluation.axes import Design, make_design
+from paft.evaluation.grid import answer
+from paft.models.model import Model
+from paft.models.open import can_be_trained, open_model
+from paft.models.unanswered import UnansweredError
+from paft.prompts.axes import Level, Source, Variations, levels_of
+from paft.prompts.prepare import prepare_prompts
+from paft.prompts.template import render
+from paft.runs import claim
+from paft.runs.data import RunData
+from paft.runs.directory import AXES_CELLS, AXES_DESIGN, RunDirectory
+from paft.runs.fingerprint import CONTENT, differences, fingerprints, flatten
+from paft.runs.inputs import hash_files
+from paft.runs.run import check_config
+from paft.scoring import PaidScorer
+from paft.tasks.task import Task
+from paft.types import Conversation, Example, Prompt
+from paft.utils.console import Console
+from paft.utils.distributed import ALONE
+from paft.utils.io import append_jsonl, read_keyed, write_text
+
+COLUMNS = {"levels", "examples", "scores", "predictions", "seconds"}
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A level of each axis, and the examples that are asked with them."""
+
+    key: str
+    levels: list[int]
+    values: Mapping[str, Any]
+    task: Task
+    prompt: Prompt
+    examples: list[Example]
+
+    def conversations(self) -> list[Conversation]:
+        """Return the questions as they are asked."""
+        return [render(self.prompt, self.task, example) for example in self.examples]
+
+
+def evaluate_axes(
+    config: Config,
+    names: Sequence[str],
+    output: Path,
+    console: Console,
+    *,
+    cells: int,
+    adapters: Sequence[Path] = (),
+) -> None:
+    """Ask the model of the config along the axes, and keep the scores in ``output``; the same call resumes.
+
+    Args:
+        names: of the axes, see :data:`paft.prompts.axes.AXES`.
+        cells: the most questions.
+        adapters: the model is asked with it; several are the levels of the axis ``seed``.
+
+    Raises:
+        UserError: the task lacks an axis, or ``output`` holds something else.
+        WorkError: something outside failed; what is finished is kept.
+    """
+    _check_adapters(config, names, adapters)
+    has_train = config.task.train is not None
+    config = _config_of_axes(config, names)
+    variants = check_config(config, ALONE, console)
+    directory = RunDirectory(output)
+    if directory.config_file.is_file() and not (output / AXES_DESIGN).is_file():
+        raise UserError(f"{output}: a run without axes; choose another --output")
+    with directory.locked():
+        data = RunData.load(config, variants, console)
+        data.prompts = prepare_prompts(config.prompts, data.task, data.known, {}, config.seed)
+        for note in data.prompts.notes():
+            console.say(note)
+        [asked] = (stages["evaluation"] for stages in fingerprints(config, variants, data, 1).values())
+        variations = Variations(_source(config, data, data.train if has_train else None, adapters))
+        levels = levels_of(names, variations.source)
+        design = make_design([len(axis) for axis in levels.values()], len(data.test_examples), cells, config.seed)
+        combinations = list(_combinations(design, levels, variations, data.test_examples))
+        about = _about(config, data, levels, variations, combinations)
+        about["depends"] = asked | _depends(config, adapters, cells)
+        _check_design(output, about)
+        model = _open_model(config, data, combinations, output, console, has_adapters=bool(adapters))
+        claim.begin(directory, config)
+        write_text(output / AXES_DESIGN, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+        _ask(model, data, combinations, adapters, _how(config), output, console)
+        if line := model.usage():
+            console.say(line)
+
+
+def _how(config: Config) -> dict[str, Any]:
+    return config.evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
+
+
+def _open_model(
+    config: Config,
+    data: RunData,
+    combinations: Sequence[Combination],
+    output: Path,
+    console: Console,
+    *,
+    has_adapters: bool,
+) -> Model:
+    """Return the model, after it has refused what it cannot take and said what the answers will cost."""
+    model = open_model(
+        config.model,
+        console,
+        batch_tokens=config.evaluation.batch_tokens,
+        trains=has_adapters,
+        answers=output / "answers.jsonl",
+    )
+    questions = [question for combination in combinations for question in combination.conversations()]
+    candidates = [data.task.candidates(example) for example in data.test_examples]
+    model.check(questions, list(dict.fromkeys(candidates)), **_how(config))
+    if line := model.announce(questions, **_how(config)):
+        console.say(line)
+    return model
+
+
+def _check_adapters(config: Config, names: Sequence[str], adapters: Sequence[Path]) -> None:
+    for folder in adapters:
+        if not (folder / "adapter_config.json").is_file():
+            raise UserError(f"--adapter {folder}: no adapter there (adapter_config.json is missing)")
+    if len(set(map(Path.resolve, adapters))) < len(adapters):
+        raise UserError("--adapter: the same folder twice; each is another training seed")
+    if adapters and not can_be_trained(config.model):
+        raise UserError("--adapter: a model behind an endpoint is used as it is; name its adapter in model.path")
+    if len(adapters) > 1 and "seed" not in names:
+        raise UserError(f"--adapter: {len(adapters)} adapters are the levels of the axis seed; add it to --axes")
+
+
+def _config_of_axes(config: Config, names: Sequence[str]) -> Config:
+    """Return the config without what is not used: methods, and training rows where nothing is demonstrated."""
+    update: dict[str, Any] = {"methods": ["base"], "baselines": {}}
+    if "shots" not in names and not config.prompts.shots:
+        update["task"] = config.task.model_copy(update={"train": None})
+    if isinstance(config.prompts.train, GenerateSource):
+        update["prompts"] = config.prompts.model_copy(update={"train": None})
+    return config.model_copy(update=update)
+
+
+def _source(config: Config, data: RunData, train: list[Example] | None, adapters: Sequence[Path]) -> Source:
+    prompts = data.prompts
+    return Source(
+        data.task,
+        prompts.test,
+        prompts.user,
+        train,
+        data.test_examples,
+        [str(folder) for folder in adapters],
+        config.prompts.shots,
+        config.seed,
+    )
+
+
+def _combinations(
+    design: Design, levels: Mapping[str, list[Level]], variations: Variations, examples: Sequence[Example]
+) -> Iterator[Combination]:
+    for number, (row, chosen) in enumerate(zip(design.levels.tolist(), design.examples.tolist(), strict=True)):
+        values = {name: axis[i].value for (name, axis), i in zip(levels.items(), row, strict=True)}
+        asked = [variations.example(values, examples[index]) for index in chosen]
+        yield Combination(str(number), row, values, variations.task(values), variations.prompt(values), asked)
+
+
+def _about(
+    config: Config,
+    data: RunData,
+    levels: Mapping[str, list[Level]],
+    variations: Variations,
+    combinations: Sequence[Combination],
+) -> dict[str, Any]:
+    """Return what the report says of the design."""
+    source = variations.source
+    prompts = [level.value for level in levels.get("wording", ())] or [variations.wording]
+    return {
+        "schema": 1,
+        "task": data.task.name,
+        "model": config.model.path,
+        "adapters": list(source.adapters),
+        "seed": config.seed,
+        "mode": config.evaluation.mode,
+        "scorers": [scorer.name for scorer in data.scorers] if config.evaluation.mode == "generate" else [],
+        "axes": {name: [level.name for level in axis] for name, axis in levels.items()},
+        "prompts": [{"id": p.id, "text": p.text, "system": p.system} for p in prompts],
+        "with_system": sum(bool(prompt.system) for prompt in prompts),
+        "combinations": len(combinations),
+        "cells": sum(len(combination.examples) for combination in combinations),
+        "examples": len({example.id for combination in combinations for example in combination.examples}),
+    }
+
+
+def _depends(config: Config, adapters: Sequence[Path], cells: int) -> dict[str, Any]:
+    """Return what the answers depend on beside the config's keys for an evaluation."""
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    keys: dict[str, Any] = {"seed": config.seed, "--cells": cells}
+    for number, folder in enumerate(adapters, start=1):
+        files = [folder / name for name in names if (folder / name).is_file()]
+        keys[f"--adapter {number}"] = f"{CONTENT}{hash_files(files)}"
+    return keys
+
+
+def _check_design(output: Path, about: Mapping[str, Any]) -> None:
+    """Refuse a directory that holds answers to other questions.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    file = output / AXES_DESIGN
+    if not file.is_file():
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+        earlier = {key: before[key] for key in ("axes", "depends", "prompts")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{file}: damaged; remove {output}, or choose another --output") from None
+    now = {key: json.loads(json.dumps(about[key])) for key in earlier}
+    if earlier != now:
+        lines = differences(flatten(earlier["depends"]), flatten(now["depends"]))
+        different = [*lines, *(f"{key} (changed)" for key in ("axes", "prompts") if earlier[key] != now[key])]
+        raise UserError(
+            f"{output} has answers to other questions; choose another --output. Different: {'; '.join(different)}"
+        )
+
+
+def _ask(
+    model: Model,
+    data: RunData,
+    combinations: Sequence[Combination],
+    adapters: Sequence[Path],
+    how: Mapping[str, Any],
+    output: Path,
+    console: Console,
+) -> None:
+    """Ask what has no answer yet, with one adapter after the other.
+
+    Raises:
+        WorkError: some questions have no answer, after all others have one.
+    """
+    for scorer in data.scorers:
+        if isinstance(scorer, PaidScorer) and how["mode"] == "generate":
+            scorer.keep_in(output / "judge.jsonl")
+            console.say(scorer.announce(sum(len(combination.examples) for combination in combinations)))
+    file, unanswered = output / AXES_CELLS, list[str]()
+    done = read_keyed(file, COLUMNS)
+    with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
+        for folder in adapters or (None,):
+            own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
+            with model.use_adapter(folder):
+                for combination in own:
+                    if combination.key in done:
+                        tick(len(combination.examples), earlier=True)
+                        continue
+                    try:
+                        append_jsonl(file, _answered(model, data, combination, how))
+                    except UnansweredError as error:
+                        unanswered.append(str(error))
+                    tick(len(combination.examples))
+    if unanswered:
+        raise WorkError(f"{len(unanswered)} of {len(combinations)} combinations are not answered: {unanswered[0]}")
+
+
+def _answered(model: Model, data: RunData, combination: Combination, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a combination in :data:`~paft.runs.directory.AXES_CELLS`."""
+    started = time.perf_counter()
+    task, prompt = combination.task, combination.prompt
+    rows = list(answer(model, task, data.scorers, prompt, combination.examples, **how))
+    return {
+        "key": combination.key,
+        "levels": combination.levels,
+        "examples": [row["example_id"] for row in rows],
+        "scores": [row["score"] for row in rows],
+        "predictions": [row["prediction"] for row in rows],
+        "seconds": round(time.perf_counter() - started, 3),
+    }
