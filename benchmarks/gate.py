@@ -13,13 +13,23 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from paft.errors import UserError
 from paft.evaluation.metrics import summarise
-from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, MeanTest, Verdict, balanced_order
+from paft.evaluation.sequential import (
+    LEAST_ROUNDS,
+    TESTS,
+    Asked,
+    MeanTest,
+    QuantileTest,
+    Verdict,
+    balanced_order,
+    quantile_looks,
+)
 from paft.reporting.read import read_run
 
 LOSSES = (0.0, 0.05, 0.1, -0.05, -0.1)
@@ -97,14 +107,21 @@ def repeat(
 def ask(test, grid: np.ndarray, rounds: int, seed: int) -> tuple[Verdict, int]:  # type: ignore[no-untyped-def]
     """Return the verdict over one order, and the number of questions."""
     prompts, examples = grid.shape
-    chosen = np.array(list(itertools.islice(balanced_order(prompts, examples, seed), rounds)))
+    chosen = first_rounds(prompts, examples, rounds, seed)
     whole = Asked(grid[np.arange(prompts), chosen], chosen, examples)
     step = max(1, BATCH // prompts)
-    for count in [*range(step, rounds, step), rounds]:
+    looks = quantile_looks(rounds) if isinstance(test, QuantileTest) else [*range(step, rounds, step), rounds]
+    for count in looks:
         decision = test.decide(whole.first(count), rounds)
         if decision.verdict != "undecided":
             break
     return decision.verdict, count * prompts
+
+
+@cache
+def first_rounds(prompts: int, examples: int, rounds: int, seed: int) -> np.ndarray:
+    """Return the first rounds of an order."""
+    return np.array(list(itertools.islice(balanced_order(prompts, examples, seed), rounds)))
 
 
 def table(rows: list[dict]) -> str:  # type: ignore[type-arg]

@@ -198,19 +198,19 @@ class QuantileTest:
     threshold: float
 
     def decide(self, asked: Asked, rounds: int) -> Decision:
-        """Return what the cells say; ``rounds`` is the most that will be asked."""
+        """Return what the cells of the last look say; ``rounds`` is the most that will be asked."""
+        verdict: Verdict
         if asked.is_complete:
             return _exact(_quantile_05(asked.grid()), self.threshold)
-        looks = quantile_looks(rounds)
-        verdict: Verdict = "undecided"
-        estimate = sparse_quantile_05(asked.grid(), ALPHA)
-        for before, look in zip([0, *looks], looks, strict=False):
-            if verdict != "undecided" or look > len(asked.scores):
-                break
-            estimate = sparse_quantile_05(asked.first(look).grid(), ALPHA * (look**2 - before**2) / rounds**2)
-            is_below, is_above = estimate.high < self.threshold, estimate.low >= self.threshold
+        looks = [0, *(look for look in quantile_looks(rounds) if look <= len(asked.scores))]
+        if len(looks) == 1:
+            tail, verdict = sparse_quantile_05(asked.grid(), ALPHA), "undecided"
+        else:
+            *_, before, look = looks
+            tail = sparse_quantile_05(asked.first(look).grid(), ALPHA * (look**2 - before**2) / rounds**2)
+            is_below, is_above = tail.high < self.threshold, tail.low >= self.threshold
             verdict = "fell short" if is_below else "passed" if is_above else "undecided"
-        return Decision(verdict, estimate.value, Interval(estimate.low, estimate.high), is_exact=False)
+        return Decision(verdict, tail.value, Interval(tail.low, tail.high), is_exact=False)
 
 
 def quantile_looks(rounds: int) -> list[int]:

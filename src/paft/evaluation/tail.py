@@ -11,6 +11,9 @@ SHAPE = 0.6
 """How uncertain it is, as a standard deviation, how many standard deviations the 5 % quantile lies below the mean,
 where the scores say nothing about it. A normal sample of 24 prompts has 0.35; real prompts have outliers."""
 
+RULE_OF_THREE = 3
+"""Where no answer of n is wrong, up to 3 / n of them may be (95 %); their variance is taken to be at least that."""
+
 
 @dataclass(frozen=True)
 class Tail:
@@ -106,15 +109,15 @@ def _fit(grid: np.ndarray) -> _Effects:
     count, per_prompt, per_example = is_asked.sum(), is_asked.sum(axis=1), is_asked.sum(axis=0)
     sums = np.concatenate([scores.sum(axis=1), scores.sum(axis=0)])
     means = scores.sum(axis=1) / per_prompt
-    within = float((((scores - means[:, None]) ** 2) * is_asked).sum() / (count - prompts))
+    least = RULE_OF_THREE / count
+    within = max(least, float((((scores - means[:, None]) ** 2) * is_asked).sum() / (count - prompts)))
     rest, of_examples, freedom = within, 0.0, count - prompts
     if count - prompts - examples + 1 >= prompts:
         freedom = count - prompts - examples + 1
         fixed = np.linalg.lstsq(_equations(is_asked, per_prompt, per_example, 0.0), sums, rcond=None)[0]
         errors = (scores - fixed[:prompts, None] - fixed[None, prompts:]) * is_asked
-        rest = float((errors**2).sum() / freedom)
+        rest = max(least, float((errors**2).sum() / freedom))
         of_examples = max(0.0, within - rest)
-    rest = max(rest, 1e-9)
     if of_examples > 1e-9:
         inverse = np.linalg.inv(_equations(is_asked, per_prompt, per_example, rest / of_examples))
         values, covariance = (inverse @ sums)[:prompts], rest * inverse[:prompts, :prompts]

@@ -32,7 +32,8 @@ def read(file: Path) -> Log:
         raise UserError(f"{file}: no samples; run inspect eval without --no-log-samples")
     epochs: dict[str, dict[str, list[float]]] = {}
     for sample in samples:
-        for scorer, score in (sample.get("scores") or {}).items():
+        named = sample.get("scores") if isinstance(sample, dict) else None
+        for scorer, score in named.items() if isinstance(named, dict) else ():
             value = _number(score.get("value") if isinstance(score, dict) else None)
             if value is not None:
                 epochs.setdefault(scorer, {}).setdefault(str(sample.get("id")), []).append(value)

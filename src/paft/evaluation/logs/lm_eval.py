@@ -26,11 +26,11 @@ def read(file: Path) -> Log:
     places: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows, start=1):
         for metric in row["metrics"]:
-            value = row.get(metric)
+            value = row.get(str(metric))
             if not isinstance(value, int | float):
                 continue  # a metric over all samples, such as perplexity, has no score of its own
-            name = metric if len(filters) == 1 else f"{metric},{row.get('filter')}"
-            same = places.setdefault((name, row["doc_hash"]), [])  # a data set may hold a question twice
+            name = str(metric) if len(filters) == 1 else f"{metric},{row.get('filter')}"
+            same = places.setdefault((name, str(row["doc_hash"])), [])  # a data set may hold a question twice
             if row["doc_id"] in same:
                 raise UserError(f"{file}:{number}: question {row['doc_id']} is there twice; log each task once")
             same.append(row["doc_id"])
