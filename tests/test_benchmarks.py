@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from conftest import ROOT
+from made_up_runs import make_run
 
 SMALLEST = {
     "training": ["--steps", "2"],
@@ -38,6 +39,7 @@ def test_every_benchmark_is_among_them():
         "side_by_side",
         "commits",  # compares with a checkout of another commit
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
+        "gate",  # asks no model; the test below runs it
         "reader",  # reads a file of outputs, no model
         "samplers",  # compares nothing with peers; the test below runs it
     }
@@ -55,3 +57,16 @@ def test_the_comparison_of_samplers_measures_each_arm_once(tmp_path, shared, emb
         [row] = map(json.loads, (tmp_path / "samplers-trec.jsonl").read_text().splitlines())
         assert len(row["per_prompt"]) == 2
         assert row["calibrated"].keys() == {"mean", "std", "worst"}
+
+
+@pytest.mark.slow
+def test_the_operating_curve_of_the_gate_has_a_row_for_each_figure(tmp_path):
+    skills = {"base": [0.5, 0.6, 0.7, 0.8], "paft": [0.6, 0.7, 0.8, 0.9]}
+    make_run(tmp_path / "run", skills, prompts=4, examples=60)
+    command = [sys.executable, ROOT / "benchmarks/gate.py", str(tmp_path / "run"), "--questions", "100"]
+    done = subprocess.run(
+        [*command, "--orders", "2", "--output", str(tmp_path)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    for figure in ("mean", "quantile_05", "worst", "paired"):
+        assert f"| {figure} | +10 |" in done.stdout

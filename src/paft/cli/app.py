@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paft import __version__
-from paft.cli import calibrate, report, run
+from paft.cli import calibrate, gate, report, run
 from paft.cli.prompts import app as prompts_app
 from paft.errors import UserError, WorkError
 from paft.utils.distributed import destroy_group
@@ -34,7 +34,8 @@ def options(
     """Fine-tune language models that are robust to the wording of the prompt."""
 
 
-for command in (run.run, run.evaluate, run.demo, report.report, report.reproduce, calibrate.calibrate):
+commands = (run.run, run.evaluate, run.demo, gate.gate, report.report, report.reproduce, calibrate.calibrate)
+for command in commands:
     app.command()(command)
 app.add_typer(prompts_app, name="prompts")
 

@@ -148,22 +148,40 @@ def answer(
     With ``mode`` ``likelihood`` the prediction is the likeliest candidate, and the score is 1 if it is the right
     answer, else 0. Otherwise the scorers judge what the model writes.
     """
-    conversations = [render(prompt, task, example) for example in examples]
-    remaining = iter(examples)
+    cells = [(prompt, example) for example in examples]
+    return answer_cells(model, task, scorers, cells, mode, max_new_tokens, stop)
+
+
+def answer_cells(
+    model: Answerer,
+    task: Task,
+    scorers: Sequence[Scorer],
+    cells: Sequence[tuple[Prompt, Example]],
+    mode: str,
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+) -> Iterator[dict[str, Any]]:
+    """Yield one row for each pair of a prompt and an example, all of them asked together; see :func:`answer`."""
+    conversations = [render(prompt, task, example) for prompt, example in cells]
+    remaining = iter(cells)
     if mode == "likelihood":
-        options = [task.candidates(example) for example in examples]
+        options = [task.candidates(example) for _, example in cells]
         for scores in model.score(conversations, options):
             for values in scores:
-                example = next(remaining)
+                prompt, example = next(remaining)
                 yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=encodable(generated.text)) for batch in batches for generated in batch)
-    lines = f"{prompt.text}\n{plain_form(task)}" if task.shots else prompt.text
-    cues = run_on_cues(lines, {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)})
-    answered = ((generated, before_cue(generated.text, cues)) for generated in outputs)
-    for generated, text in _prepared(scorers, answered, examples):
-        example = next(remaining)
+    slots = {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
+    shown = f"\n{plain_form(task)}" if task.shots else ""
+    cues = {prompt: run_on_cues(prompt.text + shown, slots) for prompt, _ in cells}
+    answered = (
+        (generated, before_cue(generated.text, cues[prompt]))
+        for generated, (prompt, _) in zip(outputs, cells, strict=False)
+    )
+    for generated, text in _prepared(scorers, answered, [example for _, example in cells]):
+        prompt, example = next(remaining)
         score, *others = _judged(scorers, generated, text, prompt, example)
         yield _row(
             task,

@@ -183,7 +183,7 @@ def _tail_interval(
     effects on the logit, and 74 to 94 % with exponential ones.
     """
     centre = float(grid.per_prompt.mean())
-    z = _distance(centre, std, levels)
+    z = distance_of_quantiles(centre, std, levels)
     # of the sample mean and the sample variance
     correlation = float(np.clip(grid.skewness / sqrt(grid.excess_kurtosis + 2), -0.9, 0))
 
@@ -197,7 +197,7 @@ def _tail_interval(
     return Interval(float(np.clip(low, 0, estimate)), float(np.clip(high, estimate, 1)))
 
 
-def _distance(mean: float, std: float, levels: np.ndarray) -> float:
+def distance_of_quantiles(mean: float, std: float, levels: np.ndarray) -> float:
     """Return how many standard deviations the mean quantile of a Beta distribution lies below its mean."""
     from scipy.stats import beta, norm
 

@@ -16,11 +16,11 @@ from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import (
-    HOW_ASKED,
     NEUTRAL,
     Fingerprint,
     differences,
     flatten,
+    how_asked,
     read_fingerprint,
     write_fingerprint,
 )
@@ -120,12 +120,8 @@ def _conflict(folder: Path, now: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if has_results[stage]:
             lines |= dict.fromkeys(differences(before[stage], keys))
         elif stage == "evaluation" and (folder / "evaluations.jsonl").exists():
-            lines |= dict.fromkeys(differences(*map(_how_asked, (before[stage], keys))))
+            lines |= dict.fromkeys(differences(*map(how_asked, (before[stage], keys))))
     return list(lines)
-
-
-def _how_asked(keys: Mapping[str, Any]) -> Tree:
-    return {key: value for key, value in keys.items() if HOW_ASKED.fullmatch(key)}
 
 
 def _has_results(directory: RunDirectory, name: str) -> bool:
@@ -138,7 +134,8 @@ def _has_trained(folder: Path) -> bool:
 
 
 def _has_answers(folder: Path) -> bool:
-    return (folder / "predictions.parquet").exists() or any((folder / "predictions").glob("*.parquet"))
+    names = ("predictions.parquet", "cells.jsonl")  # the second one is of `paft gate`
+    return any((folder / name).exists() for name in names) or any((folder / "predictions").glob("*.parquet"))
 
 
 def _refusal(directory: RunDirectory, conflicts: Mapping[str, list[str]]) -> UserError:

@@ -67,6 +67,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def how_asked(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those keys of the stage ``evaluation`` that say how answers are obtained and scored."""
+    return {key: value for key, value in keys.items() if HOW_ASKED.fullmatch(key)}
+
+
 def read_fingerprint(folder: Path) -> Fingerprint | None:
     """Return the fingerprint of a method's folder; None where there is none.
 

@@ -56,12 +56,21 @@ def evaluate(config: Config, output: Path, console: Console) -> None:
     Raises:
         UserError, WorkError: as :func:`run`.
     """
+    run(without_training(config), output, console)
+
+
+def without_training(config: Config) -> Config:
+    """Return the config of a run that measures its model, with its adapter if it names one, and trains nothing.
+
+    Raises:
+        UserError: the test prompts are not named.
+    """
     if isinstance(config.prompts.train, GenerateSource) and not config.prompts.test:
         raise UserError(
             "config key prompts.test is missing: name the test prompts that were split off from the generated ones"
         )
     task = config.task if config.prompts.shots else config.task.model_copy(update={"train": None})
-    run(config.model_copy(update={"methods": ["base"], "task": task, "baselines": {}}), output, console)
+    return config.model_copy(update={"methods": ["base"], "task": task, "baselines": {}})
 
 
 class Run:

@@ -1,0 +1,102 @@
+"""``paft gate``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paft.cli.options import Overrides, Quiet
+from paft.errors import UserError
+from paft.utils.console import Console, interruptible
+
+
+class Undecided(StrEnum):
+    """What an undecided end counts as."""
+
+    PASS = "pass"
+    FAIL = "fail"
+
+
+def gate(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML config, as of evaluate; not with --from.")
+    ] = None,
+    overrides: Overrides = None,
+    at_least: Annotated[
+        str | None,
+        typer.Option("--at-least", metavar="FIGURE>=X", help="mean, quantile_05 or worst, such as 'mean>=0.80'."),
+    ] = None,
+    no_worse_than: Annotated[
+        Path | None,
+        typer.Option("--no-worse-than", metavar="RUN", help="A run with the same prompts and examples."),
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="The method of RUN, if it has several.")] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", min=0, max=1, help="How much lower than RUN's the mean may be; by default 0.02."),
+    ] = None,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Judge a log of lm-evaluation-harness or inspect-ai, one for each prompt.",
+        ),
+    ] = None,
+    score: Annotated[
+        str | None, typer.Option("--score", metavar="NAME", help="The score in the logs, if they have several.")
+    ] = None,
+    questions: Annotated[int, typer.Option("--questions", min=50, help="The most questions to ask.")] = 400,
+    undecided: Annotated[
+        Undecided, typer.Option("--undecided", help="What it counts as if the questions do not suffice.")
+    ] = Undecided.PASS,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder of the result; by default runs/CONFIG-gate.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Ask as few questions as it takes to say whether a model is good enough; resumable.
+
+    Exit code 0: passed, 1: fell short. Writes gate.json, gate.md and junit.xml.
+    """
+    from paft.reporting.gate import line, remove_gate, write_gate
+    from paft.runs.baseline import MARGIN, Baseline
+    from paft.runs.gate import Goal
+    from paft.runs.gate import gate as work
+    from paft.runs.gate_logs import judge_logs
+
+    if (at_least is None) == (no_worse_than is None):
+        raise UserError("name what is required: --at-least 'FIGURE>=X' or --no-worse-than RUN, one of them")
+    for value, name, needs in ((method, "--method", "--no-worse-than"), (margin, "--margin", "--no-worse-than")):
+        if value is not None and no_worse_than is None:
+            raise UserError(f"{name} belongs to {needs}")
+    if score is not None and not logs:
+        raise UserError("--score belongs to --from")
+    console = Console(quiet=quiet)
+    with interruptible():
+        if logs:
+            if at_least is None:
+                raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
+            if config is not None:
+                console.say(f"{config} is not read: --from judges logs by themselves")
+            folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
+            result = judge_logs(logs, Goal.parse(at_least), score)
+        else:
+            if config is None:
+                raise UserError("name a CONFIG, or logs with --from")
+            from paft.config.load import load_config
+
+            goal: Goal | Baseline
+            if no_worse_than is None:
+                goal = Goal.parse(at_least or "")
+            else:
+                goal = Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
+            folder = output or Path("runs") / f"{config.stem}-gate"
+            tree = load_config(config, overrides)
+            result = work(
+                tree, folder, goal, console, questions=questions, undecided=undecided.value, begin=remove_gate
+            )
+        write_gate(folder, result)
+    print(f"{line(result)}; {folder / 'gate.md'}")
+    raise typer.Exit(result.exit_code)

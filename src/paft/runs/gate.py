@@ -1,0 +1,303 @@
+"""``paft gate``: ask as few cells of the grid as the answer needs, and say whether the model is good enough."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from paft.config.schema import Config
+from paft.errors import UserError, nearest
+from paft.evaluation.grid import answer_cells
+from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, Decision, Verdict, balanced_order
+from paft.models.open import device_setting
+from paft.prompts.template import render
+from paft.runs.baseline import Baseline
+from paft.runs.cell import Cell
+from paft.runs.run import Run, without_training
+from paft.scoring import PaidScorer
+from paft.tasks.load import subset
+from paft.types import Example, Prompt
+from paft.utils.console import Console, Tick
+from paft.utils.distributed import Processes
+from paft.utils.io import append_jsonl, read_log
+
+BATCH = 48
+"""Questions that are asked together, about: whole rounds of all prompts."""
+FILE = "gate.json"
+"""The result, in the output folder."""
+
+OnUndecided = Literal["pass", "fail"]
+Known = dict[tuple[str, str], dict[str, Any]]
+"""Rows by prompt id and example id."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is required: a figure of at least a threshold."""
+
+    figure: str
+    threshold: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Goal":
+        """Return the goal that ``--at-least`` names, such as ``quantile_05>=0.80``.
+
+        Raises:
+            UserError: it is not of that form, or the figure cannot be tested.
+        """
+        match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*>=\s*(\d*\.?\d+)\s*", text)
+        if match is None or float(match[2]) > 1:
+            raise UserError(
+                f"--at-least: expected a figure and a threshold from 0 to 1, such as 'quantile_05>=0.80'; "
+                f"found {text!r}"
+            )
+        if match[1] not in TESTS:
+            raise UserError(
+                f"--at-least: the figure {match[1]!r} cannot be tested from some of the cells"
+                f"{nearest(match[1], TESTS)} (figures of the task's first scorer: {', '.join(TESTS)})"
+            )
+        return cls(match[1], float(match[2]))
+
+    def check(self, prompts: int) -> None:
+        """Refuse a figure over prompts where there is only one.
+
+        Raises:
+            UserError: there is one prompt.
+        """
+        if prompts < 2 and self.figure != "mean":
+            raise UserError(
+                f"--at-least: {self.figure} is a figure over several prompts, and there is one; add prompts or "
+                "use mean"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.figure} >= {self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The outcome of a gate.
+
+    Attributes:
+        goal: in words.
+        decision: with the figure, or the difference from the baseline, as its estimate.
+        threshold: that the estimate is compared with.
+        asked, most, whole: the cells that were used, the most that would have been, and those of the grid.
+        prompts, examples: of the grid.
+        per_prompt: name, text and mean score of each prompt, over the cells that were used.
+        notes: what a reader has to know, such as prompts that were left out.
+    """
+
+    goal: str
+    figure: str
+    threshold: float
+    decision: Decision
+    undecided: OnUndecided
+    subject: str
+    asked: int
+    most: int
+    whole: int
+    prompts: int
+    examples: int
+    per_prompt: Sequence[tuple[str, str, float]] = ()
+    notes: Sequence[str] = field(default=())
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the test says."""
+        return self.decision.verdict
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 fell short; of an undecided end what was asked for."""
+        if self.verdict == "undecided":
+            return int(self.undecided == "fail")
+        return int(self.verdict == "fell short")
+
+
+def gate(
+    config: Config,
+    output: Path,
+    goal: Goal | Baseline,
+    console: Console,
+    *,
+    questions: int = 400,
+    undecided: OnUndecided = "pass",
+    begin: Callable[[Path], None] = lambda output: None,
+) -> GateResult:
+    """Ask cells of the grid in a balanced random order until the test has an answer.
+
+    Every answer is kept in ``output/methods/base/cells.jsonl``: a second call asks only for the rest, and one that
+    is finished asks nothing and returns the same.
+
+    Args:
+        goal: what is required, or the run that the model must not be worse than.
+        questions: the most cells to ask.
+        begin: called with the folder before the first cell is asked.
+
+    Raises:
+        UserError: the config or the goal is wrong, or the folder has answers of another config.
+        WorkError: a question has no answer; those that arrived are kept.
+    """
+    processes = Processes.joined(device_setting(config.model))
+    if processes.size > 1:
+        raise UserError("paft gate works in one process; start it without torchrun or accelerate launch")
+    work = Run(without_training(config), output, console, processes)
+    with ExitStack() as stack:
+        work.lock(stack, wait=False)
+        [cell] = work.prepare()
+        prepared = _Gate(work, cell, goal, questions, undecided)
+        begin(output)
+        return prepared.decide()
+
+
+class _Gate:
+    """A gate whose run directory is prepared."""
+
+    def __init__(self, work: Run, cell: Cell, goal: Goal | Baseline, questions: int, undecided: OnUndecided):
+        self.work, self.cell, self.goal, self.undecided = work, cell, goal, undecided
+        self.prompts, self.examples = work.data.prompts.test, work.data.test_examples
+        self.notes: list[str] = []
+        if isinstance(goal, Baseline):
+            goal.check_how_asked(cell.folder)
+            self.prompts, self.examples, notes = goal.common(self.prompts, self.examples, work.data.task)
+            self.notes += notes
+        else:
+            goal.check(len(self.prompts))
+        most = questions // LEAST_ROUNDS
+        if len(self.prompts) > most and len(self.examples) > questions // len(self.prompts):
+            self.notes.append(
+                f"{most} of {len(self.prompts)} prompts, drawn with the seed: {questions} questions are too few "
+                "for all of them (--questions)"
+            )
+            self.prompts = subset(self.prompts, most, work.data.seed)
+        self.rounds = min(len(self.examples), questions // len(self.prompts))
+        self._check_plan()
+        for note in self.notes:
+            work.console.say(note)
+
+    def _check_plan(self) -> None:
+        """Refuse to look again at other times than were planned, which would add chances of an error."""
+        file = self.work.directory.path / FILE
+        if isinstance(self.goal, Baseline) or self.goal.figure != "quantile_05" or not file.is_file():
+            return
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        most = self.rounds * len(self.prompts)
+        if before.get("figure") == self.goal.figure and before.get("most") not in (None, most):
+            raise UserError(
+                f"{self.work.directory.path}: the looks at quantile_05 were planned for {before['most']} "
+                f"questions, now for {most}; use the same --questions, or choose another --output"
+            )
+
+    def decide(self) -> GateResult:
+        """Ask until the test has an answer."""
+        prompts, examples, rounds = self.prompts, self.examples, self.rounds
+        test = (
+            self.goal.test() if isinstance(self.goal, Baseline) else TESTS[self.goal.figure](self.goal.threshold)
+        )
+        order = balanced_order(len(prompts), len(examples), self.work.data.seed)
+        chosen = np.array(list(islice(order, rounds)))
+        cells = [[(p, examples[i]) for p, i in zip(prompts, row, strict=True)] for row in chosen]
+        step = max(1, BATCH // len(prompts))
+        scores = np.zeros((rounds, len(prompts)))
+        known, done = self._known(), 0
+        with ExitStack() as stack:
+            answering = _Answering(self, [cell for row in cells for cell in row], known, stack)
+            tick = stack.enter_context(self.work.console.progress("asking", rounds * len(prompts)))
+            for count in [*range(step, rounds, step), rounds]:
+                answering.answer([cell for row in cells[done:count] for cell in row], tick)
+                for number in range(done, count):
+                    scores[number] = [self._value(known[p.id, e.id], p, e) for p, e in cells[number]]
+                done = count
+                decision = test.decide(Asked(scores[:done], chosen[:done], len(examples)), rounds)
+                if decision.verdict != "undecided":
+                    break
+            answering.finish()
+        return self._result(decision, scores[:done], chosen[:done])
+
+    def _known(self) -> Known:
+        return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / "cells.jsonl")}
+
+    def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
+        score = float(row["score"])
+        return (
+            self.goal.value(score, prompt, example, self.work.data.task)
+            if isinstance(self.goal, Baseline)
+            else score
+        )
+
+    def _result(self, decision: Decision, scores: np.ndarray, chosen: np.ndarray) -> GateResult:
+        goal, config = self.goal, self.work.config
+        figure, threshold = "difference", 0.0
+        means = scores.mean(axis=0)
+        if isinstance(goal, Baseline):
+            decision, threshold, means = goal.as_difference(decision), -goal.margin, 2 * means - 1
+        else:
+            figure, threshold = goal.figure, goal.threshold
+        return GateResult(
+            str(goal),
+            figure,
+            threshold,
+            decision,
+            self.undecided,
+            f"{config.model.path} on {config.task.name}",
+            asked=scores.size,
+            most=self.rounds * len(self.prompts),
+            whole=len(self.prompts) * len(self.examples),
+            prompts=len(self.prompts),
+            examples=len(self.examples),
+            per_prompt=[(p.id, p.text, float(mean)) for p, mean in zip(self.prompts, means, strict=True)],
+            notes=self.notes,
+        )
+
+
+class _Answering:
+    """Asks the model, which is opened at the first question that has no answer yet."""
+
+    def __init__(self, gate: _Gate, cells: Sequence[tuple[Prompt, Example]], known: Known, stack: ExitStack):
+        self.gate, self.cells, self.known, self.stack = gate, cells, known, stack
+        self.model: Any = None
+
+    def answer(self, cells: Sequence[tuple[Prompt, Example]], tick: Tick) -> None:
+        """Have a row in ``known`` for each cell; each new one is written as soon as it is there."""
+        missing = [(p, e) for p, e in cells if (p.id, e.id) not in self.known]
+        tick(len(cells) - len(missing), earlier=True)
+        if not missing:
+            return
+        if self.model is None:
+            self._open()
+        data, evaluation, folder = self.gate.work.data, self.gate.cell.evaluation, self.gate.cell.folder
+        how = (evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
+        for row in answer_cells(self.model, data.task, data.scorers, missing, *how):
+            append_jsonl(folder / "cells.jsonl", row)
+            self.known[row["prompt_id"], row["example_id"]] = row
+            tick(1)
+
+    def _open(self) -> None:
+        """Open the model, and say what may cost money."""
+        work, evaluation = self.gate.work, self.gate.cell.evaluation
+        self.model = work.model()
+        questions = [(p, e) for p, e in self.cells if (p.id, e.id) not in self.known]
+        how = evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
+        conversations = (render(prompt, work.data.task, example) for prompt, example in questions)
+        if line := self.model.announce(conversations, **how):
+            work.console.say(f"{line}; fewer if the answer is clear earlier")
+        for scorer in work.data.scorers if evaluation.mode == "generate" else ():
+            if isinstance(scorer, PaidScorer):
+                scorer.keep_in(self.gate.cell.folder / "judge.jsonl")
+                work.console.say(scorer.announce(len(questions)))
+        self.stack.enter_context(self.model.use_adapter(None))
+
+    def finish(self) -> None:
+        """Say what the answers have cost."""
+        if self.model is not None and (line := self.model.usage()):
+            self.gate.work.console.say(line)

@@ -1,0 +1,41 @@
+"""``paft gate --from``: judge the logs of other evaluation tools; no model is asked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from paft.evaluation.logs import read_logs
+from paft.evaluation.sequential import TESTS, Asked
+from paft.runs.gate import GateResult, Goal
+
+
+def judge_logs(files: Sequence[Path], goal: Goal, score: str | None) -> GateResult:
+    """Return whether the logs, one for each prompt, reach the goal.
+
+    The logs are a whole grid, so the figure is known and is compared as it is.
+
+    Raises:
+        UserError: a file is not a log with samples, or the figure needs several prompts.
+    """
+    goal.check(len(files))
+    logged = read_logs(files, score)
+    prompts, examples = logged.scores.shape
+    order = np.tile(np.arange(examples)[:, None], prompts)
+    decision = TESTS[goal.figure](goal.threshold).decide(Asked(logged.scores.T, order, examples), examples)
+    means = logged.scores.mean(axis=1)
+    return GateResult(
+        str(goal),
+        goal.figure,
+        goal.threshold,
+        decision,
+        "pass",
+        " ".join(filter(None, (logged.subject, f"({logged.score})"))),
+        asked=logged.scores.size,
+        most=logged.scores.size,
+        whole=logged.scores.size,
+        prompts=prompts,
+        examples=examples,
+        per_prompt=[(name, name, float(mean)) for name, mean in zip(logged.names, means, strict=True)],
+        notes=logged.notes,
+    )
