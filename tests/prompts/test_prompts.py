@@ -285,20 +285,13 @@ BANK_TASKS = {
 @pytest.mark.parametrize("name", BANKS)
 def test_a_bank_holds_no_defective_prompt_and_its_splits_are_disjoint(name):
     train, test = (load_prompts(BankSource(bank=name), split, 0) for split in ("train", "test"))
-    task = BANK_TASKS.get(name) or demo_task()
+    task = BANK_TASKS[name]
     for prompts, least in ((train, 100), (test, 30)):
         kept, out = screen(prompts, task)
         assert out == []
         assert len(kept) >= least
         assert not [p.text for p in prompts if "\\n" in p.text]
     assert overlap(train, test, task) == []
-
-
-def demo_task() -> Task:
-    from paft.config.load import load_config
-    from paft.tasks.load import load_task
-
-    return load_task(load_config(ROOT / "src/paft/tasks/demo/config.yaml").task)[0]
 
 
 def test_a_bank_gives_a_seeded_subset_that_lies_further_apart_than_a_random_one():
@@ -311,7 +304,7 @@ def test_a_bank_gives_a_seeded_subset_that_lies_further_apart_than_a_random_one(
         pairs = [(word_triples(a), word_triples(b)) for a, b in combinations(prompts, 2)]
         return sum(len(a & b) / len(a | b) for a, b in pairs)
 
-    bank = load_prompts(BankSource(bank="demo"), "train", 0)
+    bank = load_prompts(BankSource(bank="trec"), "train", 0)
     some = diverse_subset(bank, 30, seed=1)
     assert some == diverse_subset(bank, 30, seed=1) != diverse_subset(bank, 30, seed=2)
     assert len({p.id for p in some}) == 30
@@ -323,6 +316,15 @@ def test_an_unknown_bank_and_a_size_beyond_it_are_refused():
         load_prompts(BankSource(bank="treck"), "train", 0)
     with pytest.raises(UserError, match="size asks for 9999"):
         load_prompts(BankSource(bank="trec", size=9999), "train", 0)
+
+
+def test_a_bank_gives_its_short_prompts_only():
+    short = load_prompts(BankSource(bank="trec", max_words=12), "train", 0)
+    words = [len(f"{prompt.system or ''} {prompt.text}".split()) for prompt in short]
+    assert len(short) > 20
+    assert max(words) == 12
+    with pytest.raises(UserError, match=r"prompts.train.max_words: the bank's shortest prompt has \d+ words"):
+        load_prompts(BankSource(bank="trec", max_words=1), "train", 0)
 
 
 def test_the_released_pools_are_read_and_their_repeats_found(shared):

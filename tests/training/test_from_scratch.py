@@ -35,8 +35,9 @@ def test_the_script_gives_the_losses_and_accuracies_of_the_package(tmp_path, cap
 
     rows = script.subset(script.read(DEMO / "train.jsonl"), 18, 3)
     test_rows = script.subset(script.read(DEMO / "test.jsonl"), 6, 3)
-    bank = ROOT / "src/paft/prompts/bank/demo"
-    prompts, test_prompts = script.read(bank / "train.jsonl"), script.read(bank / "test.jsonl")[:3]
+    bank = ROOT / "src/paft/prompts/bank/trec"
+    prompts = script.short(script.read(bank / "train.jsonl"))
+    test_prompts = script.read(bank / "test.jsonl")[:3]
     tokenizer = make_tokenizer()
     model, losses = script.train(
         make_model(**size), tokenizer, rows, prompts, epochs=2, learning_rate=1e-2, **settings
@@ -46,7 +47,7 @@ def test_the_script_gives_the_losses_and_accuracies_of_the_package(tmp_path, cap
     config = load_config(DEMO / "config.yaml")
     task, train, test = load_task(config.task)
     train, test = subset(train, 18, 3), subset(test, 6, 3)
-    assert [e.fields["message"] for e in train] == [row["message"] for row in rows]
+    assert [e.fields["question"] for e in train] == [row["question"] for row in rows]
     engine = Engine(make_model(**size), ChatFormat(tokenizer))
     arguments = {
         "num_train_epochs": 2,
@@ -58,7 +59,7 @@ def test_the_script_gives_the_losses_and_accuracies_of_the_package(tmp_path, cap
     }
     finetune(
         engine, task, train, load_prompts(config.prompts.train, "train", 0), tmp_path,
-        arguments=arguments, lora=LoraSection(), console=Console(quiet=True), **settings,
+        arguments=arguments, lora=LoraSection(target_modules="all-linear"), console=Console(quiet=True), **settings,
     )  # fmt: skip
     assert engine.batch_format == "tree"
     log = read_log(tmp_path / "train.jsonl")

@@ -22,7 +22,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     config = load_config(
         DEMO,
         ["methods=[paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
-         "prompts.train={bank: demo, size: 12}", "prompts.test={bank: demo, size: 2}", "evaluation.examples=4"],
+         "prompts.train={bank: trec, max_words: 20, size: 12}", "prompts.test={bank: trec, size: 2}", "evaluation.examples=4"],
     )  # fmt: skip
     run(config, tmp_path / "run", Console(quiet=True))
     log = [json.loads(line) for line in (tmp_path / "run/methods/paft/train.jsonl").read_text().splitlines()]
@@ -30,7 +30,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     assert len(losses) == 24
     assert sum(losses[-6:]) / 6 < 0.6 * sum(losses[:3]) / 3
     weights = load_file(tmp_path / "run/methods/paft/adapter/adapter_model.safetensors")
-    assert len(weights) == 30 * 2 * 2
+    assert len(weights) == 30 * 7 * 2
     assert all(tensor.abs().max() > 0 for tensor in weights.values())
     share = sum(row["prepare_seconds"] for row in log) / sum(row["seconds"] for row in log)
     assert share < 0.02

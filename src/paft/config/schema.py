@@ -154,6 +154,8 @@ class BankSource(Section):
     """Prompts that ship with paft."""
 
     bank: str
+    max_words: Positive | None = None
+    """Leave out longer prompts; on a CPU, their tokens are the cost of a training step."""
     size: Positive | None = None
 
 
