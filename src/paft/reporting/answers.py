@@ -68,21 +68,22 @@ def encode(
 
     def packed(method: MethodResult, values: np.ndarray, missing: int) -> str:
         array = np.full(len(prompts) * len(examples), missing, dtype=np.uint8)
-        array[places[method.name]] = values.ravel()
+        array[places[method.name]] = values
         return base64.b64encode(array.tobytes()).decode()
 
-    encoder = _Encoder(methods, places, len(examples), has_options)
+    encoder = _Encoder(methods, places, examples, has_options)
     codes = encoder.encode()
     answers = encoder.answers
     for method in methods:
         name, grid = method.name, method.grid
+        asked = grid.answered
         answers.cells[name] = packed(method, codes[name], NOT_ASKED)
         if not is_binary:
-            answers.scores[name] = packed(method, _score_bytes(grid.scores), 0)
+            answers.scores[name] = packed(method, _score_bytes(grid.scores[asked]), 0)
         if grid.finish.any():
-            answers.finish[name] = packed(method, grid.finish, 0)
+            answers.finish[name] = packed(method, grid.finish[asked], 0)
         answers.other_scores[name] = {
-            scorer: packed(method, _score_bytes(scores), 0)
+            scorer: packed(method, _score_bytes(scores[asked]), 0)
             for scorer, scores in zip(method.other_scores, grid.other_scores, strict=True)
         }
     return answers
@@ -93,7 +94,7 @@ def _places(grid: Grid, prompts: Sequence[str], examples: Sequence[str]) -> np.n
     rows = {prompt: index for index, prompt in enumerate(prompts)}
     columns = {example: index for index, example in enumerate(examples)}
     row, column = [rows[p] for p in grid.prompt_ids], [columns[e] for e in grid.example_ids]
-    return (np.array(row)[:, None] * len(examples) + np.array(column)[None]).ravel()
+    return (np.array(row)[:, None] * len(examples) + np.array(column)[None])[grid.answered]
 
 
 def _score_bytes(scores: np.ndarray) -> np.ndarray:
@@ -104,25 +105,30 @@ class _Encoder:
     """Gives answers their codes, and outputs and explanations their places in the list of texts."""
 
     def __init__(
-        self, methods: Sequence[MethodResult], places: dict[str, np.ndarray], width: int, has_options: bool
+        self,
+        methods: Sequence[MethodResult],
+        places: dict[str, np.ndarray],
+        examples: Sequence[str],
+        has_options: bool,
     ):
         self.answers = Answers([], [])
-        self._methods, self._places, self._width, self._has_options = methods, places, width, has_options
+        self._methods, self._places, self._has_options = methods, places, has_options
+        self._columns, self._width = {example: i for i, example in enumerate(examples)}, len(examples)
         self._longest = LONGEST_OPTION if has_options else LONGEST_TEXT
-        self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in range(width)]  # (answer, is right) -> code
+        self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in examples]  # (answer, is right) -> code
         self._texts: dict[str, int] = {}
         self._answer_budget, self._output_budget = ANSWER_BUDGET, OUTPUT_BUDGET
 
     def encode(self) -> dict[str, np.ndarray]:
         """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
-        codes = {m.name: np.zeros(m.grid.scores.size, dtype=np.uint8) for m in self._methods}
+        codes = {name: np.zeros(len(places), dtype=np.uint8) for name, places in self._places.items()}
         tables = [_read(m.grid) for m in self._methods]
         places = [self._places[m.name].tolist() for m in self._methods]
-        rights = [m.grid.right.ravel().tolist() for m in self._methods]
+        rights = [m.grid.right[m.grid.answered].tolist() for m in self._methods]
         for method in self._methods:
             self.answers.outputs[method.name], self.answers.explanations[method.name] = {}, {}
-            for place, target in zip(self._places[method.name], method.grid.targets, strict=False):
-                self._codes[place % self._width].setdefault((cut(target, self._longest), True), 0)
+            for example, target in zip(method.grid.example_ids, method.grid.targets, strict=True):
+                self._codes[self._columns[example]].setdefault((cut(target, self._longest), True), 0)
         for index, row in self._in_order():
             method, table = self._methods[index], tables[index]
             place = places[index][row]
@@ -149,10 +155,11 @@ class _Encoder:
         if not self._methods:
             return iter(())
         grids = [method.grid for method in self._methods]
-        index = np.repeat(np.arange(len(grids)), [grid.scores.size for grid in grids])
-        row = np.concatenate([np.arange(grid.scores.size) for grid in grids])
+        sizes = [len(self._places[method.name]) for method in self._methods]
+        index = np.repeat(np.arange(len(grids)), sizes)
+        row = np.concatenate([np.arange(size) for size in sizes])
         place = np.concatenate([self._places[method.name] for method in self._methods])
-        rank = np.concatenate([np.where(grid.unparsed, 0, 1 + grid.right).ravel() for grid in grids])
+        rank = np.concatenate([np.where(g.unparsed, 0, 1 + g.right)[g.answered] for g in grids])
         order = np.lexsort((index, place, place % self._width, rank))
         return zip(index[order].tolist(), row[order].tolist(), strict=True)
 

@@ -21,7 +21,10 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
+    compared_cells,
+    difference_intervals,
     disagreement,
+    estimated,
     failures,
     is_uneven,
     other_scores,
@@ -93,6 +96,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "interval": [d.interval.low, d.interval.high],
                 "p": d.p,
                 "differ": d.differ,
+                "cells": d.cells,
             }
             for d in result.differences
         ],
@@ -134,6 +138,9 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "other_scores": {name: asdict(score) for name, score in method.other_scores.items()},
         "prompts": s.prompts,
         "examples": s.examples,
+        "cells": {"answered": method.answered, "of": method.grid.answered.size, "estimated": method.is_estimated},
+        "whole_grid_intervals": method.estimate
+        and {name: _ends(interval) for name, interval in method.estimate.intervals.items()},
         "per_prompt": dict(zip(method.prompt_ids, s.per_prompt, strict=True)),
         "per_prompt_unparsed": dict(zip(method.prompt_ids, f.per_prompt_unparsed, strict=True)),
         "per_prompt_cut": dict(zip(method.prompt_ids, f.per_prompt_cut, strict=True)),
@@ -172,6 +179,7 @@ def as_markdown(result: RunResult) -> str:
             f"the standard deviation over prompts. Top is the share of prompts at {result.top:.0%} or more. "
             f"{baselines(result)}".rstrip(),
             "",
+            *([estimated(result), ""] if estimated(result) else []),
             *([by_label(result), ""] if is_uneven(result) else []),
             *_failures(result),
             *([disagreement(result), ""] if disagreement(result) else []),
@@ -257,6 +265,7 @@ def compare(results: Sequence[RunResult]) -> str:
         lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]
     if rows := other_scores(results):
         lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
+    lines += [line for result in results if (text := estimated(result)) for line in ("", text)]
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])
@@ -281,9 +290,9 @@ def _differences(result: RunResult) -> list[str]:
         "",
         *markdown_table(("Methods", "Points", "p", "Beyond chance"), rows),
         "",
-        "Both methods are evaluated on the same prompts and examples. Brackets show 95 % bootstrap intervals over "
-        "prompts and examples. p: Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: both "
-        "the interval and the test find a difference at the 5 % level.",
+        f"Both methods are evaluated on the same prompts and examples{compared_cells(result)}. Brackets show 95 % "
+        f"{difference_intervals(result)} over prompts and examples. p: Wilcoxon's signed-rank test over prompts, "
+        "Holm-corrected. Beyond chance: both the interval and the test find a difference at the 5 % level.",
         "",
     ]
 
@@ -297,6 +306,7 @@ def _extremes(result: RunResult) -> list[str]:
         text = "\n".join(filter(None, (prompt.system, prompt.text))) if prompt else ""
         share = method.failures.per_prompt_unparsed[worst]
         unparsed = f" ({share:.1%} unparsed)" if share else ""
+        unparsed += " (estimated)" * method.is_estimated
         lines += [
             f"{method.name}, {method.summary.per_prompt[worst]:.1%}{unparsed}, prompt {method.prompt_ids[worst]}:",
             "",
