@@ -2,15 +2,15 @@
 
     python benchmarks/cells.py RUN... [--prompteval PYTHON --package FOLDER]
 
-Every predictions.parquet below the folders that is a complete grid of yes-or-no scores is cut down to plans of 5, 10,
-20 and 40 % of its cells, each with several seeds. From the same cells, the noise-free Std, the 5 % quantile and the
-mean of the whole grid are estimated by paft, from the plain accuracy of each prompt, and by PromptEval (Maia Polo et
-al. 2024). The table shows the mean absolute error against the whole grid, in points, and how often the 95 % interval
-of paft holds the value of the whole grid.
+Every predictions.parquet below the folders that is a complete grid of yes-or-no scores is cut down to plans of 5,
+10, 20 and 40 % of its cells, each with several seeds. From the same cells, the noise-free Std, the 5 % quantile
+and the mean of the whole grid are estimated by paft, from the plain accuracy of each prompt, and by PromptEval
+(Maia Polo et al. 2024). The table shows the mean absolute error against the whole grid, in points, and how often
+the 95 % interval of paft holds the value of the whole grid.
 
-PromptEval is no package of its own on PyPI: give a Python that has scikit-learn, tqdm, matplotlib, pandas, torch and
-transformers, and a folder with https://github.com/felipemaiapolo/prompteval. Its model gets the traits of the
-prompts as paft does where that is possible, and none ("Rasch") beside it.
+PromptEval's package is on GitHub only (what PyPI calls prompteval is something else): give a Python that has
+scikit-learn and tqdm, and a checkout of https://github.com/felipemaiapolo/prompteval. Its model is fitted without
+covariates (Rasch) and with the traits of the prompts that paft uses too.
 """
 
 import argparse
@@ -25,29 +25,36 @@ from typing import Any
 
 import numpy as np
 
-from paft.evaluation.estimate import Estimate, estimate_cells
+from paft.evaluation.estimate import Estimate, estimate_cells, trait_matrix
 from paft.evaluation.plan import plan_cells
 from paft.evaluation.two_way import layout
-from paft.reporting.predictions import Grid, read_grid
+from paft.reporting.predictions import Grid
 from paft.reporting.read import read_run
 from paft.utils.io import write_text
 
 FIGURES = ("std_noise_free", "quantile_05", "mean")
 GOALS = {"std_noise_free": 2.0, "quantile_05": 4.0, "mean": 1.5}
-FIT_RASCH = """
-import json, sys
+FIT = """
+import json, sys, types
 import numpy as np
 sys.path.insert(0, sys.argv[1])
+utils = types.ModuleType("prompteval.utils")  # loads torch and a plotting library for other parts of the package
+utils.check_multicolinearity = lambda X: None  # the columns that arrive are independent
+sys.modules["prompteval.utils"] = utils
 from prompteval.methods import ExtendedRaschModel
 arrays = np.load(sys.argv[2])
 found = {}
-for name in sorted(name for name in arrays.files if name.startswith("scores")):
-    scores = arrays[name]
-    model = ExtendedRaschModel()
-    model.fit(~np.isnan(scores), np.nan_to_num(scores))
-    found[name] = model.get_Y_hat().mean(axis=1).tolist()
+for name in arrays.files:
+    if name.startswith("scores"):
+        number, scores = name.removeprefix("scores"), arrays[name]
+        for kind, traits in (("prompteval", None), ("prompteval, traits", arrays["traits" + number])):
+            if traits is None or traits.size:
+                model = ExtendedRaschModel()
+                model.fit(~np.isnan(scores), np.nan_to_num(scores), X=traits)
+                found[number + " " + kind] = model.get_Y_hat().mean(axis=1).tolist()
 print(json.dumps(found))
 """
+"""What PromptEval's Python runs: every plan fitted by the package's own model."""
 
 
 def main() -> None:
@@ -65,20 +72,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    plans: dict[str, np.ndarray] = {}
     for file, grid, known in _grids(options):
         truth = _whole(grid)
         for share in options.shares:
-            plans = [_plan(grid, share, seed) for seed in range(options.seeds)]
-            rasch = _prompteval(options, plans) if options.prompteval else [None] * len(plans)
-            for seed, (scores, other) in enumerate(zip(plans, rasch, strict=True)):
+            for seed in range(options.seeds):
+                scores = _plan(grid, share, seed)
                 started = time.process_time()
                 found = estimate_cells(scores, seed=seed, **known)
                 seconds = time.process_time() - started
-                rows.append({"grid": str(file), "share": share, "seed": seed, "seconds": seconds}
-                            | _row(truth, found, scores, other))  # fmt: skip
+                plans |= {f"scores{len(rows)}": scores, f"traits{len(rows)}": _independent(known["traits"])}
+                about = {"grid": str(file), "share": share, "seed": seed, "seconds": seconds}
+                rows.append(about | _row(truth, found, scores))
         print(f"{file}: {grid.scores.shape[0]} x {grid.scores.shape[1]}", file=sys.stderr, flush=True)
     if not rows:
         sys.exit("no complete grid of yes-or-no scores of this size in these folders")
+    if options.prompteval:
+        for key, per_prompt in _prompteval(options, plans).items():
+            number, kind = key.split(" ", 1)
+            rows[int(number)][kind] = _of_prompts(np.array(per_prompt))
     print(_table(rows, options.shares))
     options.output.mkdir(parents=True, exist_ok=True)
     write_text(options.output / "cells.json", json.dumps({"goals": GOALS, "rows": rows}, indent=1) + "\n")
@@ -118,16 +130,24 @@ def _whole(grid: Grid) -> dict[str, float]:
     }
 
 
-def _row(
-    truth: dict[str, float], found: Estimate, scores: np.ndarray, other: list[float] | None
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"truth": truth, "paft": {name: found.values[name] for name in FIGURES}}
-    row["plain"] = _of_prompts(np.nanmean(scores, axis=1))
-    if other is not None:
-        row["prompteval"] = _of_prompts(np.array(other))
+def _independent(traits: Any) -> np.ndarray:
+    """Return columns of traits that are linearly independent; none where the traits are not known."""
+    matrix = trait_matrix(traits) if traits else np.zeros((0, 0))
+    kept: list[int] = []
+    for column in range(matrix.shape[1]):
+        if np.linalg.matrix_rank(matrix[:, [*kept, column]]) > len(kept):
+            kept.append(column)
+    return matrix[:, kept]
+
+
+def _row(truth: dict[str, float], found: Estimate, scores: np.ndarray) -> dict[str, Any]:
     ends = {name: found.intervals[name] for name in FIGURES}
-    row["interval"] = {name: [e.low, e.high] for name, e in ends.items() if e is not None}
-    return row
+    return {
+        "truth": truth,
+        "paft": {name: found.values[name] for name in FIGURES},
+        "plain": _of_prompts(np.nanmean(scores, axis=1)),
+        "interval": {name: [e.low, e.high] for name, e in ends.items() if e is not None},
+    }
 
 
 def _of_prompts(per_prompt: np.ndarray) -> dict[str, float]:
@@ -138,22 +158,22 @@ def _of_prompts(per_prompt: np.ndarray) -> dict[str, float]:
     }
 
 
-def _prompteval(options: argparse.Namespace, plans: list[np.ndarray]) -> list[list[float] | None]:
-    """Return the accuracy of each prompt by PromptEval's own code, for each plan."""
+def _prompteval(options: argparse.Namespace, plans: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """Return the accuracy of each prompt by PromptEval's own code, by the number of the plan and the model."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plans.npz"
-        np.savez(file, **{f"scores{i:02d}": scores for i, scores in enumerate(plans)})
-        command = [options.prompteval, "-c", FIT_RASCH, str(options.package.resolve()), str(file)]
+        np.savez(file, **plans)  # type: ignore[arg-type]
+        command = [options.prompteval, "-c", FIT, str(options.package.resolve()), str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"PromptEval failed: {done.stderr.strip().splitlines()[-1]}")
-    found = json.loads(done.stdout)
-    return [found[name] for name in sorted(found)]
+    found: dict[str, list[float]] = json.loads(done.stdout)
+    return found
 
 
 def _table(rows: list[dict[str, Any]], shares: list[float]) -> str:
     """Return a table of errors and coverage, a line for each share and estimator."""
-    names = [name for name in ("paft", "plain", "prompteval") if name in rows[0]]
+    names = ["paft", "plain", *(name for name in ("prompteval", "prompteval, traits") if name in rows[0])]
     lines = [
         f"{len({row['grid'] for row in rows})} grids, {len(rows) // len(shares)} plans of each size; "
         "mean absolute error against the whole grid in points, and coverage of 95 % intervals",
@@ -164,7 +184,7 @@ def _table(rows: list[dict[str, Any]], shares: list[float]) -> str:
     for share in shares:
         of = [row for row in rows if row["share"] == share]
         for name in names:
-            errors = [100 * np.mean([abs(r[name][f] - r["truth"][f]) for r in of]) for f in FIGURES]
+            errors = [100 * np.mean([abs(r[name][f] - r["truth"][f]) for r in of if name in r]) for f in FIGURES]
             covered = [np.mean([_is_in(r["truth"][f], r["interval"][f]) for r in of]) for f in FIGURES]
             shown = [f"{value:.0%}" for value in covered] if name == "paft" else [""] * 3
             cells = [f"{share:.0%}", name, *(f"{error:.2f}" for error in errors), *shown]

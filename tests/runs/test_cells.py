@@ -16,8 +16,8 @@ from reported_runs import evaluate
 @pytest.fixture
 def wide(project):
     """The small project with 8 test prompts and 30 test examples."""
-    texts = ["Colour of {thing}?", "{thing} is", "What colour has {thing}? {choices}", "Tell: {thing}",
-             "{choices}: {thing}", "Look at {thing}. Its colour:", "{thing}\n{choices}", "Name it. {thing}"]  # fmt: skip
+    texts = [f"{word} {end}" for word in ("Think of", "Look at", "Consider", "Read")
+             for end in ("{thing}. Which of {choices}?", "this and name its colour: {thing}")]  # fmt: skip
     write_rows(project / "prompts/test.jsonl", [{"text": text} for text in texts])
     rows = [{"thing": f"thing {i}", "colour": ("red", "green", "blue")[i % 3]} for i in range(100, 130)]
     write_rows(project / "test.jsonl", rows)

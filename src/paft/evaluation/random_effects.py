@@ -32,6 +32,7 @@ STEP = 0.4
 """Size of a step of the chain, on the logarithms of the standard deviations."""
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 """Nodes and weights of an expectation over a normal distribution."""
+DISPERSION_FITS = 4
 CORRECTIONS = 6
 """Steps from the mode to the centre."""
 WIDEST = 600
@@ -114,11 +115,13 @@ class RandomEffects:
 
     def _measured_dispersion(self) -> float:
         """Return the variance of the scores relative to that of 0 and 1 with the same mean (Pearson)."""
-        mode, _ = self._best()
-        chance = special.expit(self._answered_log_odds(mode.theta, mode.examples))
-        squares = (self._values - chance) ** 2 / (chance * (1 - chance))
-        fitted = sum(self.answered.shape)  # about as many parameters as there are prompts and examples
-        return float(np.clip(squares.sum() / max(len(squares) - fitted, len(squares) / 2), 0.02, 1.0))
+        for _ in range(DISPERSION_FITS):  # the effects are shrunk less, the smaller it is
+            mode, _ = self._best()
+            chance = special.expit(self._answered_log_odds(mode.theta, mode.examples))
+            squares = (self._values - chance) ** 2 / (chance * (1 - chance))
+            fitted = float(mode.cross[self._rows, self._columns] @ self._variances(mode))  # effective parameters
+            self.dispersion = float(np.clip(squares.sum() / max(len(squares) - fitted, 1), 0.02, 1.0))
+        return self.dispersion
 
     def _completed(self, mode: Mode, rng: np.random.Generator) -> np.ndarray:
         """Return the grid with every cell that was not answered drawn."""
