@@ -41,8 +41,22 @@ def test_every_benchmark_is_among_them():
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
         "gate",  # asks no model; the test below runs it
         "reader",  # reads a file of outputs, no model
+        "cells",  # reads the grids of runs; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
     }
+
+
+def test_the_comparison_of_few_cells_with_whole_grids_reads_runs(tmp_path):
+    for name in ("one", "two-pilot"):
+        make_run(tmp_path / name, {"base": [0.2, 0.4, 0.6, 0.8, 0.9, 0.9]}, examples=20)
+    size = ["--prompts", "6", "--examples", "20", "--shares", "0.5", "--seeds", "1", "--output", str(tmp_path)]
+    command = [sys.executable, ROOT / "benchmarks/cells.py", str(tmp_path), *size]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "| 50% | paft |" in done.stdout
+    [row] = json.loads((tmp_path / "cells.json").read_text())["rows"]
+    assert row["grid"] == str(tmp_path / "one/methods/base/predictions.parquet")
+    assert row["truth"].keys() == row["paft"].keys() == row["plain"].keys() == row["interval"].keys()
 
 
 @pytest.mark.slow

@@ -330,8 +330,23 @@ class EvaluationConfig(Section):
     """An answer ends before the first of these texts."""
     calibrate: Literal["none", "batch"] = "none"
     """Also report the accuracy after Batch Calibration; needs ``mode: likelihood``."""
+    cells: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """How many cells of the grid are answered: a share in (0, 1], or a number above 1."""
+    until: Annotated[float, Field(gt=0, lt=50)] | None = None
+    """Stop where the mean of the whole grid is known within so many points (half of its 95 % interval)."""
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
+
+    @field_validator("cells", mode="before")
+    @classmethod
+    def _cells_are_a_share_or_a_number(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not value > 0 or (value > 1 and value != int(value)):
+            raise UserError(
+                "config key evaluation.cells takes a share of the grid such as 0.2, or a number of cells above 1; "
+                f"found {value!r}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _calibration_has_likelihoods(self) -> "EvaluationConfig":

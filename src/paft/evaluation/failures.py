@@ -36,21 +36,26 @@ class Failures:
     per_prompt_cut: tuple[float, ...]
 
 
-def count_failures(scores: np.ndarray, unparsed: np.ndarray, finish: np.ndarray) -> Failures:
+def count_failures(
+    scores: np.ndarray, unparsed: np.ndarray, finish: np.ndarray, answered: np.ndarray | None = None
+) -> Failures:
     """Count the failures of format.
 
     Args:
         scores: ``(prompts, examples)``, from 0 to 1.
         unparsed: ``(prompts, examples)``, True where no answer could be read.
         finish: ``(prompts, examples)``, indices into :data:`FINISHES`.
+        answered: ``(prompts, examples)``, False for cells that were not asked; they count nowhere.
     """
     cut = finish == CUT
+    answered = np.ones(scores.shape, dtype=bool) if answered is None else answered
+    read, asked = answered & ~unparsed, answered.sum(axis=1)
     return Failures(
         unparsed=int(unparsed.sum()),
         cut=int(cut.sum()),
         refused=int((finish == REFUSED).sum()),
         errors=int((finish == FAILED).sum()),
-        parsed_accuracy=None if unparsed.all() else float(scores[~unparsed].mean()),
-        per_prompt_unparsed=tuple(unparsed.mean(axis=1).tolist()),
-        per_prompt_cut=tuple(cut.mean(axis=1).tolist()),
+        parsed_accuracy=float(scores[read].mean()) if read.any() else None,
+        per_prompt_unparsed=tuple((unparsed.sum(axis=1) / asked).tolist()),
+        per_prompt_cut=tuple((cut.sum(axis=1) / asked).tolist()),
     )

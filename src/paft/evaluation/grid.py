@@ -1,13 +1,15 @@
-"""Answer and score every test example under every test prompt; keep each finished prompt."""
+"""Answer and score test examples under every test prompt, all or those of a plan; keep each finished prompt."""
 
+import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -42,6 +44,11 @@ SCHEMA = pa.schema(
 """The columns of ``predictions.parquet``, schema 2."""
 
 SECONDS = b"paft.seconds"
+EXAMPLES = b"paft.examples"
+"""In the metadata of a file that lacks some cells of the grid: JSON of the id and target of every example."""
+
+Cells = dict[str, set[str]]
+"""Prompt id -> the ids of the examples that are answered under it."""
 
 NO_ANSWER = ("refused", "error")
 """Values of ``finish`` of a question that was not answered, or whose answer was withheld."""
@@ -58,74 +65,151 @@ def evaluate(
     mode: Mode,
     max_new_tokens: int,
     stop: Sequence[str] = (),
+    planned: np.ndarray | None = None,
     console: Console,
     processes: Processes = ALONE,
 ) -> None:
-    """Fill ``folder/predictions.parquet`` with one row for each prompt and example.
+    """Fill ``folder/predictions.parquet`` with one row for each prompt and example, or for each planned cell.
 
-    Each finished prompt is kept in ``folder/predictions`` until all are finished, so a second call resumes.
+    Each finished prompt is kept in ``folder/predictions`` until all are finished, so a second call resumes. A call
+    with more cells answers those that are missing; cells that are there stay.
 
     Args:
         scorers: judge what the model writes, the first is the score; not used where ``mode`` is ``likelihood``.
         stop: a written answer ends before the first of these texts.
+        planned: ``(prompts, examples)``, True for the cells to answer; all of them if left out.
         processes: the processes that make this call together, each for its shard of the prompts. The recorded
             seconds are the sum over all of them.
 
     Raises:
         WorkError: a scorer of the user's own failed; or some questions have no answer, after all others have one.
     """
-    done = folder / "predictions.parquet"
-    if done.is_file():
+    missing = unanswered_cells(folder, prompts, examples, planned)
+    if not any(missing.values()):
         return
-    parts = [folder / "predictions" / f"{index:04d}.parquet" for index in range(len(prompts))]
-    own = processes.shard(list(zip(prompts, parts, strict=True)))
+    processes.once(lambda: _drop_merged(folder))
+    parts = {prompt.id: folder / "predictions" / f"{index:04d}.parquet" for index, prompt in enumerate(prompts)}
+    own = processes.shard([(prompt, parts[prompt.id], missing[prompt.id]) for prompt in prompts])
 
-    def rows_of(prompt: Prompt) -> Iterator[dict[str, Any]]:
-        return answer(model, task, scorers, prompt, examples, mode, max_new_tokens, stop)
+    def rows_of(prompt: Prompt, asked: Sequence[Example]) -> Iterator[dict[str, Any]]:
+        return answer(model, task, scorers, prompt, asked, mode, max_new_tokens, stop)
 
-    processes.each(lambda: _fill(own, rows_of, examples, folder.name, console))
-    processes.once(lambda: _merge(parts, done))
+    processes.each(lambda: _fill(own, rows_of, folder.name, console))
+    processes.once(lambda: _merge(folder, prompts, examples, task))
+
+
+def unanswered_cells(
+    folder: Path, prompts: Sequence[Prompt], examples: Sequence[Example], planned: np.ndarray | None = None
+) -> dict[str, list[Example]]:
+    """Return the examples by prompt id whose answers are planned and not in ``folder/predictions.parquet``.
+
+    A file that cannot be read counts as complete: what is in it is not replaced without being asked.
+    """
+    if planned is None:
+        planned = np.ones((len(prompts), len(examples)), dtype=bool)
+    done = folder / "predictions.parquet"
+    known = _cells_of(done) if done.is_file() else {}
+    if known is None:
+        return {prompt.id: [] for prompt in prompts}
+    return {
+        prompt.id: [
+            e
+            for e, is_planned in zip(examples, row, strict=True)
+            if is_planned and e.id not in known.get(prompt.id, ())
+        ]
+        for prompt, row in zip(prompts, planned, strict=True)
+    }
+
+
+def read_scores(path: Path, prompts: Sequence[Prompt], examples: Sequence[Example]) -> np.ndarray:
+    """Return the scores of a predictions file, ``(prompts, examples)``; NaN where a cell is not answered."""
+    rows = {prompt.id: index for index, prompt in enumerate(prompts)}
+    columns = {example.id: index for index, example in enumerate(examples)}
+    table = parquet.read_table(path, columns=["prompt_id", "example_id", "score"]).to_pydict()
+    scores = np.full((len(prompts), len(examples)), np.nan)
+    for prompt, example, score in zip(*table.values(), strict=True):
+        scores[rows[prompt], columns[example]] = score
+    return scores
+
+
+def _cells_of(path: Path) -> Cells | None:
+    """Return the cells of a file; None where it is missing or damaged."""
+    try:
+        table = parquet.read_table(path, columns=["prompt_id", "example_id"])
+    except (OSError, pa.ArrowInvalid):
+        return None
+    cells: Cells = {}
+    for prompt, example in zip(*table.to_pydict().values(), strict=True):
+        cells.setdefault(prompt, set()).add(example)
+    return cells
 
 
 def _fill(
-    own: Sequence[tuple[Prompt, Path]],
-    rows_of: Callable[[Prompt], Iterator[dict[str, Any]]],
-    examples: Sequence[Example],
+    own: Sequence[tuple[Prompt, Path, list[Example]]],
+    rows_of: Callable[[Prompt, Sequence[Example]], Iterator[dict[str, Any]]],
     name: str,
     console: Console,
 ) -> None:
-    """Write the part of each prompt that has none.
+    """Write the part of each prompt that lacks planned cells; what a part of an earlier plan holds is kept.
 
     Raises:
         UnansweredGridError: some questions have no answer, after all others have one.
     """
-    unanswered: list[tuple[Prompt, UnansweredError]] = []
-    with console.progress(f"evaluating {name}", len(own) * len(examples)) as tick:
-        for prompt, part in own:
-            if _readable(part):
-                tick(len(examples), earlier=True)
+    unanswered: list[tuple[Prompt, Sequence[Example], UnansweredError]] = []
+    with console.progress(f"evaluating {name}", sum(len(missing) for _, _, missing in own)) as tick:
+        for prompt, part, missing in own:
+            known = (_cells_of(part) or {}).get(prompt.id, set())
+            examples = [example for example in missing if example.id not in known]
+            tick(len(missing) - len(examples), earlier=True)
+            if not examples:
                 continue
             started, rows = time.perf_counter(), []
             try:
-                for row in rows_of(prompt):
+                for row in rows_of(prompt, examples):
                     rows.append(row)
                     tick(1)
             except UnansweredError as error:
-                unanswered.append((prompt, error))
-                missing = named([examples[index].id for index in error.reasons])
-                console.say(f"prompt {prompt.id}: no answer for example {missing}")
+                unanswered.append((prompt, examples, error))
+                without = named([examples[index].id for index in error.reasons])
+                console.say(f"prompt {prompt.id}: no answer for example {without}")
                 continue
             if counted := [f"{r['example_id']} ({r['finish']})" for r in rows if r["finish"] in NO_ANSWER]:
                 console.say(f"prompt {prompt.id}: refused or failed: example {named(counted)}")
-            _write(part, pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started)
+            table, seconds = pa.Table.from_pylist(rows, SCHEMA), time.perf_counter() - started
+            if known:
+                table, seconds = _joined([parquet.read_table(part), table]), seconds_of(part) + seconds
+            _write(part, table, seconds)
     if unanswered:
-        raise UnansweredGridError(unanswered, examples)
+        raise UnansweredGridError(unanswered)
 
 
-def _merge(parts: Sequence[Path], done: Path) -> None:
-    tables = [parquet.read_table(part) for part in parts]
-    _write(done, pa.concat_tables(t.replace_schema_metadata() for t in tables), sum(map(seconds_of, parts)))
-    shutil.rmtree(parts[0].parent)
+def _drop_merged(folder: Path) -> None:
+    """Remove the parts that a kill has left although the finished file has their rows."""
+    known = _cells_of(folder / "predictions.parquet") or {}
+    for part in (folder / "predictions").glob("*.parquet"):
+        cells = _cells_of(part) or {}
+        if all(examples <= known.get(prompt, set()) for prompt, examples in cells.items()):
+            part.unlink()
+
+
+def _merge(folder: Path, prompts: Sequence[Prompt], examples: Sequence[Example], task: Task) -> None:
+    """Put the finished file and the parts together, in the order of prompts and examples."""
+    done = folder / "predictions.parquet"
+    files = [*([done] if done.is_file() else []), *sorted((folder / "predictions").glob("*.parquet"))]
+    table = _joined([parquet.read_table(file) for file in files])
+    place = {(p.id, e.id): i * len(examples) + j for i, p in enumerate(prompts) for j, e in enumerate(examples)}
+    cells = [
+        place[cell] for cell in zip(*table.select(["prompt_id", "example_id"]).to_pydict().values(), strict=True)
+    ]
+    metadata = {}
+    if len(cells) < len(place):
+        metadata[EXAMPLES] = json.dumps([[example.id, task.target(example)] for example in examples])
+    _write(done, table.take(np.argsort(cells, kind="stable")), sum(map(seconds_of, files)), metadata)
+    shutil.rmtree(folder / "predictions")
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(table.replace_schema_metadata() for table in tables)
 
 
 def seconds_of(path: Path) -> float:
@@ -250,15 +334,6 @@ def _row(
     } | more
 
 
-def _write(path: Path, table: pa.Table, seconds: float) -> None:
+def _write(path: Path, table: pa.Table, seconds: float, metadata: Mapping[bytes, str] | None = None) -> None:
     with replacing(path) as temporary:
-        parquet.write_table(table.replace_schema_metadata({SECONDS: str(seconds)}), temporary)
-
-
-def _readable(path: Path) -> bool:
-    """Return True if a part exists and is complete."""
-    try:
-        parquet.read_metadata(path)
-    except (OSError, pa.ArrowInvalid):
-        return False
-    return True
+        parquet.write_table(table.replace_schema_metadata({SECONDS: str(seconds), **(metadata or {})}), temporary)

@@ -24,7 +24,7 @@ class Summary:
             and all examples; None for a single prompt. Where scores are 0 or 1, it is how often one of the two
             prompts gets the example right and the other does not.
         right_under_all: mean over the examples of the lowest score under any prompt. Where scores are 0 or 1, it
-            is the share of the examples that are right under every prompt.
+            is the share of the examples that are right under every prompt. None where not all cells were answered.
         std_noise_free: the standard deviation of the prompts' scores without the noise of a finite number of
             examples; None for a single prompt or example.
         quantile_05: the 5 % quantile of the prompts' scores, also without that noise; None where that is.
@@ -42,11 +42,11 @@ class Summary:
     prompts: int
     examples: int
     disagreement: float | None
-    right_under_all: float
+    right_under_all: float | None
     mean_interval: Interval
     std_interval: Interval | None
     top_interval: Interval
-    right_under_all_interval: Interval
+    right_under_all_interval: Interval | None
     per_prompt: tuple[float, ...]
     std_noise_free: float | None
     std_noise_free_interval: Interval | None
@@ -122,11 +122,13 @@ def score_per_label(scores: np.ndarray, targets: Sequence[str]) -> dict[str, flo
     """Return the mean score on the examples of each target, in the order of the targets.
 
     Args:
-        scores: ``(prompts, examples)``, from 0 to 1.
+        scores: ``(prompts, examples)``, from 0 to 1; NaN where a cell was not answered. A target without an
+            answered cell is left out.
         targets: of each example.
     """
-    per_example, labels = scores.mean(axis=0), np.asarray(targets, dtype=object)
-    return {label: float(per_example[labels == label].mean()) for label in dict.fromkeys(targets)}
+    labels, answered = np.asarray(targets, dtype=object), ~np.isnan(scores)
+    by_label = {label: answered & (labels == label) for label in dict.fromkeys(targets)}
+    return {label: float(scores[cells].mean()) for label, cells in by_label.items() if cells.any()}
 
 
 def balanced_accuracy(per_label: Mapping[str, float]) -> float:

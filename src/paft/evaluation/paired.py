@@ -19,6 +19,11 @@ class Difference:
     Of two methods (:func:`differences`), ``interval`` is the 95 % bootstrap interval over prompts and examples,
     both methods on the same draws. ``p`` is Wilcoxon's signed-rank test over prompts (two-sided), corrected by
     Holm for all pairs that are compared. Of two prompts, see :func:`over_examples`.
+
+    Where not all cells are answered, only those that both methods have are compared, ``cells`` in number. The
+    interval is then Student's with a variance that is clustered by prompt and by example (Cameron, Gelbach and
+    Miller 2011, doi:10.1198/jbes.2010.07136): with few cells a bootstrap would count the noise of the answers
+    three times.
     """
 
     first: str
@@ -26,6 +31,7 @@ class Difference:
     difference: float
     interval: Interval
     p: float
+    cells: int
 
     @property
     def differ(self) -> bool:
@@ -37,19 +43,27 @@ def differences(grids: Mapping[str, np.ndarray], seed: int = 0, *, is_corrected:
     """Compare every two methods.
 
     Args:
-        grids: scores by method, ``(prompts, examples)``, with the same prompts and examples in each.
+        grids: scores by method, ``(prompts, examples)``, with the same prompts and examples in each; NaN where a
+            cell was not answered. Methods without an answer in common under some prompt are not compared.
         is_corrected: whether ``p`` is corrected for the number of pairs.
     """
-    if len(grids) < 2:
-        return []
-    draws = {name: bootstrap(grid, seed) for name, grid in grids.items()}  # one seed: the same draws for all
-    per_prompt = {name: grid.mean(axis=1) for name, grid in grids.items()}
     pairs = list(itertools.combinations(grids, 2))
-    p = [signed_rank(per_prompt[b] - per_prompt[a]) for a, b in pairs]
-    p = holm(p) if is_corrected else p
+    complete = {name: grid for name, grid in grids.items() if pairs and not np.isnan(grid).any()}
+    draws = {name: bootstrap(grid, seed) for name, grid in complete.items()}  # one seed: the same draws for all
+    cells = {(a, b): grids[b] - grids[a] for a, b in pairs}
+    cells = {pair: values for pair, values in cells.items() if not np.isnan(values).all(axis=1).any()}
+    per_prompt = {pair: np.nanmean(values, axis=1) for pair, values in cells.items()}
+    p_values = [signed_rank(values) for values in per_prompt.values()]
     return [
-        Difference(a, b, float(per_prompt[b].mean() - per_prompt[a].mean()), interval(draws[b] - draws[a]), p[i])
-        for i, (a, b) in enumerate(pairs)
+        Difference(
+            a,
+            b,
+            float(per_prompt[a, b].mean()),
+            interval(draws[b] - draws[a]) if {a, b} <= draws.keys() else clustered_interval(values),
+            p,
+            int((~np.isnan(values)).sum()),
+        )
+        for ((a, b), values), p in zip(cells.items(), holm(p_values) if is_corrected else p_values, strict=True)
     ]
 
 
@@ -72,7 +86,26 @@ def over_examples(first: str, second: str, left: np.ndarray, right: np.ndarray) 
     padded = np.append(change, (1.0, -1.0))
     half = NORMAL * padded.std() / np.sqrt(len(padded))
     low, high = padded.mean() - half, padded.mean() + half
-    return Difference(first, second, float(change.mean()), Interval(float(low), float(high)), p)
+    return Difference(first, second, float(change.mean()), Interval(float(low), float(high)), p, len(change))
+
+
+def clustered_interval(values: np.ndarray) -> Interval:
+    """Return the interval of the mean of some cells of a grid, clustered by prompt and by example.
+
+    Args:
+        values: ``(prompts, examples)``, NaN in the other cells.
+    """
+    from scipy.stats import t
+
+    known = ~np.isnan(values)
+    centre = float(np.nanmean(values, axis=1).mean())
+    rest = np.where(known, values - centre, 0.0)
+    clusters = [(rest.sum(axis=axis)[known.any(axis=axis)]) for axis in (1, 0)]
+    parts = [float((sums**2).sum()) * len(sums) / max(len(sums) - 1, 1) for sums in clusters]
+    noise = float((rest**2).sum())
+    error = np.sqrt(max(sum(parts) - noise, noise)) / known.sum()
+    half = float(t.ppf((1 + LEVEL) / 2, max(min(map(len, clusters)) - 1, 1)) * error)
+    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
 
 
 def signed_rank(values: np.ndarray) -> float:

@@ -81,6 +81,28 @@ class Layout:
             return None
         return sqrt(max(0.0, self.between - self.residual) / self.examples)
 
+    @property
+    def quantile_05(self) -> float | None:
+        """The estimate of :func:`quantile_05`; None for a single example."""
+        std = self.std_noise_free
+        if std is None:
+            return None
+        centre = self.per_prompt.mean()
+        measured = np.quantile(self.per_prompt, LOW, method="median_unbiased")
+        return float(centre + (std / self.std if self.std else 0.0) * (measured - centre))
+
+    @property
+    def worst_of_20(self) -> float:
+        """The estimate of :func:`worst_of_20`."""
+        ascending = np.sort(self.per_prompt)
+        prompts = len(ascending)
+        left = np.arange(prompts, -1, -1.0)  # how many prompts are at least as good as the k-th lowest
+        if prompts < DRAWN:
+            all_among = (left / prompts) ** DRAWN
+        else:
+            all_among = np.prod([np.maximum(0, left - i) / (prompts - i) for i in range(DRAWN)], axis=0)
+        return float((all_among[:-1] - all_among[1:]) @ ascending)
+
     def std_interval(self) -> Interval:
         """Return an interval of the measured standard deviation."""
         found = chi_square_interval(self.std, self.freedom)
@@ -140,12 +162,9 @@ def quantile_05(grid: Layout, mean: Interval) -> tuple[float, Interval] | None:
     Args:
         mean: the interval of the mean.
     """
-    std, interval = grid.std_noise_free, grid.std_noise_free_interval()
-    if std is None or interval is None:
+    std, interval, estimate = grid.std_noise_free, grid.std_noise_free_interval(), grid.quantile_05
+    if std is None or interval is None or estimate is None:
         return None
-    centre = grid.per_prompt.mean()
-    measured = np.quantile(grid.per_prompt, LOW, method="median_unbiased")
-    estimate = float(centre + (std / grid.std if grid.std else 0.0) * (measured - centre))
     return estimate, _tail_interval(grid, estimate, mean, std, interval, np.array([LOW]))
 
 
@@ -158,14 +177,7 @@ def worst_of_20(grid: Layout, mean: Interval) -> tuple[float, Interval]:
     Args:
         mean: the interval of the mean.
     """
-    ascending = np.sort(grid.per_prompt)
-    prompts = len(ascending)
-    left = np.arange(prompts, -1, -1.0)  # how many prompts are at least as good as the k-th lowest
-    if prompts < DRAWN:
-        all_among = (left / prompts) ** DRAWN
-    else:
-        all_among = np.prod([np.maximum(0, left - i) / (prompts - i) for i in range(DRAWN)], axis=0)
-    estimate = float((all_among[:-1] - all_among[1:]) @ ascending)
+    estimate = grid.worst_of_20
     lowest = 1 - (1 - (np.arange(NODES) + 0.5) / NODES) ** (1 / DRAWN)
     return estimate, _tail_interval(grid, estimate, mean, grid.std, grid.std_interval(), lowest)
 

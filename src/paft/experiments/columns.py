@@ -29,7 +29,8 @@ def _points(key: str, digits: int = 1) -> Text:
 def _with_interval(key: str, digits: int = 1) -> Text:
     def text(row: Row) -> str:
         ends = row[f"{key}_interval"]
-        return f"{points(row[key], digits)} {bracket(ends and Interval(*ends), digits)}".rstrip()
+        text = f"{points(row[key], digits)} {bracket(ends and Interval(*ends), digits)}".rstrip()
+        return text + " (estimated)" * (row.get("cells", {}).get("estimated", False) and row[key] is not None)
 
     return text
 
@@ -49,7 +50,8 @@ def _spent(*keys: str) -> Text:
 
 
 def _questions(row: Row) -> int:
-    return row["prompts"] * row["examples"]
+    answered: int = row["cells"]["answered"]
+    return answered
 
 
 CELL: Columns = {"Task": itemgetter("task"), "Seed": _number("seed")}

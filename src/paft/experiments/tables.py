@@ -285,6 +285,8 @@ def _run_notes(done: Runs) -> list[str]:
             )
         examples = _count(summary.examples, config.evaluation.examples)
         parts.append(f"{summary.prompts} prompts x {examples} examples, answers by {answers}")
+        if run.methods[0].is_estimated:
+            parts.append(f"estimated from {run.methods[0].answered_share} of the cells")
         notes.append("; ".join(parts))
     return notes
 

@@ -25,12 +25,12 @@ class UnansweredError(WorkError):
 class UnansweredGridError(WorkError):
     """Some questions of a grid of prompts and examples have no answer; the first one is named."""
 
-    def __init__(self, unanswered: Sequence[tuple[Prompt, UnansweredError]], examples: Sequence[Example]):
-        prompt, error = unanswered[0]
+    def __init__(self, unanswered: Sequence[tuple[Prompt, Sequence[Example], UnansweredError]]):
+        prompt, examples, error = unanswered[0]
         index, reason = next(iter(error.reasons.items()))
-        count = sum(len(error.reasons) for _, error in unanswered)
+        count = sum(len(error.reasons) for _, _, error in unanswered)
         first = f"prompt {prompt.id}, example {examples[index].id}: {reason}"
-        super().__init__(_line(count, first, any(error.passes for _, error in unanswered)))
+        super().__init__(_line(count, first, any(error.passes for _, _, error in unanswered)))
 
 
 def named(names: Sequence[str]) -> str:

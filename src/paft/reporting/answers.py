@@ -79,21 +79,22 @@ def encode(
 
     def packed(method: MethodResult, values: np.ndarray, missing: int) -> str:
         array = np.full(len(prompts) * len(examples), missing, dtype=np.uint8)
-        array[places[method.name]] = values.ravel()
+        array[places[method.name]] = values
         return base64.b64encode(array.tobytes()).decode()
 
-    encoder = _Encoder(methods, places, len(examples), has_options, share)
+    encoder = _Encoder(methods, places, examples, has_options, share)
     codes = encoder.encode(has_outputs)
     answers = encoder.answers
     for method in methods:
         name, grid = method.name, method.grid
+        asked = grid.answered
         answers.cells[name] = packed(method, codes[name], NOT_ASKED)
         if not is_binary:
-            answers.scores[name] = packed(method, _score_bytes(grid.scores), 0)
+            answers.scores[name] = packed(method, _score_bytes(grid.scores[asked]), 0)
         if grid.finish.any():
-            answers.finish[name] = packed(method, grid.finish, 0)
+            answers.finish[name] = packed(method, grid.finish[asked], 0)
         answers.other_scores[name] = {
-            scorer: packed(method, _score_bytes(scores), 0)
+            scorer: packed(method, _score_bytes(scores[asked]), 0)
             for scorer, scores in zip(method.other_scores, grid.other_scores, strict=True)
         }
     return answers
@@ -104,7 +105,7 @@ def _places(grid: Grid, prompts: Sequence[str], examples: Sequence[str]) -> np.n
     rows = {prompt: index for index, prompt in enumerate(prompts)}
     columns = {example: index for index, example in enumerate(examples)}
     row, column = [rows[p] for p in grid.prompt_ids], [columns[e] for e in grid.example_ids]
-    return (np.array(row)[:, None] * len(examples) + np.array(column)[None]).ravel()
+    return (np.array(row)[:, None] * len(examples) + np.array(column)[None])[grid.answered]
 
 
 def _score_bytes(scores: np.ndarray) -> np.ndarray:
@@ -118,14 +119,16 @@ class _Encoder:
         self,
         methods: Sequence[MethodResult],
         places: dict[str, np.ndarray],
-        width: int,
+        examples: Sequence[str],
         has_options: bool,
         share: int,
     ):
         self.answers = Answers([], [])
-        self._methods, self._places, self._width, self._has_options = methods, places, width, has_options
+        self._methods, self._places, self._has_options = methods, places, has_options
+        self._sizes = [len(places[method.name]) for method in methods]
+        self._columns, self._width = {example: i for i, example in enumerate(examples)}, len(examples)
         self._longest = LONGEST_OPTION if has_options else LONGEST_TEXT
-        self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in range(width)]  # (answer, is right) -> code
+        self._codes: list[dict[tuple[str, bool], int]] = [{} for _ in examples]  # (answer, is right) -> code
         self._texts: dict[str, int] = {}
         self._answer_budget, self._output_budget = ANSWER_BUDGET // share, OUTPUT_BUDGET // share
 
@@ -133,8 +136,8 @@ class _Encoder:
         """Return the code of each row of each method, and fill ``answers`` but for what is in bytes."""
         for method in self._methods:
             self.answers.outputs[method.name], self.answers.explanations[method.name] = {}, {}
-            for place, target in zip(self._places[method.name], method.grid.targets, strict=False):
-                self._codes[place % self._width].setdefault((cut(target, self._longest), True), 0)
+            for example, target in zip(method.grid.example_ids, method.grid.targets, strict=True):
+                self._codes[self._columns[example]].setdefault((cut(target, self._longest), True), 0)
         if not self._methods:
             return {}
         names = TEXTS if has_outputs else TEXTS[:1]
@@ -149,25 +152,25 @@ class _Encoder:
             [code for (_, is_right), code in of.items() if is_right and code] for of in self._codes
         ]
         self.answers.texts = list(self._texts)
-        ends = np.cumsum([m.grid.scores.size for m in self._methods])
+        ends = np.cumsum(self._sizes)
         return dict(zip((m.name for m in self._methods), np.split(codes, ends[:-1]), strict=True))
 
     def _order(self, place: np.ndarray) -> np.ndarray:
-        """Return the order of all cells: unparsed ones first, then wrong ones, example by example.
+        """Return the order of all answered cells: unparsed ones first, then wrong ones, example by example.
 
         Where the budget does not hold all outputs, those kept are then the most useful ones, of all methods and
         prompts on the same examples.
         """
         grids = [method.grid for method in self._methods]
-        index = np.repeat(np.arange(len(grids)), [grid.scores.size for grid in grids])
-        rank = np.concatenate([np.where(grid.unparsed, 0, 1 + grid.right).ravel() for grid in grids])
+        index = np.repeat(np.arange(len(grids)), self._sizes)
+        rank = np.concatenate([np.where(g.unparsed, 0, 1 + g.right)[g.answered] for g in grids])
         return np.lexsort((index, place, place % self._width, rank))
 
     def _answer_codes(self, predictions: pa.ChunkedArray, place: np.ndarray, order: np.ndarray) -> np.ndarray:
         """Return the code of each cell; equal answers to an example, with equal marks, are looked at once."""
         answers = predictions.cast(pa.string()).combine_chunks().dictionary_encode()
         numbers = answers.indices.fill_null(len(answers.dictionary)).to_numpy()
-        right = np.concatenate([method.grid.right.ravel() for method in self._methods])
+        right = np.concatenate([method.grid.right[method.grid.answered] for method in self._methods])
         column = place % self._width
         keys = (column * (len(answers.dictionary) + 1) + numbers) * 2 + right
         _, first, inverse = np.unique(keys[order], return_index=True, return_inverse=True)
@@ -183,7 +186,7 @@ class _Encoder:
     def _add_texts(self, texts: pa.Table, place: np.ndarray, codes: np.ndarray, order: np.ndarray) -> None:
         """Add outputs that differ from the answer as it is shown, and explanations, as far as there is room."""
         columns = {name: texts[name].to_pylist() for name in TEXTS[1:]}
-        methods = [m.name for m in self._methods for _ in range(m.grid.scores.size)]
+        methods = [m.name for m, size in zip(self._methods, self._sizes, strict=True) for _ in range(size)]
         shown = [list(of) for of in self._codes]
         for cell in order.tolist():
             name, at, code = methods[cell], int(place[cell]), int(codes[cell])

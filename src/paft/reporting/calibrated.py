@@ -13,7 +13,9 @@ from paft.types import LETTERS
 
 
 def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> np.ndarray | None:
-    """Return 1 where the calibrated answer is right and 0 elsewhere, ``(prompts, examples)``.
+    """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
+
+    It is NaN where a cell was not asked.
 
     None where it cannot be computed: answers were generated, the examples differ in how many options they have, or
     ``examples.jsonl`` lacks some of them.
@@ -29,7 +31,8 @@ def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> 
     values = calibrated(likelihoods)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
     found = np.take_along_axis(right[None], chosen[..., None], axis=-1)[..., 0]
-    return np.where(np.isnan(values).any(axis=-1), False, found).astype(float)
+    scores = np.where(np.isnan(values).any(axis=-1), False, found).astype(float)
+    return np.where(grid.answered, scores, np.nan)
 
 
 def _right(options: Sequence[str], target: str) -> list[bool]:
@@ -42,11 +45,17 @@ def _right(options: Sequence[str], target: str) -> list[bool]:
 
 
 def _likelihoods(grid: Grid) -> np.ndarray | None:
-    """Return the log-likelihoods ``(prompts, examples, options)``; None where there are none of one shape."""
+    """Return the log-likelihoods ``(prompts, examples, options)``; None where there are none of one shape.
+
+    They are NaN where a cell was not asked.
+    """
     column = parquet.read_table(grid.path, columns=["scores"])["scores"].combine_chunks()
     if column.null_count or not len(column):
         return None
     values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
     if len(values) % len(column) or not (np.diff(column.offsets.to_numpy()) == len(values) // len(column)).all():
         return None
-    return values.reshape(*grid.scores.shape, -1)
+    rows = values.reshape(len(column), -1)
+    likelihoods = np.full((*grid.scores.shape, rows.shape[1]), np.nan)
+    likelihoods[grid.answered] = rows
+    return likelihoods

@@ -63,8 +63,10 @@ def in_common(comparison: Comparison) -> str:
         else f"the {both} {noun} that both have ({left.name} {one}, {right.name} {other})"
         for noun, both, one, other in sizes
     ]
+    answered = comparison.answered
+    some = f", {int(answered.sum()):,} of {answered.size:,} cells answered by both" if not answered.all() else ""
     matched = " Examples are matched by their ids, as a run lacks their texts." if cells.by_id else ""
-    return f"Compared on {' x '.join(parts)}.{matched}"
+    return f"Compared on {' x '.join(parts)}{some}.{matched}"
 
 
 def _prompt(side: Side) -> list[str]:
@@ -85,7 +87,10 @@ def _counts(comparison: Comparison) -> list[str]:
     return markdown_table(
         ("Answers", f"{sides[1].name} right", f"{sides[1].name} wrong"),
         [
-            (f"{sides[0].name} {word}", *(f"{int((left & other).sum()):,}" for other in (right[1], ~right[1])))
+            (
+                f"{sides[0].name} {word}",
+                *(f"{int((left & other & comparison.answered).sum()):,}" for other in (right[1], ~right[1])),
+            )
             for word, left in (("right", right[0]), ("wrong", ~right[0]))
         ],
     )

@@ -83,6 +83,8 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         figures = f"{points(summary.mean)} %"
         if summary.std is not None:
             figures = f"{points(summary.mean)} ± {points(summary.std)} %, worst {points(summary.worst)}"
+        if method.is_estimated:
+            figures += f", estimated from {method.answered_share} of the cells"
         title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
         panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)

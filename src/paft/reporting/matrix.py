@@ -11,7 +11,7 @@ from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
 from paft.reporting.pairs import example_keys, has_texts
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import answers_by, bracket, counted, points, run_names, shortest_ends
+from paft.reporting.tables import answers_by, bracket, counted, estimated, points, run_names, shortest_ends
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
@@ -78,7 +78,7 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
             placed[column][row] = Entry(name, result, method, method.summary)
             order.append(row)
     entries: dict[tuple[str, str], Entry] = {}
-    notes: list[str] = []
+    notes = [f"{name}: {text}" for name, result in finished if (text := estimated(result))]
     for column, of_rows in placed.items():
         found, lines = _on_what_all_have(column, list(of_rows.values()))
         entries |= {(row, column): entry for row, entry in zip(of_rows, found, strict=True)}
@@ -130,6 +130,12 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
     if not all(both):
         what = "test prompt" if not both[0] else "test example"
         notes.append(f"{column}: not to be compared, for the runs have no {what} in common ({sizes}).")
+        return list(entries), notes
+    if any(entry.method.is_estimated for entry in entries):
+        notes.append(
+            f"{column}: not to be compared, for the runs have different prompts or examples ({sizes}), and a "
+            "figure that is estimated from some cells holds for all of its own."
+        )
         return list(entries), notes
     part = f"{counted(len(both[0]), 'prompts')} x {counted(len(both[1]), 'examples')}"
     matched = ", matched by their ids" if by_id else ""

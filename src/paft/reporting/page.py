@@ -16,7 +16,6 @@ import yaml
 
 from paft import __version__
 from paft.errors import UserError
-from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
 from paft.reporting.matrix import FIGURES, matrix_of
@@ -31,8 +30,11 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
+    compared_cells,
     difference_in_words,
+    difference_intervals,
     disagreement,
+    estimated,
     failures,
     is_uneven,
     other_scores,
@@ -41,7 +43,6 @@ from paft.reporting.tables import (
     sentence,
     size,
 )
-from paft.types import Prompt
 from paft.utils.io import encodable, write_text
 
 GENERATOR = "paft report"
@@ -89,6 +90,7 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
         sample=beyond_the_sample(results),
         sample_note=BEYOND_THE_SAMPLE,
         others=other_scores(results),
+        intervals=" and ".join(sorted({difference_intervals(r) for r in results if r.differences})),
         unparsed=any(m.failures.unparsed for result in results for m in result.methods),
         seeds=over_seeds(results),
         unreadable=unreadable,
@@ -132,6 +134,8 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "baselines": f"{baselines(result)} {by_label(result)}" if is_uneven(result) else "",
         "training": _training(training) if result.trains else "",
         "top": f"{result.top:.0%}",
+        "estimated": estimated(result),
+        "compared": compared_cells(result),
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
         "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
@@ -197,11 +201,10 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
     has_labels = result.labels is not None
     accuracy = {m.name: _in_order(prompts, m, m.summary.per_prompt) for m in result.methods}
     known = [result.prompts[p] for p in prompts if p in result.prompts]
-    prompt_traits = {prompt.id: _traits(result, prompt) for prompt in known}
-    kept = [i for i, p in enumerate(prompts) if p in prompt_traits]
-    effects = trait_effects(
-        [prompt_traits[prompts[i]] for i in kept], {name: values[kept] for name, values in accuracy.items()}
-    )
+    traits = {prompt.id: result.traits_of(prompt) for prompt in known}
+    kept = [i for i, p in enumerate(prompts) if p in traits]
+    measured = {m.name: accuracy[m.name][kept] for m in result.methods if m.estimate is None}
+    effects = trait_effects([traits[prompts[i]] for i in kept], measured)
     trained_on = {prompt for m in result.methods for row in m.log for prompt in row["prompt_ids"]}
     return {
         "task": result.task,
@@ -210,10 +213,7 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         "top": result.top,
         "binary": result.is_binary,
         "freeText": not result.has_options,
-        "prompts": [
-            _prompt(result, p) | {"traits": prompt_traits[p].describe() if p in prompt_traits else ""}
-            for p in prompts
-        ],
+        "prompts": [_prompt(result, p) | {"traits": traits[p].describe() if p in traits else ""} for p in prompts],
         "examples": [
             _example(result, e, room.longest, has_labels) | {"choices": choices, "right": right}
             for e, choices, right in zip(examples, answers.choices, answers.right, strict=True)
@@ -249,12 +249,6 @@ def _in_order(prompts: Sequence[str], method: MethodResult, values: Sequence[flo
 
 def _shares(values: np.ndarray) -> list[float | None]:
     return [None if math.isnan(value) else round(float(value), 6) for value in values]
-
-
-def _traits(result: RunResult, prompt: Prompt) -> PromptTraits:
-    fields = result.facts.get("fields") or result.config["task"].get("fields") or []
-    aliases = _mapping(result.facts.get("aliases"))
-    return traits_of(prompt, list(map(str, fields)), result.labels, aliases, has_options=result.has_options)
 
 
 def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:

@@ -62,10 +62,21 @@ class Comparison:
     over: str
 
     @cached_property
+    def answered(self) -> np.ndarray:
+        """``(prompts, examples)``, True where both sides have answered."""
+        left, right = (
+            self.cells.of(side.method.grid.answered, i) for i, side in enumerate((self.left, self.right))
+        )
+        return left & right
+
+    @cached_property
     def change(self) -> np.ndarray:
-        """``(prompts, examples)``: the score of the right side less that of the left, rounding left out."""
+        """``(prompts, examples)``: the score of the right side less that of the left, rounding left out.
+
+        It is 0 where one of them has not answered.
+        """
         left, right = (self.cells.of(side.method.grid.scores, i) for i, side in enumerate((self.left, self.right)))
-        return np.round(right - left, 12)
+        return np.where(self.answered, np.round(right - left, 12), 0.0)
 
 
 @dataclass(frozen=True)
@@ -145,8 +156,15 @@ def compare_sides(left: Side, right: Side) -> Comparison:
         if not places:
             raise UserError(f"--compare {left.name} {right.name}: they have no {what} in common")
     scores = [cells.of(side.method.grid.scores, i) for i, side in enumerate((left, right))]
+    answered = ~np.isnan(scores[0] + scores[1])
+    if not answered.any(axis=1).all():
+        raise UserError(
+            f"--compare {left.name} {right.name}: they have no answered cell in common under some prompt; measure "
+            "both with the same evaluation.cells and seed, or more cells"
+        )
     if len(scores[0]) == 1:
-        difference, over = over_examples(left.name, right.name, scores[0][0], scores[1][0]), "examples"
+        both = [score[answered] for score in scores]
+        difference, over = over_examples(left.name, right.name, *both), "examples"
     else:
         names = ("left", "right")  # the sides may have the same name
         difference, over = differences(dict(zip(names, scores, strict=True)))[0], "prompts"
@@ -164,9 +182,7 @@ def changes(comparison: Comparison, *, rises: bool) -> Iterator[Change]:
             return
         grids = [side.method.grid for side in sides]
         places = [(cells.prompts[i][row], cells.examples[i][column]) for i in range(2)]
-        answers = [
-            text[p * len(grid.example_ids) + e] for text, grid, (p, e) in zip(texts, grids, places, strict=True)
-        ]
+        answers = [text[grid.rows[p, e]] for text, grid, (p, e) in zip(texts, grids, places, strict=True)]
         example = grids[0].example_ids[places[0][1]]
         fields = sides[0].run.examples.get(example, {}).get("fields")
         yield Change(

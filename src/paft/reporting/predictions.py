@@ -1,6 +1,8 @@
 """Read ``predictions.parquet``: the grid of prompts and examples with the state of each cell."""
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +20,25 @@ LATER_COLUMNS = ("finish", "other_scores")
 
 @dataclass(frozen=True)
 class Grid:
-    """A complete ``predictions.parquet``.
+    """A finished ``predictions.parquet``: of all cells, or of those of a plan (``evaluation.cells``).
 
     Attributes:
         targets: of each example; of several accepted answers, the first.
-        scores: ``(prompts, examples)``, from 0 to 1.
+        answered: ``(prompts, examples)``, False where a cell was not asked.
+        scores: ``(prompts, examples)``, from 0 to 1; NaN where a cell was not asked.
         unparsed: ``(prompts, examples)``, True where no answer could be read.
         answers: ``(prompts, examples)``, equal numbers where the answers are equal text, except for the space
             around it; :data:`paft.evaluation.consistency.UNREAD` where none could be read.
         finish: ``(prompts, examples)``, indices into :data:`paft.evaluation.failures.FINISHES`.
-        other_scores: ``(scorers, prompts, examples)``, from 0 to 1, of the task's further scorers.
+        other_scores: ``(scorers, prompts, examples)``, from 0 to 1, of the task's further scorers; NaN where a
+            cell was not asked.
     """
 
     path: Path
     prompt_ids: tuple[str, ...]
     example_ids: tuple[str, ...]
     targets: tuple[str, ...]
+    answered: np.ndarray
     scores: np.ndarray
     unparsed: np.ndarray
     answers: np.ndarray
@@ -50,7 +55,17 @@ class Grid:
     @property
     def is_binary(self) -> bool:
         """Whether every score is 0 or 1."""
-        return bool(np.isin(self.scores, (0, 1)).all())
+        return bool(np.isin(self.scores[self.answered], (0, 1)).all())
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """``(prompts, examples)``: the row of the file of each answered cell."""
+        return np.cumsum(self.answered.ravel()).reshape(self.answered.shape) - 1
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell was asked."""
+        return bool(self.answered.all())
 
 
 def read_grid(path: Path) -> Grid:
@@ -59,7 +74,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read.
-        ValueError: it is not a complete grid (``pyarrow.ArrowInvalid`` is a ValueError).
+        ValueError: it is neither a complete grid nor one of a plan (``pyarrow.ArrowInvalid`` is a ValueError).
     """
     if not path.is_file():
         raise FileNotFoundError(path)
@@ -71,28 +86,62 @@ def read_grid(path: Path) -> Grid:
     # batches have the columns in the order of the file
     columns = [name for name in names if name in (*needed, *LATER_COLUMNS)]
     table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
-    prompts = table["prompt_id"].to_pylist()
-    examples = table["example_id"].to_pylist()
-    prompt_ids = list(dict.fromkeys(prompts))
-    size = len(prompts) // len(prompt_ids) if prompt_ids else 0
-    expected = [(prompt, example) for prompt in prompt_ids for example in examples[:size]]
-    if not prompt_ids or list(zip(prompts, examples, strict=True)) != expected:
-        raise ValueError(f"its {len(prompts)} rows do not form a complete grid of prompts and examples")
+    metadata = file.schema_arrow.metadata or {}
+    prompt_ids, examples, answered = _cells(table, metadata.get(b"paft.examples"))
     scores, unparsed = _scores(table)
-    shape = len(prompt_ids), size
+
+    def filled(values: np.ndarray, missing: float) -> np.ndarray:
+        """Put the values of the rows into the cells that were asked."""
+        grid = np.full((*values.shape[:-1], *answered.shape), missing, dtype=values.dtype)
+        grid[..., answered] = values
+        return grid
+
     return Grid(
         path,
         tuple(prompt_ids),
-        tuple(examples[:size]),
-        tuple(map(str, table["target"][:size].to_pylist())),
-        scores.reshape(shape),
-        unparsed.reshape(shape),
-        _answers(table, unparsed).reshape(shape),
-        _finish(table).reshape(shape),
-        _other_scores(table).reshape(-1, *shape),
-        seconds=float((file.schema_arrow.metadata or {}).get(b"paft.seconds", b"nan")),
+        tuple(examples),
+        tuple(examples.values()),
+        answered,
+        filled(scores, np.nan),
+        filled(unparsed, False),
+        filled(_answers(table, unparsed), UNREAD),
+        filled(_finish(table), 0),
+        filled(_other_scores(table), np.nan),
+        seconds=float(metadata.get(b"paft.seconds", b"nan")),
         generated_tokens=compute.sum(table["generated_tokens"]).as_py() or 0,
     )
+
+
+def _cells(table: pa.Table, recorded: bytes | None) -> tuple[list[str], dict[str, str], np.ndarray]:
+    """Return the prompts, the target of each example, and which cells the rows are, ``(prompts, examples)``.
+
+    Args:
+        recorded: JSON of the ids and targets of all examples, in a file that lacks some cells.
+    """
+    prompts, examples = table["prompt_id"].to_pylist(), table["example_id"].to_pylist()
+    prompt_ids = list(dict.fromkeys(prompts))
+    if recorded is None:
+        size = len(prompts) // len(prompt_ids) if prompt_ids else 0
+        targets = dict(zip(examples[:size], map(str, table["target"][:size].to_pylist()), strict=True))
+    else:
+        try:
+            targets = {str(example): str(target) for example, target in json.loads(recorded)}
+        except TypeError:
+            raise ValueError("its list of examples is damaged") from None
+    rows = {prompt: index for index, prompt in enumerate(prompt_ids)}
+    columns = {example: index for index, example in enumerate(targets)}
+    places = [rows[p] * len(columns) + columns.get(e, -1) for p, e in zip(prompts, examples, strict=True)]
+    answered = np.zeros(len(rows) * len(columns), dtype=bool)
+    answered[places] = True
+    ordered = bool((np.diff(places) > 0).all())
+    if (
+        not prompt_ids
+        or not columns.keys() >= set(examples)
+        or not ordered
+        or (recorded is None and not answered.all())
+    ):
+        raise ValueError(f"its {len(prompts)} rows do not form a complete grid of prompts and examples")
+    return prompt_ids, targets, answered.reshape(len(rows), len(columns))
 
 
 def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:

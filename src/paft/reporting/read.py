@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from paft.errors import UserError, one_line
+from paft.evaluation.estimate import Estimate, estimate_cells, summarise_estimate
 from paft.evaluation.failures import Failures, count_failures
-from paft.evaluation.intervals import sample_std
 from paft.evaluation.metrics import Summary, balanced_accuracy, majority, score_per_label, summarise
 from paft.evaluation.paired import Difference, differences
+from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.calibrated import calibrated_scores
 from paft.reporting.files import (
     check_complete,
@@ -24,6 +25,7 @@ from paft.reporting.files import (
     read_search_cost,
     read_training_log,
 )
+from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid, read_grid
 from paft.runs.directory import RunDirectory
 from paft.types import Prompt
@@ -32,15 +34,6 @@ Default = TypeVar("Default", float, None)
 
 FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
 """Titles of the methods in runs that predate ``method_titles``."""
-
-
-@dataclass(frozen=True)
-class OtherScore:
-    """The score of a further scorer: mean, sample standard deviation and lowest value over the prompts."""
-
-    mean: float
-    std: float | None
-    worst: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,7 @@ class MethodResult:
         choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
         judge: what ``judge.json`` says; empty where no language model judged.
         calibrated: the accuracy after Batch Calibration, where ``evaluation.calibrate`` asks for it.
+        estimate: what the whole grid would show, where not all of its cells were answered; else None.
     """
 
     name: str
@@ -65,6 +59,7 @@ class MethodResult:
     choosing: dict[str, float] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
     calibrated: OtherScore | None = None
+    estimate: Estimate | None = None
 
     @property
     def balanced_accuracy(self) -> float | None:
@@ -75,6 +70,21 @@ class MethodResult:
     def prompt_ids(self) -> tuple[str, ...]:
         """The prompts' ids, in the order of the summary's ``per_prompt``."""
         return self.grid.prompt_ids
+
+    @property
+    def answered(self) -> int:
+        """The number of cells that were answered."""
+        return int(self.grid.answered.sum())
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the metrics are estimates, since not all cells were answered."""
+        return self.estimate is not None
+
+    @property
+    def answered_share(self) -> str:
+        """The share of the cells that were answered, such as ``20 %``."""
+        return f"{100 * self.answered / self.grid.answered.size:.2g} %"
 
     @property
     def train_seconds(self) -> float | None:
@@ -94,8 +104,8 @@ class MethodResult:
 
     @property
     def eval_examples_per_second(self) -> float:
-        """Evaluation throughput in questions per second, over the whole grid."""
-        return self.summary.prompts * self.summary.examples / self.grid.seconds if self.grid.seconds else 0.0
+        """Evaluation throughput in questions per second, over the answered cells."""
+        return self.answered / self.grid.seconds if self.grid.seconds else 0.0
 
 
 @dataclass(frozen=True)
@@ -228,6 +238,13 @@ class RunResult:
         title = titles.get(method) if isinstance(titles, dict) else None
         return title if isinstance(title, str) else method
 
+    def traits_of(self, prompt: Prompt) -> PromptTraits:
+        """Return the traits of a prompt."""
+        fields = self.facts.get("fields") or self.config["task"].get("fields") or []
+        aliases = self.facts.get("aliases")
+        aliases = aliases if isinstance(aliases, dict) else {}
+        return traits_of(prompt, list(map(str, fields)), self.labels, aliases, has_options=self.has_options)
+
     @property
     def test_prompts(self) -> str:
         """The term for the test prompts."""
@@ -306,23 +323,35 @@ def read_run(path: Path) -> RunResult:
 
 
 def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
-    """Return the metrics of a method's grid."""
-    per_prompt = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores.mean(axis=2), strict=True))
+    """Return the metrics of a method's grid; estimates where not all of its cells were answered."""
+    others = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores, strict=True))
     calibrated = calibrated_scores(grid, run.examples) if run.is_calibrated else None
+    estimate = None if grid.is_complete else estimate_cells(grid.scores, run.top, **_covariates(run, grid))
+    if estimate is None:
+        summary = summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)
+    else:
+        summary = summarise_estimate(estimate, grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)
     return MethodResult(
         name,
-        summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers),
-        count_failures(grid.scores, grid.unparsed, grid.finish),
+        summary,
+        count_failures(grid.scores, grid.unparsed, grid.finish, grid.answered),
         score_per_label(grid.scores, grid.targets) if run.labels else None,
-        {scorer: _other_score(scores) for scorer, scores in per_prompt.items()},
+        {scorer: OtherScore.of(scores) for scorer, scores in others.items()},
         grid,
-        calibrated=None if calibrated is None else _other_score(calibrated.mean(axis=1)),
+        calibrated=None if calibrated is None else OtherScore.of(calibrated),
+        estimate=estimate,
         **files,
     )
 
 
-def _other_score(per_prompt: np.ndarray) -> OtherScore:
-    return OtherScore(float(per_prompt.mean()), sample_std(per_prompt), float(per_prompt.min()))
+def _covariates(run: RunResult, grid: Grid) -> dict[str, Any]:
+    """Return what the estimate knows of prompts and examples: traits, where all texts are known, and labels."""
+    prompts = [run.prompts[prompt] for prompt in grid.prompt_ids if prompt in run.prompts]
+    is_known = len(prompts) == len(grid.prompt_ids)
+    return {
+        "traits": [run.traits_of(prompt) for prompt in prompts] if is_known else None,
+        "groups": grid.targets if run.labels else None,
+    }
 
 
 def _other_names(run: RunResult, count: int) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from paft.errors import UserError
 from paft.evaluation.intervals import Interval
 from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
@@ -20,7 +21,10 @@ from paft.reporting.tables import (
     by_label,
     cells,
     columns,
+    compared_cells,
+    difference_intervals,
     disagreement,
+    estimated,
     failures,
     is_uneven,
     markdown_table,
@@ -79,6 +83,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "interval": [d.interval.low, d.interval.high],
                 "p": d.p,
                 "differ": d.differ,
+                "cells": d.cells,
             }
             for d in result.differences
         ],
@@ -120,6 +125,9 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "other_scores": {name: asdict(score) for name, score in method.other_scores.items()},
         "prompts": s.prompts,
         "examples": s.examples,
+        "cells": {"answered": method.answered, "of": method.grid.answered.size, "estimated": method.is_estimated},
+        "whole_grid_intervals": method.estimate
+        and {name: ends(interval) for name, interval in method.estimate.intervals.items()},
         "per_prompt": dict(zip(method.prompt_ids, s.per_prompt, strict=True)),
         "per_prompt_unparsed": dict(zip(method.prompt_ids, f.per_prompt_unparsed, strict=True)),
         "per_prompt_cut": dict(zip(method.prompt_ids, f.per_prompt_cut, strict=True)),
@@ -159,6 +167,7 @@ def as_markdown(result: RunResult) -> str:
             f"the standard deviation over prompts. Top is the share of prompts at {result.top:.0%} or more. "
             f"{baselines(result)}".rstrip(),
             "",
+            *([estimated(result), ""] if estimated(result) else []),
             *([by_label(result), ""] if is_uneven(result) else []),
             *_failures(result),
             *([disagreement(result), ""] if disagreement(result) else []),
@@ -246,9 +255,9 @@ def _differences(result: RunResult) -> list[str]:
         "",
         *markdown_table(("Methods", "Points", "p", "Beyond chance"), rows),
         "",
-        "Both methods are evaluated on the same prompts and examples. Brackets show 95 % bootstrap intervals over "
-        "prompts and examples. p: Wilcoxon's signed-rank test over prompts, Holm-corrected. Beyond chance: both "
-        "the interval and the test find a difference at the 5 % level.",
+        f"Both methods are evaluated on the same prompts and examples{compared_cells(result)}. Brackets show 95 % "
+        f"{difference_intervals(result)} over prompts and examples. p: Wilcoxon's signed-rank test over prompts, "
+        "Holm-corrected. Beyond chance: both the interval and the test find a difference at the 5 % level.",
         "",
     ]
 
@@ -262,6 +271,7 @@ def _extremes(result: RunResult) -> list[str]:
         text = "\n".join(filter(None, (prompt.system, prompt.text))) if prompt else ""
         share = method.failures.per_prompt_unparsed[worst]
         unparsed = f" ({share:.1%} unparsed)" if share else ""
+        unparsed += " (estimated)" * method.is_estimated
         lines += [
             f"{method.name}, {method.summary.per_prompt[worst]:.1%}{unparsed}, prompt {method.prompt_ids[worst]}:",
             "",

@@ -16,6 +16,7 @@ from paft.reporting.tables import (
     beyond_the_sample,
     cells,
     columns,
+    estimated,
     markdown_table,
     other_scores,
     over_seeds,
@@ -143,6 +144,7 @@ def tables(results: Sequence[RunResult]) -> list[str]:
         lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]
     if rows := other_scores(results):
         lines += ["", f"{OTHERS}:", "", *markdown_table(rows[0], rows[1:])]
+    lines += [line for result in results if (text := estimated(result)) for line in ("", text)]
     if rows := over_seeds(results):
         lines += ["", f"Over {len(results)} seeds (mean of the runs, ± their sample standard deviation):", ""]
         lines += markdown_table(rows[0], rows[1:])

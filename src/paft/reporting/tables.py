@@ -8,7 +8,8 @@ from pathlib import PurePath
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary
 from paft.evaluation.paired import Difference
-from paft.reporting.read import MethodResult, OtherScore, RunResult
+from paft.reporting.other_score import OtherScore
+from paft.reporting.read import MethodResult, RunResult
 
 MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""
@@ -38,7 +39,49 @@ def sentence(result: RunResult) -> str:
     ]
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
     measured = "" if result.is_binary else f" ({result.metric})"
-    return f"On {prompts}{measured}, {'; '.join(parts)}."
+    return f"On {prompts}{measured}{_estimated_from(result)}, {'; '.join(parts)}."
+
+
+def _estimated_from(result: RunResult) -> str:
+    """Return from which share of the cells the figures are estimated; nothing where all cells were answered."""
+    shares = {m.name: m.answered_share for m in result.methods if m.is_estimated}
+    if not shares:
+        return ""
+    if len(shares) == len(result.methods) and len(set(shares.values())) == 1:
+        return f", estimated from {result.methods[0].answered_share} of the cells"
+    return f", estimated from {', '.join(f'{share} of the cells ({name})' for name, share in shares.items())}"
+
+
+def estimated(result: RunResult) -> str:
+    """Return what of the report is estimated, and how; nothing where all cells were answered."""
+    methods = [m for m in result.methods if m.is_estimated]
+    if not methods:
+        return ""
+    counts = ", ".join(f"{m.name} {m.answered:,} of {m.grid.answered.size:,}" for m in methods)
+    known = (f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in methods if m.estimate)
+    graded = "" if result.is_binary else " A score between 0 and 1 counts as that share of a right answer."
+    return (
+        f"Estimated from the answered cells of the grid ({counts}) with a random-effects logistic model: mean, "
+        f"Std, top, worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
+        f"The mean of the whole grid has these 95 % intervals: {', '.join(known)}. Brackets elsewhere hold this "
+        "uncertainty, and that prompts and examples are samples. Failures, scores by label, calibrated and other "
+        "scores, and the agreement of pairs of prompts are those of the answered cells. Left out: the examples "
+        "that are right under every prompt, the interval of Same answer, and the effects of traits."
+    )
+
+
+def compared_cells(result: RunResult) -> str:
+    """Return how many cells the comparison of the methods has, where it is not the whole grid."""
+    counts = sorted({d.cells for d in result.differences})
+    if not any(m.is_estimated for m in result.methods) or not counts:
+        return ""
+    span = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return f", on the {span} cells that both have answered"
+
+
+def difference_intervals(result: RunResult) -> str:
+    """Return which intervals the differences have."""
+    return "two-way clustered intervals" if any(m.is_estimated for m in result.methods) else "bootstrap intervals"
 
 
 def _figures(summary: Summary) -> str:
@@ -63,7 +106,11 @@ def counted(count: int, noun: str) -> str:
 def size(result: RunResult) -> str:
     """Return the size of the grid in words."""
     summary = result.methods[0].summary
-    return f"{counted(summary.prompts, result.test_prompts)} x {counted(summary.examples, 'test examples')}"
+    cells = {
+        f"{m.answered:,} of {m.grid.answered.size:,} cells answered" for m in result.methods if m.is_estimated
+    }
+    whole = f"{counted(summary.prompts, result.test_prompts)} x {counted(summary.examples, 'test examples')}"
+    return ", ".join([whole, *sorted(cells)])
 
 
 def answers_by(result: RunResult) -> str:
@@ -75,21 +122,21 @@ def disagreement(result: RunResult) -> str:
     """Return how much two prompts differ on an example, and the score under the prompt that is worst for it."""
     if not result.methods or result.methods[0].summary.prompts < 2:
         return ""
-    unit = (lambda share: f"{share:.0%}") if result.is_binary else points
+
+    def unit(share: float | None) -> str:
+        return MISSING if share is None else f"{share:.0%}" if result.is_binary else points(share)
+
     differences = ", ".join(f"{m.name} {unit(m.summary.disagreement)}" for m in result.methods)
     lowest = ", ".join(
         f"{m.name} {unit(m.summary.right_under_all)} {bracket(m.summary.right_under_all_interval)}"
         for m in result.methods
+        if not m.is_estimated
     )
     if result.is_binary:
-        return (
-            f"Disagreement (right under one prompt of a pair, wrong under the other): {differences}. "
-            f"Examples right under every prompt: {lowest}."
-        )
-    return (
-        f"Difference in an example's score between two prompts, mean over all pairs, in points: {differences}. "
-        f"Lowest score over the prompts, mean over the examples, in %: {lowest}."
-    )
+        text = f"Disagreement (right under one prompt of a pair, wrong under the other): {differences}."
+        return f"{text} Examples right under every prompt: {lowest}." if lowest else text
+    text = f"Difference in an example's score between two prompts, mean over all pairs, in points: {differences}."
+    return f"{text} Lowest score over the prompts, mean over the examples, in %: {lowest}." if lowest else text
 
 
 def baselines(result: RunResult) -> str:
@@ -129,8 +176,7 @@ def failures(method: MethodResult) -> str:
         "failed with an error": found.errors,
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    cells = method.summary.prompts * method.summary.examples
-    return f"{method.name}: of {counted(cells, 'answers')}, {parts}" if parts else ""
+    return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
 
 
 def run_names(results: Sequence[RunResult]) -> list[str]:
@@ -152,6 +198,7 @@ def columns(results: Sequence[RunResult]) -> Columns:
     methods = [method for result in results for method in result.methods]
     measure = "Accuracy" if all(result.is_binary for result in results) else "Score"
     optional = {
+        "Cells": any(m.is_estimated for m in methods),
         "Balanced accuracy": any(map(is_uneven, results)),
         "Unparsed": any(r.mode == "generate" for r in results) or any(m.failures.unparsed for m in methods),
         "Cut": any(m.failures.cut for m in methods),
@@ -159,6 +206,7 @@ def columns(results: Sequence[RunResult]) -> Columns:
     }
     every: Columns = {
         "Method": lambda m: m.name,
+        "Cells": cells_in_words,
         "Mean": lambda m: f"{points(m.summary.mean)} {bracket(m.summary.mean_interval)}",
         "Std": lambda m: f"{points(m.summary.std)} {bracket(m.summary.std_interval)}".strip(),
         "Balanced accuracy": lambda m: points(m.balanced_accuracy),
@@ -180,7 +228,12 @@ def cells(method: MethodResult, of: Columns) -> tuple[str, ...]:
 
 
 def _share(count: int, method: MethodResult) -> str:
-    return f"{count / (method.summary.prompts * method.summary.examples):.1%}" if count else "0"
+    return f"{count / method.answered:.1%}" if count else "0"
+
+
+def cells_in_words(method: MethodResult) -> str:
+    """Return the share of the cells that were answered; where it is not all of them, the figures are estimates."""
+    return f"{method.answered_share} (estimated)" if method.is_estimated else "all"
 
 
 def _training(method: MethodResult) -> str:
@@ -194,6 +247,7 @@ def beyond_the_sample(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     No rows where every method has a single prompt.
     """
     rows = []
+    is_partial = any(method.is_estimated for result in results for method in result.methods)
     for result, run in zip(results, run_names(results), strict=True):
         for method in result.methods:
             s = method.summary
@@ -204,11 +258,13 @@ def beyond_the_sample(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
                 (s.consistency, s.consistency_interval),
             )
             texts = (f"{points(value)} {bracket(ends)}".strip() for value, ends in figures)
-            rows.append((*([run] if len(results) > 1 else []), method.name, *texts))
+            share = [cells_in_words(method)] if is_partial else []
+            rows.append((*([run] if len(results) > 1 else []), method.name, *share, *texts))
     if all(method.summary.prompts < 2 for result in results for method in result.methods):
         return []
     run_header = ["Run"] if len(results) > 1 else []
-    return [(*run_header, "Method", "Noise-free Std", "5% quantile", "Worst of 20", "Same answer"), *rows]
+    header = [*run_header, "Method", *(["Cells"] if is_partial else [])]
+    return [(*header, "Noise-free Std", "5% quantile", "Worst of 20", "Same answer"), *rows]
 
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
@@ -231,7 +287,8 @@ def _other(score: OtherScore | None) -> str:
     if score is None:
         return MISSING
     spread = "" if score.std is None else f" ± {points(score.std)}, worst {points(score.worst)}"
-    return f"{points(score.mean)}{spread}"
+    partial = " (of the answered cells)" if score.worst is None else ""
+    return f"{points(score.mean)}{spread}{partial}"
 
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:

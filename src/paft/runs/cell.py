@@ -1,7 +1,7 @@
 """One method of a run: planned, trained, evaluated. A step whose result is there is skipped."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -15,6 +15,7 @@ from paft.methods.method import MethodContext, TrainingPlan
 from paft.methods.registry import Variant
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
+from paft.prompts.traits import traits_of
 from paft.runs.data import RunData
 from paft.scoring import PaidScorer
 from paft.types import Example, Prompt
@@ -24,6 +25,8 @@ from paft.utils.io import write_text
 from paft.utils.plugins import user_code
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from paft.methods.evaluator import PromptEvaluator  # loads numpy and pyarrow
 
 
@@ -46,6 +49,7 @@ class Cell:
     processes: Processes
     console: Console
     _examples: list[Example] | None = field(default=None, init=False)
+    _widths: dict[int, float] = field(default_factory=dict, init=False)
 
     def work(self) -> None:
         """Do what is left of the cell."""
@@ -58,7 +62,7 @@ class Cell:
             adapter = self.folder / "adapter"
             if not adapter.is_dir():
                 self._train(plan)
-        is_evaluated = (self.folder / "predictions.parquet").is_file()
+        is_evaluated = self._is_evaluated()
         if not is_evaluated:
             self._evaluate(adapter)
         if self._paid:
@@ -219,29 +223,83 @@ class Cell:
             self.drop_model()  # each process has only a part of it
         self.processes.wait()  # for the adapter
 
+    def _is_evaluated(self) -> bool:
+        from paft.evaluation.grid import unanswered_cells
+
+        prompts, examples = self.data.prompts.test, self.data.test_examples
+        plans = self._rounds()
+        return not any(any(unanswered_cells(self.folder, prompts, examples, plan).values()) for plan in plans)
+
     def _evaluate(self, adapter: Path | None) -> None:
-        from paft.evaluation.grid import evaluate
+        from paft.evaluation.grid import evaluate, unanswered_cells
 
         model, data, prompts = self.open_model(), self.data, self.data.prompts.test
         how = self.evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
-        questions = (render(prompt, data.task, example) for prompt in prompts for example in data.test_examples)
-        self._say(model.announce(questions, **how))
         self.folder.mkdir(parents=True, exist_ok=True)
-        for scorer in self._paid:
-            self._say(scorer.announce(len(prompts) * len(data.test_examples)))
         with model.use_adapter(adapter):
-            evaluate(
-                model,
-                data.task,
-                data.scorers,
-                prompts,
-                data.test_examples,
-                self.folder,
-                **how,
-                console=self.console,
-                processes=self.processes,
-            )
+            for planned in self._rounds():
+                missing = unanswered_cells(self.folder, prompts, data.test_examples, planned)
+                asked = [(prompt, example) for prompt in prompts for example in missing[prompt.id]]
+                if asked:
+                    self._say(model.announce((render(p, data.task, e) for p, e in asked), **how))
+                    for scorer in self._paid:
+                        self._say(scorer.announce(len(asked)))
+                evaluate(
+                    model,
+                    data.task,
+                    data.scorers,
+                    prompts,
+                    data.test_examples,
+                    self.folder,
+                    **how,
+                    planned=planned,
+                    console=self.console,
+                    processes=self.processes,
+                )
         self._say(model.usage())
+
+    def _rounds(self) -> Iterator["np.ndarray"]:
+        """Yield which cells are answered; with ``evaluation.until``, more each time until they suffice."""
+        from paft.evaluation.plan import plan_cells, planned_cells, rounds
+
+        prompts, examples = len(self.data.prompts.test), len(self.data.test_examples)
+        most, until = planned_cells(self.evaluation.cells, prompts, examples), self.evaluation.until
+        for count in [most] if until is None else rounds(prompts, examples, most):
+            yield plan_cells(prompts, examples, count, self.data.seed)
+            if until is not None and self._known_within(count, most) <= until:
+                return
+
+    def _known_within(self, count: int, most: int) -> float:
+        """Return half of the interval of the whole grid's mean, in points, after the first ``count`` cells."""
+        if count not in self._widths:
+            points = self.processes.once(partial(self._estimated_width, count))
+            cells = f"{count:,} of {len(self.data.prompts.test) * len(self.data.test_examples):,} cells"
+            line = f"{self.variant.name}: after {cells} the mean of the grid is known within {points:.1f} points"
+            if count == most and points > (self.evaluation.until or 0):
+                line += f"; evaluation.until={self.evaluation.until:g} is not reached with evaluation.cells"
+            self._widths[count] = points
+            self.console.say(line)
+        return self._widths[count]
+
+    def _estimated_width(self, count: int) -> float:
+        from paft.evaluation.estimate import estimate_cells
+        from paft.evaluation.grid import read_scores
+        from paft.evaluation.plan import plan_cells
+
+        prompts, examples = self.data.prompts.test, self.data.test_examples
+        scores = read_scores(self.folder / "predictions.parquet", prompts, examples)
+        planned = plan_cells(len(prompts), len(examples), count, self.data.seed)
+        scores[~planned] = float("nan")  # the answer must not depend on what a larger plan has added
+        if planned.all():
+            return 0.0
+        task = self.data.task
+        traits = [
+            traits_of(prompt, task.fields, task.labels, task.aliases, has_options=task.has_options)
+            for prompt in prompts
+        ]
+        groups = None if task.labels is None else [example.target for example in examples]
+        interval = estimate_cells(scores, traits=traits, groups=groups).intervals["mean"]
+        return 50 * (interval.high - interval.low) if interval else 0.0
 
     @property
     def _paid(self) -> list[PaidScorer]:

@@ -32,6 +32,9 @@ NEUTRAL = re.compile(
 )
 """Keys that change no result: where and how fast a model is reached, what is logged and saved."""
 
+PLAN_SEED = "seed (of evaluation.cells)"
+"""How many cells are answered is no key: a plan contains the smaller ones of its seed."""
+
 HOW_ASKED = re.compile(r"evaluation\..*|task\.scorer\b.*")
 """Keys of the stage ``evaluation`` that a search for a prompt depends on too."""
 
@@ -60,9 +63,12 @@ def fingerprints(config: Config, variants: list[Variant], data: RunData, process
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one line for each key whose value differs."""
     missing = "not set"
+    keys = before.keys() | now.keys()
+    if not (PLAN_SEED in before and PLAN_SEED in now):
+        keys -= {PLAN_SEED}  # the whole grid holds the cells of every plan
     return [
         f"{key} {_change(before.get(key, missing), now.get(key, missing))}"
-        for key in sorted(before.keys() | now.keys())
+        for key in sorted(keys)
         if before.get(key, missing) != now.get(key, missing)
     ]
 
@@ -124,6 +130,8 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
         "prompts.test": f"{CONTENT}{hash_prompts(data.prompts.test)}",
         "evaluation.mode": evaluation.mode,
     }
+    if evaluation.cells != 1 or evaluation.until is not None:
+        keys[PLAN_SEED] = config.seed
     if evaluation.mode == "generate":
         keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
         if evaluation.stop:

@@ -150,7 +150,11 @@ class Run:
 
     def _record(self, cells: list[Cell], only: str | None) -> None:
         """Check what is new with the model, record the config, and report what is about to happen."""
+        from paft.evaluation.plan import planned_cells
+
         directory, prompts, examples = self.directory, self.data.prompts, self.data.test_examples
+        size = len(prompts.test), len(examples)
+        planned = planned_cells(self.config.evaluation.cells, *size)
         resumed = directory.config_file.is_file() and directory.examples.is_file()
         now = fingerprints(self.config, self.variants, self.data, self.processes.size)
         new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
@@ -169,7 +173,8 @@ class Run:
         training = f"{len(prompts.train)} training prompts, " if self.trains else ""
         self.console.say(
             f"{'resuming' if resumed else 'starting'} {directory.path}: {names}; {training}"
-            f"{len(prompts.test)} test prompts x {len(examples)} test examples"
+            f"{size[0]} test prompts x {size[1]} test examples"
+            + (f", {planned:,} of {size[0] * size[1]:,} cells" if planned < size[0] * size[1] else "")
         )
 
     def _check_with_model(self, cells: list[Cell]) -> None:

@@ -123,6 +123,6 @@ function long(label, text) {
 
 function overPrompts(method, column) {
   const asked = column.filter((cell) => cells(method)[cell] !== NOT_ASKED), scores = asked.map((cell) => score(method, cell));
-  if (run().binary) return `${scores.filter((value) => value < 1).length} of ${plural(column.length, "prompt")}`;
+  if (run().binary) return `${scores.filter((value) => value < 1).length} of ${plural(asked.length, "prompt")}`;
   return percent(scores.reduce((sum, value) => sum + value, 0) / scores.length);
 }

@@ -59,11 +59,16 @@ function bar(share) {
 
 // Worst prompt on top, hardest example on the left.
 function gridOrder(method) {
-  const { prompts, examples } = run(), width = examples.length, total = new Float64Array(width);
-  for (let cell = 0; cell < prompts.length * width; cell++) total[cell % width] += score(method, cell);
+  const { prompts, examples } = run(), width = examples.length, total = new Float64Array(width), asked = new Float64Array(width);
+  for (let cell = 0; cell < prompts.length * width; cell++) {
+    if (cells(method)[cell] === NOT_ASKED) continue;
+    total[cell % width] += score(method, cell);
+    asked[cell % width]++;
+  }
+  const mean = (e) => (asked[e] ? total[e] / asked[e] : 2);
   return {
     rows: prompts.map((_, p) => p).sort((a, b) => (method.accuracy[a] ?? 2) - (method.accuracy[b] ?? 2)),
-    columns: examples.map((_, e) => e).sort((a, b) => total[a] - total[b]),
+    columns: examples.map((_, e) => e).sort((a, b) => mean(a) - mean(b)),
   };
 }
 

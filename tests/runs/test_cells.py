@@ -1,0 +1,126 @@
+"""``evaluation.cells`` and ``evaluation.until``: a run that answers a part of its grid, and says so everywhere."""
+
+import json
+
+import pytest
+from pyarrow import parquet
+
+from conftest import write_rows
+from paft.config.load import load_config
+from paft.errors import UserError
+from paft.reporting.report import report_all
+from paft.utils.console import Console
+from reported_runs import evaluate
+
+
+@pytest.fixture
+def wide(project):
+    """The small project with 8 test prompts and 30 test examples."""
+    texts = [f"{word} {end}" for word in ("Think of", "Look at", "Consider", "Read")
+             for end in ("{thing}. Which of {choices}?", "this and name its colour: {thing}")]  # fmt: skip
+    write_rows(project / "prompts/test.jsonl", [{"text": text} for text in texts])
+    rows = [{"thing": f"thing {i}", "colour": ("red", "green", "blue")[i % 3]} for i in range(100, 130)]
+    write_rows(project / "test.jsonl", rows)
+    return project
+
+
+def measure(project, *overrides, name="run"):
+    console = Console(quiet=True)
+    evaluate(load_config(project / "config.yaml", list(overrides)), project / name, console)
+    return project / name
+
+
+def report(folder):
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def answers(folder):
+    table = parquet.read_table(folder / "methods/base/predictions.parquet")
+    return {(r["prompt_id"], r["example_id"]): r["prediction"] for r in table.to_pylist()}
+
+
+def test_a_part_of_the_grid_is_answered_and_every_report_calls_its_figures_estimates(wide):
+    folder = measure(wide, "evaluation.cells=0.25")
+    base = report(folder)["methods"]["base"]
+    assert base["cells"] == {"answered": 60, "of": 240, "estimated": True}
+    assert (base["prompts"], base["examples"]) == (8, 30)
+    low, high = base["whole_grid_intervals"]["mean"]
+    assert base["mean_interval"][0] <= low < base["mean"] < high <= base["mean_interval"][1]
+    assert base["right_under_all"] is None
+    text = (folder / "report.md").read_text()
+    assert "estimated from 25 % of the cells" in text.splitlines()[2], "the sentence at the top"
+    assert text.count("25 % (estimated)") == 2, "both tables"
+    assert "60 of 240 cells answered" in text
+    page = (folder / "report.html").read_text()
+    assert page.count("estimated from 25 % of the cells") == 1
+    assert page.count("25 %\N{NO-BREAK SPACE}(estimated)") + page.count("25\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}(estimated)") + page.count("25 % (estimated)") == 2  # fmt: skip
+    assert "estimated from 25 % of the cells" in (folder / "figures/accuracy.svg").read_text()
+
+
+def test_going_on_to_all_cells_reuses_the_answers_and_is_an_uninterrupted_run(wide):
+    folder = measure(wide, "evaluation.cells=60")
+    first = answers(folder)
+    assert len(first) == 60
+    measure(wide)
+    assert answers(folder) == answers(measure(wide, name="whole"))
+    assert first.items() <= answers(folder).items()
+    figures = [report(wide / name)["methods"]["base"] for name in ("run", "whole")]
+    for found in figures:
+        assert found["cells"] == {"answered": 240, "of": 240, "estimated": False}
+        del found["eval_seconds"], found["eval_examples_per_second"]
+    assert figures[0] == figures[1]
+
+
+def test_a_smaller_share_of_a_finished_run_asks_nothing_and_another_seed_of_the_plan_is_refused(wide):
+    measure(wide, "evaluation.cells=0.25")
+    folder = measure(wide, "evaluation.cells=0.1")
+    assert len(answers(folder)) == 60
+    with pytest.raises(UserError, match=r"seed \(of evaluation.cells\) \(was 0, now 1\)"):
+        measure(wide, "evaluation.cells=0.25", "seed=1")
+
+
+@pytest.mark.medium
+def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, capsys):
+    def lines(*overrides, name):
+        evaluate(load_config(wide / "config.yaml", list(overrides)), wide / name, Console())
+        found = capsys.readouterr()
+        return [line for line in (found.out + found.err).splitlines() if "is known within" in line]
+
+    rounds = lines("evaluation.until=9", name="until")
+    base = report(wide / "until")["methods"]["base"]
+    assert 16 <= base["cells"]["answered"] < 240
+    low, high = base["whole_grid_intervals"]["mean"]
+    assert high - low <= 0.18
+    assert f"after {base['cells']['answered']} of 240 cells" in rounds[-1]
+    assert lines("evaluation.until=9", name="until") == rounds, "the same, and nothing is asked"
+    [*_, last] = lines("evaluation.until=1", "evaluation.cells=0.2", name="far")
+    assert "after 48 of 240 cells" in last
+    assert "evaluation.until=1 is not reached with evaluation.cells" in last
+
+
+def test_methods_are_compared_on_the_cells_that_both_have(wide):
+    whole = measure(wide, name="whole")
+    part = measure(wide, "evaluation.cells=0.5", name="part")
+    results, _, page = report_all([whole, part])
+    assert [m.is_estimated for result in results for m in result.methods] == [False, True]
+    assert "50 % (estimated)".replace(" ", "\N{NO-BREAK SPACE}") in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("evaluation.cells=0", "evaluation.cells takes a share of the grid such as 0.2"),
+        ("evaluation.cells=1.5", "evaluation.cells takes a share of the grid such as 0.2"),
+        ("evaluation.cells=true", "evaluation.cells takes a share of the grid such as 0.2"),
+        ("evaluation.cells=20%", "evaluation.cells takes a share of the grid such as 0.2"),
+        ("evaluation.cells=0.01", "fewer than the 8 prompts; use at least 8"),
+        ("evaluation.cells=241", "have only 240"),
+        ("evaluation.until=0", "config key evaluation.until"),
+    ],
+)
+def test_a_wrong_number_of_cells_is_one_line_and_leaves_nothing_behind(wide, override, message):
+    with pytest.raises(UserError) as error:
+        measure(wide, override)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (wide / "run").exists()
