@@ -6,6 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from conftest import write_rows
+from endpoints import answer
 from paft.config.load import load_config
 from paft.errors import UserError
 from paft.reporting.report import report_all
@@ -77,6 +78,24 @@ def test_a_smaller_share_of_a_finished_run_asks_nothing_and_another_seed_of_the_
     assert len(answers(folder)) == 60
     with pytest.raises(UserError, match=r"seed \(of evaluation.cells\) \(was 0, now 1\)"):
         measure(wide, "evaluation.cells=0.25", "seed=1")
+
+
+def test_an_endpoint_is_asked_for_the_planned_cells_only_and_for_none_of_them_twice(wide, serve):
+    server = serve((200, answer("red"), {}))
+    model = f"model={{path: m, base_url: '{server.url}', retries: 0}}"
+    for share, count in ((0.25, 60), (0.5, 120)):
+        folder = measure(wide, model, f"evaluation={{mode: generate, max_new_tokens: 4, cells: {share}}}")
+        assert len((folder / "answers.jsonl").read_text().splitlines()) == len(answers(folder)) == count
+    base = report(folder)["methods"]["base"]
+    assert base["cells"] == {"answered": 120, "of": 240, "estimated": True}
+    assert base["generated_tokens"] > 0
+
+
+def test_calibrated_scores_of_a_part_are_those_of_the_answered_cells_without_a_spread(wide):
+    found = report(measure(wide, "evaluation.cells=0.5", "evaluation.calibrate=batch"))["methods"]["base"]
+    assert 0 <= found["calibrated"]["mean"] <= 1
+    assert (found["calibrated"]["std"], found["calibrated"]["worst"]) == (None, None)
+    assert sum(found["per_label"].values()) / 3 == pytest.approx(found["balanced_accuracy"])
 
 
 @pytest.mark.medium
