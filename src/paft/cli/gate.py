@@ -47,10 +47,13 @@ def gate(
     score: Annotated[
         str | None, typer.Option("--score", metavar="NAME", help="The score in the logs, if they have several.")
     ] = None,
-    questions: Annotated[int, typer.Option("--questions", min=50, help="The most questions to ask.")] = 400,
+    questions: Annotated[
+        int | None, typer.Option("--questions", min=50, help="The most questions to ask; by default 400.")
+    ] = None,
     undecided: Annotated[
-        Undecided, typer.Option("--undecided", help="What it counts as if the questions do not suffice.")
-    ] = Undecided.PASS,
+        Undecided | None,
+        typer.Option("--undecided", help="What it counts as if the questions do not suffice; by default pass."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The folder of the result; by default runs/CONFIG-gate.")
     ] = None,
@@ -62,7 +65,7 @@ def gate(
     """
     from paft.reporting.gate import line, remove_gate, write_gate
     from paft.runs.baseline import MARGIN, Baseline
-    from paft.runs.gate import Goal
+    from paft.runs.gate import QUESTIONS, Goal
     from paft.runs.gate import gate as work
     from paft.runs.gate_logs import judge_logs
 
@@ -73,6 +76,8 @@ def gate(
             raise UserError(f"{name} belongs to {needs}")
     if score is not None and not logs:
         raise UserError("--score belongs to --from")
+    if logs and (questions is not None or undecided is not None):
+        raise UserError("--questions and --undecided belong to a CONFIG; --from asks nothing and always decides")
     console = Console(quiet=quiet)
     with interruptible():
         if logs:
@@ -95,7 +100,13 @@ def gate(
             folder = output or Path("runs") / f"{config.stem}-gate"
             tree = load_config(config, overrides)
             result = work(
-                tree, folder, goal, console, questions=questions, undecided=undecided.value, begin=remove_gate
+                tree,
+                folder,
+                goal,
+                console,
+                questions=questions or QUESTIONS,
+                undecided="fail" if undecided is Undecided.FAIL else "pass",
+                begin=remove_gate,
             )
         write_gate(folder, result)
     print(f"{line(result)}; {folder / 'gate.md'}")

@@ -70,8 +70,8 @@ class Decision:
 
     Attributes:
         estimate: of the figure, from the cells that are asked.
-        interval: each end is wrong with a probability of at most :data:`ALPHA` in the look at which the test
-            ended; None where the figure is known, or the test has no interval.
+        interval: each end is wrong with a probability of at most :data:`ALPHA`; None where the figure is known, or
+            the test goes on or has no interval.
         is_exact: every cell of the grid is asked, so ``estimate`` is the figure itself.
     """
 
@@ -150,7 +150,9 @@ class MeanTest:
         below, above = (
             evidence(asked.scores, self.threshold, asked.of) for evidence in (evidence_below, evidence_above)
         )
-        return Decision(_verdict(below, above), estimate, self._interval(asked), is_exact=False)
+        verdict = _verdict(below, above)
+        is_end = verdict != "undecided" or len(asked.scores) == rounds
+        return Decision(verdict, estimate, self._interval(asked) if is_end else None, is_exact=False)
 
     def _interval(self, asked: Asked) -> Interval:
         """Return the means that the cells do not exclude: the further off, the more evidence against them."""
@@ -200,8 +202,8 @@ class QuantileTest:
     def decide(self, asked: Asked, rounds: int) -> Decision:
         """Return what the cells of the last look say; ``rounds`` is the most that will be asked."""
         verdict: Verdict
-        if asked.is_complete:
-            return _exact(_quantile_05(asked.grid()), self.threshold)
+        if asked.is_complete and (figure := summarise(asked.grid(), 1.0, is_binary=False).quantile_05) is not None:
+            return _exact(figure, self.threshold)
         looks = [0, *(look for look in quantile_looks(rounds) if look <= len(asked.scores))]
         if len(looks) == 1:
             tail, verdict = sparse_quantile_05(asked.grid(), ALPHA), "undecided"
@@ -224,11 +226,6 @@ TESTS: dict[str, Callable[[float], MeanTest | WorstTest | QuantileTest]] = {
     "worst": WorstTest,
 }
 """The figures that can be tested from some of the cells."""
-
-
-def _quantile_05(grid: np.ndarray) -> float:
-    value = summarise(grid, 1.0, is_binary=False).quantile_05
-    return float(grid.mean()) if value is None else value
 
 
 def _exact(figure: float, threshold: float) -> Decision:

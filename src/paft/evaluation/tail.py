@@ -12,7 +12,7 @@ SHAPE = 0.6
 where the scores say nothing about it. A normal sample of 24 prompts has 0.35; real prompts have outliers."""
 
 RULE_OF_THREE = 3
-"""Where no answer of n is wrong, up to 3 / n of them may be (95 %); their variance is taken to be at least so."""
+"""Where no answer of n is wrong, up to 3 / n of all may be (95 %); the variance is taken to be at least that."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from paft.utils.io import append_jsonl, read_log
 
 BATCH = 48
 """Questions that are asked together, about: whole rounds of all prompts."""
+QUESTIONS = 400
+"""The most questions, if nothing else is asked for."""
 FILE = "gate.json"
 """The result, in the output folder."""
 
@@ -64,12 +66,16 @@ class Goal:
             )
         return cls(match[1], float(match[2]))
 
-    def check(self, prompts: int) -> None:
-        """Refuse a figure over prompts where there is only one.
+    def check(self, prompts: int, examples: int) -> None:
+        """Refuse a figure over prompts where there is only one, or whose noise a single example cannot tell.
 
         Raises:
-            UserError: there is one prompt.
+            UserError: there is one prompt, or one example for the 5 % quantile.
         """
+        if examples < 2 and self.figure == "quantile_05":
+            raise UserError(
+                "--at-least: quantile_05 requires several examples, and there is one; use mean or worst"
+            )
         if prompts < 2 and self.figure != "mean":
             raise UserError(
                 f"--at-least: {self.figure} is a figure over several prompts, and there is one; add prompts or "
@@ -127,7 +133,7 @@ def gate(
     goal: Goal | Baseline,
     console: Console,
     *,
-    questions: int = 400,
+    questions: int = QUESTIONS,
     undecided: OnUndecided = "pass",
     begin: Callable[[Path], None] = lambda output: None,
 ) -> GateResult:
@@ -169,7 +175,7 @@ class _Gate:
             self.prompts, self.examples, notes = goal.common(self.prompts, self.examples, work.data.task)
             self.notes += notes
         else:
-            goal.check(len(self.prompts))
+            goal.check(len(self.prompts), len(self.examples))
         most = questions // LEAST_ROUNDS
         if len(self.prompts) > most and len(self.examples) > questions // len(self.prompts):
             self.notes.append(

@@ -18,9 +18,9 @@ def judge_logs(files: Sequence[Path], goal: Goal, score: str | None) -> GateResu
     Raises:
         UserError: a file is not a log with samples, or the figure needs several prompts.
     """
-    goal.check(len(files))
     logged = read_logs(files, score)
     prompts, examples = logged.scores.shape
+    goal.check(prompts, examples)
     order = np.tile(np.arange(examples)[:, None], prompts)
     decision = TESTS[goal.figure](goal.threshold).decide(Asked(logged.scores.T, order, examples), examples)
     means = logged.scores.mean(axis=1)
