@@ -15,6 +15,7 @@ SMALLEST = {
     "generation": ["--prompts", "1", "--examples", "3"],
     "limit": ["--steps", "2", "--prompts", "1", "--examples", "3"],
     "agreement": ["--prompts", "1", "--examples", "3"],
+    "letters": ["--prompts", "1", "--examples", "3"],
     "search": ["--prompts", "12", "--examples", "24"],
 }
 
@@ -37,6 +38,7 @@ def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embed
 def test_every_benchmark_is_among_them():
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == SMALLEST.keys() | {
         "side_by_side",
+        "architectures",  # tests/engine/test_families.py runs it
         "commits",  # compares with a checkout of another commit
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
         "gate",  # asks no model; the test below runs it

@@ -203,6 +203,28 @@ def test_models_that_cannot_be_packed_are_found_and_scored_in_right_padded_batch
     assert scores[0][1] == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_options_of_one_token_are_read_from_one_row_per_question(padded, monkeypatch):
+    one = engine()
+    if padded:
+        monkeypatch.setattr(one, "choose_batch_format", lambda rows: setattr(one, "batch_format", "padded"))
+    else:
+        list(one.score(QUESTIONS, OPTIONS))
+    prompts = one.format.prompts(QUESTIONS)
+    tokens = []
+    hook = one.model.register_forward_pre_hook(
+        lambda module, args, kwargs: tokens.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    scores = [s for batch in one.score(QUESTIONS, [("A", "B", "C", "D")] * 3) for s in batch]
+    hook.remove()
+    assert sum(tokens) <= (3 * max(map(len, prompts)) if padded else sum(map(len, prompts)))
+    with torch.no_grad():
+        for prompt, found in zip(prompts, scores, strict=True):
+            alone = one.model(torch.tensor([prompt])).logits[0, -1].log_softmax(-1)
+            expected = [alone[one.format.answer(letter)[0]].item() for letter in "ABCD"]
+            assert found == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_model_that_ignores_the_mask_is_found_by_computing_both_ways():
     said: list[str] = []
     one = engine()

@@ -188,12 +188,18 @@ class Engine:
         inputs, cache = (self.packed(rows, cached), cache) if cached else (self.inputs(rows), None)
         inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         labels = inputs.pop("labels")
+        lines = [0]
+        if "position_ids" not in inputs:  # rows that differ in their last token alone share a line
+            first: dict[tuple[int, ...], int] = {}
+            lines = [first.setdefault(tuple(row.ids[:-1]), len(first)) for row in rows]
+            kept = [lines.index(line) for line in first.values()]
+            inputs |= {name: inputs[name][kept] for name in ("input_ids", "attention_mask")}
         inputs["logits_to_keep"], place = inputs["logits_to_keep"].unique(return_inverse=True)
         logits = self.forward(inputs, cache)
         if cache is not None:
             cache.crop(cached - cache.get_seq_length())
-        row = torch.arange(len(labels), device=labels.device)[:, None]
-        scores = logits[row, place, labels.clamp(min=0)].float() - logits.float().logsumexp(-1)[:, place]
+        line = torch.tensor(lines, device=labels.device)[:, None]
+        scores = logits[line, place, labels.clamp(min=0)].float() - logits.float().logsumexp(-1)[line, place]
         return list(scores[labels != -100].cpu().split([row.answer for row in rows]))
 
     def forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
@@ -266,7 +272,7 @@ class Engine:
                 prompt = len(question[0].ids) - question[0].answer
                 size = prompt - cached + sum(row.answer - 1 for row in question)
             else:
-                size = sum(len(row.ids) for row in question)
+                size = sum(map(len, {tuple(row.ids[:-1]) for row in question}))
             if batch and size > room:
                 yield batch
                 batch, room = [], self.batch_tokens
