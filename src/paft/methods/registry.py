@@ -23,9 +23,10 @@ METHODS = Registry(
         "batprompt": "paft.methods.batprompt.method:BatPrompt",
         "zopo": "paft.methods.zopo.method:Zopo",
         "paft": "paft.methods.paft:Paft",
+        "paft-plus": "paft.methods.paft_plus:PaftPlus",
     },
 )
-"""The built-in methods, in the order of the paper's table 1."""
+"""The built-in methods: those of the paper's table 1, in its order, and what goes beyond them."""
 
 
 @dataclass(frozen=True)
