@@ -7,7 +7,7 @@ from peft import LoraConfig
 from conftest import COLOURS, make_model, make_tokenizer, things
 from paft.errors import UserError
 from paft.prompts.template import render
-from paft.training.grpo import DynamicPromptGroups
+from paft.training.grpo.mixin import DynamicPromptGroups
 from paft.training.samplers import draw_prompts
 from paft.training.trainer import prompt_data
 
