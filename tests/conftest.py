@@ -71,6 +71,7 @@ WHOLE_COMMANDS = {
     "test_echo",
     "test_endpoint",
     "test_extending",
+    "test_grpo_method",
     "test_free_text",
     "test_measured_models",
     "test_page",

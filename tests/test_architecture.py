@@ -170,7 +170,7 @@ def comparisons(path) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_methods_answer_formats_and_served_models_are_told_apart_at_home_only(path):
-    methods = {"base", "user", "top-accuracy", "batprompt", "zopo", "paft"}
+    methods = {"base", "user", "top-accuracy", "batprompt", "zopo", "paft", "grpo"}
     here, name = package(path), str(path.relative_to(SOURCE))
     if here != "methods" and name != "reporting/read.py":  # it reads runs of the first version
         assert not comparisons(path) & methods

@@ -98,6 +98,28 @@ def same_run(one, two, rel=1e-4):
             assert row == other
 
 
+def test_two_processes_sample_and_compare_the_groups_of_one(project):
+    write_rows(
+        project / "train.jsonl", things(17)
+    )  # the last step has one example, so none for the second process
+    (project / "odd.py").write_text(
+        "def share(completion_ids):\n    return [sum(t % 2 for t in ids) / len(ids) for ids in completion_ids]\n"
+    )
+    settings = "num_generations: 4, max_completion_length: 6, reward: 'odd:share', scale_rewards: batch"
+    options = [
+        f"methods=[{{name: groups, method: grpo, {settings}}}]",
+        "training.sampler=mixed",
+        "training.gradient_accumulation_steps=2",
+    ]
+    alone(project, "one", *options, "training.batch_size=4")
+    run(project, "torchrun", "two", *options, "training.batch_size=2")
+    keys = ("step", "prompt_ids", "examples", "reward", "reward_std", "flat_groups", "length", "cut")
+    one, two = (log(project / output, "groups") for output in ("one", "two"))
+    assert [[row[key] for key in keys] for row in two] == [[row[key] for key in keys] for row in one]
+    for row, other in zip(two, one, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
+
+
 def alone(project, output, *overrides):
     run_and_report(load_config(project / "config.yaml", list(overrides)), project / output, Console(quiet=True))
 

@@ -300,9 +300,7 @@ class Engine:
         """
         prompts = self.encode(conversations, longest=max_new_tokens, thinking=self.thinks)
         self.choose_batch_format([Row(prompt, 1) for prompt in prompts[:4]])
-        tokenizer = self.format.tokenizer
-        own = self.model.generation_config.eos_token_id  # a number, a list or None
-        stops = {self.format.end[0], tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        stops = self.stops
         has_ended = TextStop(self.format.decode, stop) if stop and not self.thinks else None  # no end of thoughts
         cache = self.cache(_shared(prompts))
         for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
@@ -327,6 +325,13 @@ class Engine:
             thoughts, close, answer = (OPEN + whole).partition(CLOSE)
             text, whole = thoughts + close + before_stop(answer, stop), OPEN + whole
         return Generation(text, len(ids), "stop" if ended or len(text) < len(whole) else "length")
+
+    @property
+    def stops(self) -> set[int]:
+        """The tokens that end an answer."""
+        own = self.model.generation_config.eos_token_id  # a number, a list or None
+        tokenizer = self.format.tokenizer
+        return {self.format.end[0], tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
 
     @property
     def thinks(self) -> bool:

@@ -10,17 +10,18 @@ from paft.engine.attention import additive
 from paft.engine.pack import Row, packed
 from paft.utils.device import forked_rng
 
-Pick = Callable[[torch.Tensor], torch.Tensor]
-"""Takes the logits ``(rows, vocabulary)`` of each row's next token, returns the tokens ``(rows,)``."""
+Pick = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Takes the logits ``(rows, vocabulary)`` of the unfinished rows' next tokens and the indices ``(rows,)`` of these
+rows, on the CPU; returns the tokens ``(rows,)``."""
 
 
 def picker(temperature: float, seed: int) -> Pick:
     """Return the likeliest token each time at temperature 0; else draw with the seed."""
     if temperature == 0:
-        return lambda logits: logits.argmax(-1)
+        return lambda logits, live: logits.argmax(-1)
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(logits: torch.Tensor) -> torch.Tensor:
+    def draw(logits: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
         weights = (logits.float() / temperature).softmax(-1).cpu()
         return weights.multinomial(1, generator=generator)[:, 0].to(logits.device)
 
@@ -90,7 +91,7 @@ def generate_packed(
     owner = torch.empty(0, dtype=torch.long)  # the row of each new key
     answers: list[list[int]] = [[] for _ in prompts]
     for step in range(max_new_tokens):
-        tokens = pick(logits).cpu()
+        tokens = pick(logits, live).cpu()
         for row, token in zip(live.tolist(), tokens.tolist(), strict=True):
             answers[row].append(token)
         on = torch.tensor(

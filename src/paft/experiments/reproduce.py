@@ -14,7 +14,7 @@ from paft.experiments.plan import Plan, PlannedRun
 from paft.experiments.presets import PRESETS
 from paft.experiments.tables import RESULT_TABLES, ResultTable, make_table
 from paft.experiments.workers import run_cells, run_on_ray
-from paft.methods.registry import METHODS, resolve
+from paft.methods.registry import TABLE_1, resolve
 from paft.reporting.page import write_page
 from paft.utils.console import Console
 from paft.utils.distributed import launched
@@ -96,7 +96,7 @@ def plan(experiment: Experiment, console: Console) -> list[PlannedRun]:
         raise UserError(f"two configs have the task {repeated[0]!r}; name each task once, as it names the folder")
     runs: list[PlannedRun] = []
     for config in configs:
-        entries = config.methods if "methods" in keys else list(METHODS.names)
+        entries = config.methods if "methods" in keys else list(TABLE_1)
         methods = _select_methods(name, config.model_copy(update={"methods": entries}), console)
         for seed in range(config.seed, config.seed + experiment.seeds):
             seeded = config.model_copy(update={"seed": seed})

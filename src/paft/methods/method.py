@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from paft.config.schema import Section
+from paft.config.schema import EvaluationConfig, Section, TrainingConfig, trainer_arguments
+from paft.config.task import PartSetting
+from paft.scoring import Scorer
 from paft.tasks.load import subset
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
@@ -62,6 +64,35 @@ class TrainingPlan:
     objective: str | dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a method trains once it is planned.
+
+    Attributes:
+        key: of the config that holds the method's settings, for messages.
+        engine: the model of the run, a :class:`paft.engine.engine.Engine`.
+        examples: those that are short enough under every prompt.
+        sampler, objective: those of the plan, else of the config.
+        init: the adapter that training starts from; None for a fresh one.
+        folder: gets ``adapter/`` and ``train.jsonl``.
+    """
+
+    key: str
+    engine: Any
+    task: Task
+    scorers: Sequence[Scorer]
+    examples: Sequence[Example]
+    prompts: Sequence[Prompt]
+    sampler: PartSetting
+    objective: PartSetting
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    init: Path | None
+    folder: Path
+    seed: int
+    console: Console
+
+
 class Method(Section, ABC):
     """A method. Its fields are its settings, checked and documented as those of any section of the config.
 
@@ -87,6 +118,38 @@ class Method(Section, ABC):
             UserError: something that the method needs is missing.
         """
 
+    def check_training(self, training: TrainingConfig, key: str) -> None:
+        """Refuse, before anything runs, keys of the ``training`` section that do not fit the method.
+
+        Args:
+            key: of the config that holds the method's settings, for messages.
+
+        Raises:
+            UserError: a key does not fit.
+        """
+
+    def check_job(self, job: TrainingJob) -> None:
+        """Refuse, before anything is trained, what cannot be trained; the job has the named prompts.
+
+        Raises:
+            UserError: it cannot.
+        """
+
+    @property
+    def starts_with(self) -> str | None:
+        """The variant of the run, or the folder of an adapter, whose weights training starts from."""
+        return None
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The settings that name code of the user's own, ``module:name`` by setting."""
+        return {}
+
+    @property
+    def depends_on_evaluation(self) -> bool:
+        """Whether the training depends on how answers are obtained and scored, as the evaluation's keys say."""
+        return False
+
     @abstractmethod
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return what to train with; a search for it runs here, and resumes."""
@@ -94,3 +157,25 @@ class Method(Section, ABC):
     def is_planned(self, folder: Path) -> bool:
         """Return True if :meth:`plan` needs no model, because its search is finished."""
         return True
+
+    def train(self, job: TrainingJob) -> None:
+        """Train, or resume; leave ``adapter/`` and ``train.jsonl`` in the job's folder."""
+        from paft.training.finetune import finetune
+
+        training = job.training
+        finetune(
+            job.engine,
+            job.task,
+            job.examples,
+            job.prompts,
+            job.folder,
+            sampler=job.sampler,
+            objective=job.objective,
+            prompt_noise=training.prompt_noise,
+            K=training.K,
+            batch_size=training.batch_size,
+            arguments=trainer_arguments(training),
+            lora=training.lora,
+            seed=job.seed,
+            console=job.console,
+        )

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,9 +25,13 @@ METHODS = Registry(
         "zopo": "paft.methods.zopo.method:Zopo",
         "paft": "paft.methods.paft:Paft",
         "paft-plus": "paft.methods.paft_plus:PaftPlus",
+        "grpo": "paft.methods.grpo:Grpo",
     },
 )
-"""The built-in methods: those of the paper's table 1, in its order, and what goes beyond them."""
+"""The built-in methods: those of the paper's table 1 in its order, then others."""
+
+TABLE_1 = ("base", "user", "top-accuracy", "batprompt", "zopo", "paft")
+"""The methods of the paper's table 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Variant:
         """Refuse, before anything runs, settings that no run can use."""
         with user_code(f"method {self.name!r}"):
             self.method.check(self.key, console)
+            self.method.check_training(self.training, self.key)
 
 
 def resolve(
@@ -71,7 +77,28 @@ def resolve(
     """
     for section, settings in baselines.items():
         _check_section(section, settings)
-    return [_variant(entry, training, baselines) for entry in entries]
+    variants = [_variant(entry, training, baselines) for entry in entries]
+    for index, variant in enumerate(variants):
+        _check_start(variant, variants, variants[:index])
+    return variants
+
+
+def _check_start(variant: Variant, variants: Sequence[Variant], earlier: Sequence[Variant]) -> None:
+    """Refuse to start from what is neither a variant that is trained before, nor an adapter."""
+    name = variant.method.starts_with
+    if name is None or (Path(name) / "adapter_config.json").is_file():
+        return
+    key = f"config key {variant.key}.init"
+    found = next((other for other in variants if other.name == name), None)
+    if found is None:
+        known = [other.name for other in earlier if other.method.trains]
+        raise UserError(
+            f"{key}: {name!r} is no method of this run and no folder of an adapter{nearest(name, known)}"
+        )
+    if not found.method.trains:
+        raise UserError(f"{key}: {name!r} is not trained; leave init out to start from the base model")
+    if found not in earlier:
+        raise UserError(f"{key}: list {name!r} before {variant.name!r}, which starts from it")
 
 
 def _variant(

@@ -293,11 +293,23 @@ def note_on_base(config: ModelConfig, place: str) -> str | None:
     if not isinstance(base, str) or not base:
         return None
     line = f"note: config key model.adapter: {config.adapter} was made for {base}"
-    if _model_name(base) not in (_model_name(config.path), _model_name(place)):
+    if other_base(Path(config.adapter or ""), config.path, place):
         return f"{line}, and is used on {config.path}"
     if revision and config.revision and revision != config.revision:
         return f"{line} at revision {revision}, and is used on revision {config.revision}"
     return None
+
+
+def other_base(folder: Path, *names: str) -> str | None:
+    """Return the model that an adapter says it was made for; None if it says none, or one of these.
+
+    Args:
+        names: paths or hub ids of the model that it is put on.
+    """
+    base = _read_config(folder).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base or _model_name(base) in map(_model_name, names):
+        return None
+    return base
 
 
 def _model_name(path: str) -> str:

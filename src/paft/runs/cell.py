@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from paft.config.schema import EvaluationConfig, trainer_arguments
 from paft.config.task import PartSetting
 from paft.errors import UserError
-from paft.methods.method import MethodContext, TrainingPlan
+from paft.methods.method import MethodContext, TrainingJob, TrainingPlan
 from paft.methods.registry import Variant
 from paft.prompts.screen import overlap
 from paft.prompts.template import render
@@ -81,7 +81,7 @@ class Cell:
         check_lora(model.model, training.lora)
         self._refuse_test_prompts(self._extra_prompts, f"the sampler of {self.variant.name}")
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
-        self.examples()
+        self.variant.method.check_job(self._job(TrainingPlan(self.data.prompts.named)))
 
     @cached_property
     def _extra_prompts(self) -> Sequence[Prompt]:
@@ -127,6 +127,35 @@ class Cell:
             prompts = [*self.data.prompts.named, *self._extra_prompts]
             self._examples = self._filtered(prompts, drop=self._drops, say=self._say_once)
         return self._examples
+
+    def _job(self, plan: TrainingPlan) -> TrainingJob:
+        training, data = self.variant.training, self.data
+        return TrainingJob(
+            key=self.variant.key,
+            engine=self.open_model(),
+            task=data.task,
+            scorers=data.scorers,
+            examples=self.examples(),
+            prompts=plan.prompts,
+            sampler=plan.sampler or self._sampler_setting(),
+            objective=plan.objective or training.objective,
+            training=training,
+            evaluation=self.evaluation,
+            init=self._start(),
+            folder=self.folder,
+            seed=data.seed,
+            console=self.console,
+        )
+
+    def _start(self) -> Path | None:
+        """Return the adapter that the method starts from; None for a fresh one, or if it is not there yet."""
+        name = self.variant.method.starts_with
+        if name is None:
+            return None
+        adapter = Path(name)
+        if not (adapter / "adapter_config.json").is_file():
+            adapter = self.folder.parent / name / "adapter"
+        return adapter if adapter.is_dir() else None
 
     @property
     def _drops(self) -> bool:
@@ -200,25 +229,10 @@ class Cell:
         )
 
     def _train(self, plan: TrainingPlan) -> None:
-        from paft.training.finetune import finetune
-
-        training = self.variant.training
-        finetune(
-            self.open_model(),
-            self.data.task,
-            self.examples(),
-            plan.prompts,
-            self.folder,
-            sampler=plan.sampler or self._sampler_setting(),
-            objective=plan.objective or training.objective,
-            prompt_noise=training.prompt_noise,
-            K=training.K,
-            batch_size=training.batch_size,
-            arguments=trainer_arguments(training),
-            lora=training.lora,
-            seed=self.data.seed,
-            console=self.console,
-        )
+        start = self.variant.method.starts_with
+        if start and self._start() is None:
+            raise UserError(f"{self.folder}: {start} is not trained yet, and {self.variant.name} starts from it")
+        self.variant.method.train(self._job(plan))
         if self.processes.is_sharded:
             self.drop_model()  # each process has only a part of it
         self.processes.wait()  # for the adapter

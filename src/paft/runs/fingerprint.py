@@ -15,7 +15,7 @@ from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.runs.data import RunData
-from paft.runs.inputs import hash_examples, hash_files, hash_prompts, input_hashes
+from paft.runs.inputs import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
 from paft.scoring.registry import as_reference
 from paft.utils.io import write_text
 from paft.utils.plugins import load_object, source_file
@@ -51,13 +51,13 @@ def fingerprints(config: Config, variants: list[Variant], data: RunData, process
         del model["model.quantization"]
     shared = _kept(model | _task(config, data))
     evaluation = shared | _evaluation(config, data)
-    return {
-        variant.name: {
-            "training": shared | _training(config, variant, data, processes) if variant.method.trains else {},
-            "evaluation": evaluation,
-        }
-        for variant in variants
-    }
+    training: dict[str, dict[str, Any]] = {}
+    for variant in variants:
+        keys = shared | _training(config, variant, data, processes) if variant.method.trains else {}
+        if variant.method.depends_on_evaluation:
+            keys |= _generated(config, data)
+        training[variant.name] = keys | _start(variant, training)
+    return {variant.name: {"training": training[variant.name], "evaluation": evaluation} for variant in variants}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -132,13 +132,17 @@ def _evaluation(config: Config, data: RunData) -> dict[str, Any]:
     }
     if evaluation.cells != 1 or evaluation.until is not None:
         keys[PLAN_SEED] = config.seed
-    if evaluation.mode == "generate":
-        keys["evaluation.max_new_tokens"] = evaluation.max_new_tokens
-        if evaluation.stop:
-            keys["evaluation.stop"] = evaluation.stop
-        keys |= _scorers(data.task.scorer)
-        if data.task.has_options:
-            keys["task.target"] = list(data.task.answer_names)  # "the NAME is B" is read as an answer
+    return keys | (_generated(config, data) if evaluation.mode == "generate" else {})
+
+
+def _generated(config: Config, data: RunData) -> dict[str, Any]:
+    """Return what the score of a generated answer depends on."""
+    keys: dict[str, Any] = {"evaluation.max_new_tokens": config.evaluation.max_new_tokens}
+    if config.evaluation.stop:
+        keys["evaluation.stop"] = config.evaluation.stop
+    keys |= _scorers(data.task.scorer)
+    if data.task.has_options:
+        keys["task.target"] = list(data.task.answer_names)  # "the NAME is B" is read as an answer
     return keys
 
 
@@ -169,9 +173,25 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
     if method.fixed_sampler is not None:
         keys = {k: v for k, v in keys.items() if not re.match(r"training\.(sampler|prompts_per_step)\b", k)}
         keys |= _part("training.sampler", method.fixed_sampler)
+    for name, reference in method.own_code.items():
+        keys |= _part(f"{variant.key}.{name}", reference)
     if file := source_file(method):
         keys["method (its code)"] = f"{CONTENT}{hash_files([file])}"
     return _kept(keys)
+
+
+def _start(variant: Variant, earlier: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what the adapter that a variant starts from depends on.
+
+    Args:
+        earlier: the keys of the variants that are trained before, by name.
+    """
+    name = variant.method.starts_with
+    if name is None:
+        return {}
+    files = [Path(name) / file for file in ("adapter_config.json", "adapter_model.safetensors")]
+    content = hash_files(files) if all(file.is_file() for file in files) else hash_value(earlier[name])
+    return {f"{variant.key}.init (what it starts from)": f"{CONTENT}{content}"}
 
 
 def _part(key: str, setting: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,7 +18,7 @@ from paft.engine.engine import Engine
 from paft.errors import UserError, one_line
 from paft.models.load import apply_adapter, unload_adapter
 from paft.tasks.task import Task
-from paft.training.data import PromptData, StepStats
+from paft.training.data import PromptData
 from paft.training.lora import add_adapter
 from paft.training.trainer import DynamicPrompts
 from paft.types import Example, Prompt
@@ -38,7 +38,7 @@ class PromptTrainer(DynamicPrompts, Trainer):
 class StepLog(TrainerCallback):
     """Appends one row per logged step to ``train.jsonl``; a resume drops the rows past its checkpoint."""
 
-    def __init__(self, path: Path, stats: Mapping[int, StepStats], tick: Tick):
+    def __init__(self, path: Path, stats: Mapping[int, Any], tick: Tick):
         self.path, self.stats, self.tick = path, stats, tick
         self.last_time, self.last_step = 0.0, 0
 
@@ -60,9 +60,7 @@ class StepLog(TrainerCallback):
             return
         now = time.perf_counter()
         steps = [self.stats[step] for step in range(self.last_step, state.global_step)]
-        counted = [sum(step.examples for step in steps), sum(step.tokens for step in steps)]
-        if args.world_size > 1:
-            counted = reduce(torch.tensor(counted, device=args.device), "sum").tolist()
+        counted = self.summed([sum(step.examples for step in steps), sum(step.tokens for step in steps)], args)
         row = {
             "step": state.global_step,
             "epoch": round(state.epoch, 6),
@@ -73,13 +71,39 @@ class StepLog(TrainerCallback):
             "tokens": counted[1],
             "seconds": round(now - self.last_time, 6),
             "prepare_seconds": round(sum(step.seconds for step in steps), 6),
-        }
+        } | self.further(steps, args)
         if state.is_world_process_zero:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         rate = row["examples"] / max(now - self.last_time, 1e-9)
-        self.tick(len(steps), f"loss {logs['loss']:.3f}, {rate:.1f} examples/s")
+        self.tick(len(steps), f"{self.headline(row)}, {rate:.1f} examples/s")
         self.last_time, self.last_step = now, state.global_step
+
+    def summed(self, values: list[Any], args: Any) -> list[Any]:
+        """Return numbers added up over the processes."""
+        if args.world_size > 1:
+            values = reduce(torch.tensor(values, device=args.device), "sum").tolist()
+        return values
+
+    def further(self, steps: Sequence[Any], args: Any) -> dict[str, Any]:
+        """Return more columns of a row about some steps, for other trainings."""
+        return {}
+
+    def headline(self, row: dict[str, Any]) -> str:
+        """Return what the progress bar shows of a row."""
+        return f"loss {row['loss']:.3f}"
+
+    @staticmethod
+    def summary(folder: Path) -> str:
+        """Return one line on a finished training, from its log."""
+        log = read_log(folder / "train.jsonl")
+        examples = sum(row["examples"] for row in log)
+        seconds = sum(row["seconds"] for row in log)
+        share = sum(row["prepare_seconds"] for row in log) / seconds
+        return (
+            f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} per "
+            f"second; sampling, rendering, tokenising and packing took {share:.1%} of it"
+        )
 
 
 def finetune(
@@ -111,21 +135,48 @@ def finetune(
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
         seed: of the adapter's first weights, the order of the examples and the sampler.
     """
+    settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
+
+    def make_trainer() -> PromptTrainer:
+        return PromptTrainer(
+            settings, PromptData(engine, task, examples, prompts, K, seed, sampler, objective, prompt_noise)
+        )
+
+    train_adapter(engine, folder, make_trainer, StepLog, lora=lora, seed=seed, console=console)
+
+
+def train_adapter(
+    engine: Engine,
+    folder: Path,
+    make_trainer: Callable[[], Any],
+    log: type[StepLog],
+    *,
+    lora: LoraSection,
+    seed: int,
+    console: Console,
+    init: Path | None = None,
+) -> None:
+    """Train an adapter of ``engine.model`` with a trainer; see :func:`finetune` for what is kept and resumed.
+
+    Args:
+        make_trainer: returns a trainer with :class:`DynamicPrompts` for the model with the adapter.
+        init: an adapter that training starts from; a fresh one when left out.
+    """
     base = engine.model
     set_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = trainer_settings(base.device.type, folder / "checkpoints", batch_size, seed, arguments)
     try:
         engine.model = add_adapter(base, lora)
-        data = PromptData(engine, task, examples, prompts, K, seed, sampler, objective, prompt_noise)
-        trainer = PromptTrainer(settings, data)
+        if init is not None:
+            apply_adapter(engine.model, init)
+        trainer = make_trainer()
         trainer.remove_callback(PrinterCallback)
-        steps = trainer.epoch_data.steps_per_epoch * int(settings.num_train_epochs)
+        steps = trainer.epoch_data.steps_per_epoch * int(trainer.args.num_train_epochs)
         is_main = trainer.is_world_process_zero()
         for prompt in trainer.prompt_sampler.extra_prompts:
             console.say(f"training {folder.name}: its sampler adds prompt {prompt.id}: {prompt.text!r}")
         with console.progress(f"training {folder.name}", steps) as tick:
-            trainer.add_callback(StepLog(folder / "train.jsonl", trainer.batches.stats, tick))
+            trainer.add_callback(log(folder / "train.jsonl", trainer.batches.stats, tick))
             checkpoint = newest_checkpoint(folder / "checkpoints")
             if checkpoint and (Path(checkpoint) / "adapter_model.safetensors").is_file():
                 apply_adapter(engine.model, Path(checkpoint))  # the trainer, which does it again, ignores misfits
@@ -143,7 +194,7 @@ def finetune(
             engine.model = unload_adapter(engine.model).requires_grad_(False).eval()
     if is_main:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        console.say(_summary(folder))
+        console.say(log.summary(folder))
 
 
 def trainer_settings(
@@ -203,14 +254,3 @@ def newest_checkpoint(folder: Path) -> str | None:
 def _step_of(state: Path) -> int:
     step = state.parent.name.removeprefix("checkpoint-")
     return int(step) if step.isdecimal() else -1
-
-
-def _summary(folder: Path) -> str:
-    log = read_log(folder / "train.jsonl")
-    examples = sum(row["examples"] for row in log)
-    seconds = sum(row["seconds"] for row in log)
-    share = sum(row["prepare_seconds"] for row in log) / seconds
-    return (
-        f"training {folder.name}: {examples} examples in {seconds:.0f} s, {examples / seconds:.1f} per second; "
-        f"sampling, rendering, tokenising and packing took {share:.1%} of it"
-    )

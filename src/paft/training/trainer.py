@@ -73,6 +73,24 @@ class DynamicPrompts:
         args.remove_unused_columns = False  # the examples are no columns
         if hasattr(args, "dataset_kwargs"):  # SFTTrainer tokenises before the training by default
             args.dataset_kwargs = (args.dataset_kwargs or {}) | {"skip_prepare_dataset": True}
+        self._prepare(args, data)
+        self._row_losses: torch.Tensor | None = None
+        placeholder_dataset = Dataset.from_dict(
+            {"id": [example.id for example in data.examples]}
+        )  # TRL takes no other kind
+        own = {"model": data.engine.model, "train_dataset": placeholder_dataset, "data_collator": as_items}
+        super().__init__(args=args, **own, **kwargs)  # type: ignore[call-arg]
+        first = data.examples[:4]
+        data.engine.choose_batch_format(
+            rows(data.engine, data.task, [data.prompts[0]] * len(first), first),
+            gradients=data.engine.model.device.type != "cpu",
+        )  # with LoRA in place
+        self.train_dataset: Any = self.epoch_data
+        prepare_own_loss(self)  # labels are at the positions that predict them
+        self.add_callback(SamplerState(self.prompt_sampler, self.step_losses))
+
+    def _prepare(self, args: TrainingArguments, data: PromptData) -> None:
+        """Make the sampler, the order of the examples, and what builds the batches of a step."""
         batch = args.per_device_train_batch_size * args.world_size
         forwards, step_size = (
             args.gradient_accumulation_steps * args.world_size,
@@ -104,20 +122,6 @@ class DynamicPrompts:
             has_noise=self.prompt_noise is not None,
             probed_tokens=lambda: losses.tokens,
         )
-        self._row_losses: torch.Tensor | None = None
-        placeholder_dataset = Dataset.from_dict(
-            {"id": [example.id for example in data.examples]}
-        )  # TRL takes no other kind
-        own = {"model": data.engine.model, "train_dataset": placeholder_dataset, "data_collator": as_items}
-        super().__init__(args=args, **own, **kwargs)  # type: ignore[call-arg]
-        first = data.examples[:4]
-        data.engine.choose_batch_format(
-            rows(data.engine, data.task, [data.prompts[0]] * len(first), first),
-            gradients=data.engine.model.device.type != "cpu",
-        )  # with LoRA in place
-        self.train_dataset: Any = self.epoch_data
-        prepare_own_loss(self)  # labels are at the positions that predict them
-        self.add_callback(SamplerState(self.prompt_sampler, self.step_losses))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         steps_per_epoch = self.epoch_data.steps_per_epoch

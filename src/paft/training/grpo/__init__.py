@@ -1,0 +1,1 @@
+"""Reinforcement learning with dynamic prompts: groups of answers to one rendered prompt."""

@@ -1,0 +1,92 @@
+"""Train an adapter by GRPO, from the base model or from a finished adapter."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paft.config.schema import LoraSection
+from paft.engine.engine import Engine
+from paft.errors import UserError
+from paft.models.load import check_adapter, other_base
+from paft.tasks.task import Task
+from paft.training.data import PromptData
+from paft.training.finetune import newest_checkpoint, train_adapter, trainer_settings
+from paft.training.grpo.trainer import FlatStop, GroupData, GroupLog, GroupTrainer
+from paft.types import Example, Prompt
+from paft.utils.console import Console
+from paft.utils.distributed import ALONE
+from paft.utils.plugins import Part
+
+
+def finetune_groups(
+    engine: Engine,
+    task: Task,
+    examples: Sequence[Example],
+    prompts: Sequence[Prompt],
+    folder: Path,
+    groups: GroupData,
+    *,
+    sampler: Part = "uniform",
+    K: int,  # noqa: N803
+    batch_size: int,
+    arguments: Mapping[str, Any],
+    lora: LoraSection,
+    init: Path | None = None,
+    seed: int,
+    console: Console,
+) -> None:
+    """Train ``engine.model`` on groups of its own answers; leave ``adapter/`` and ``train.jsonl`` in ``folder``.
+
+    Resumes as :func:`~paft.training.finetune.finetune` does; the answers of a step depend on the seed, the step
+    and the weights, so a resumed training equals an uninterrupted one.
+
+    Args:
+        init: the adapter that training starts from; a fresh one when left out.
+
+    Raises:
+        UserError: no group of the first steps has answers of different reward, or the model cannot be trained so.
+        WorkError: the reward failed.
+    """
+    if ALONE.is_sharded:
+        raise UserError(
+            "method grpo: answers cannot be sampled from a model that FSDP or DeepSpeed shards over processes; "
+            "start paft with torchrun, which gives each process the whole model"
+        )
+    settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
+
+    def make_trainer() -> GroupTrainer:
+        data = PromptData(engine, task, examples, prompts, K, seed, sampler)
+        trainer = GroupTrainer(settings, data, groups)
+        if newest_checkpoint(folder / "checkpoints") is None:
+            trainer.check_spread(console, starts_from_base=init is None)
+        trainer.add_callback(FlatStop(trainer.batches, groups.settings.max_flat_steps, console, folder.name))
+        return trainer
+
+    train_adapter(engine, folder, make_trainer, GroupLog, lora=lora, seed=seed, console=console, init=init)
+
+
+def check_init(folder: Path, engine: Engine, lora: LoraSection, key: str) -> None:
+    """Refuse an adapter of another model, or of another shape than the one that is trained.
+
+    Args:
+        engine: the model that is trained.
+        key: the config key that names the adapter, for messages.
+
+    Raises:
+        UserError: it is another, or damaged.
+    """
+    check_adapter(folder, f"config key {key}: ")
+    name = engine.model.name_or_path
+    if base := other_base(folder, name):
+        raise UserError(f"config key {key}: {folder} was made for another model, {base}; the model here is {name}")
+    stored = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    extra = lora.model_extra or {}
+    wanted = {"r": ("r", lora.r), "alpha": ("lora_alpha", lora.alpha)}
+    wanted |= {flag: (flag, extra.get(flag, False)) for flag in ("use_rslora", "use_dora")}
+    for own, (theirs, value) in wanted.items():
+        if stored.get(theirs, value) != value:
+            raise UserError(
+                f"config key {key}: {folder} has {theirs} {stored[theirs]}, training.lora.{own} is {value}; set "
+                "it to the adapter's"
+            )
