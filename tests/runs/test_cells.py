@@ -9,7 +9,9 @@ from conftest import write_rows
 from endpoints import answer
 from paft.config.load import load_config
 from paft.errors import UserError
-from paft.reporting.report import report_all
+from paft.reporting.comparison import describe
+from paft.reporting.pairs import compare_sides, find_side
+from paft.reporting.several import read_all, write_all
 from paft.utils.console import Console
 from reported_runs import evaluate
 
@@ -120,9 +122,16 @@ def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, 
 def test_methods_are_compared_on_the_cells_that_both_have(wide):
     whole = measure(wide, name="whole")
     part = measure(wide, "evaluation.cells=0.5", name="part")
-    results, _, page = report_all([whole, part])
+    results, _ = read_all([whole, part])
     assert [m.is_estimated for result in results for m in result.methods] == [False, True]
-    assert "50 % (estimated)".replace(" ", "\N{NO-BREAK SPACE}") in page.read_text()
+    assert "50 % (estimated)".replace(" ", "\N{NO-BREAK SPACE}") in write_all(results, []).read_text()
+    comparison = compare_sides(*(find_side(name, results) for name in ("whole", "part")))
+    assert comparison.difference.cells == 120
+    assert comparison.difference.difference == 0, "the same model gives the same answers"
+    assert "120 of 240 cells answered by both" in describe(comparison)
+    prompt = results[1].methods[0].prompt_ids[0]
+    sides = [find_side(f"{name}:{prompt}", results) for name in ("whole", "part")]
+    assert compare_sides(*sides).difference.cells == results[1].methods[0].grid.answered[0].sum()
 
 
 @pytest.mark.parametrize(
