@@ -23,6 +23,8 @@ ALPHA = 0.05
 """The probability of each of the two errors, over all looks together."""
 STAKES = np.geomspace(0.01, 0.9, 14)
 """The bets that the tests mix, as shares of the largest bet that cannot lose everything."""
+MOST = 700.0
+"""The largest logarithm of evidence; that of a floating-point number is 709."""
 STEPS = 0.5 ** np.arange(1, 11)
 """Steps of the search for the ends of an interval."""
 LOOKS = 5
@@ -128,7 +130,7 @@ def evidence_below(scores: np.ndarray, bound: float, of: int) -> float:
     means = np.clip(means, 0, 1 - 1e-6)
     bets = STAKES[:, None] / (1 - means)
     gains = np.log1p(bets[..., None] * (means[:, None] - scores)).sum(axis=(1, 2))
-    return float(np.exp(gains).mean())
+    return float(np.exp(np.minimum(gains, MOST)).mean())
 
 
 def evidence_above(scores: np.ndarray, bound: float, of: int) -> float:
