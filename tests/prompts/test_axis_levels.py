@@ -30,6 +30,10 @@ def test_an_axis_that_the_task_lacks_is_refused_with_those_that_it_has():
     for name in ("wording", "order", "system", "shots", "seed"):
         with pytest.raises(UserError, match=rf"no axis {name} here, .+; sizes has format, typos$"):
             levels_of(["typos", name], poor)
+    plain = replace(FULL, user=PROMPTS[1])
+    assert "system" in levels_of(["wording", "system"], plain)
+    with pytest.raises(UserError, match="no prompt that is asked has a system text"):
+        levels_of(["system"], plain)
     with pytest.raises(UserError, match="no axis 'wordings'; did you mean 'wording'"):
         levels_of(["wordings"], FULL)
     with pytest.raises(UserError, match="typos is listed twice"):

@@ -6,7 +6,7 @@ import pytest
 
 from command import assert_refused, paft_here
 from conftest import things, write_rows
-from paft.evaluation import grid
+from paft.runs import axes
 
 AXES = "wording,format,system,shots,typos"
 PROMPTS = [
@@ -42,7 +42,7 @@ def test_the_report_gives_each_axis_its_share_and_a_second_call_asks_nothing(wit
     assert all(f"| {name} |" in text for name in AXES.split(","))
     assert "interactions and chance" in done.stdout
     rows = (folder / "cells.jsonl").read_text()
-    monkeypatch.setattr(grid, "render", None)
+    monkeypatch.setattr(axes, "open_model", None)
     again = start(with_system)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     (folder / "cells.jsonl").write_text("".join(rows.splitlines(keepends=True)[:40]) + '{"key": "torn')
@@ -59,6 +59,10 @@ def test_answers_to_other_questions_are_not_mixed_in(with_system):
     assert_refused(start(with_system, axes="typos", cells=300), "--cells (was 200, now 300)")
     assert_refused(start(with_system, axes="typos,format", cells=400), "axes (changed)")
     assert_refused(start(with_system, "seed=1", axes="typos", cells=200), "seed (was 0, now 1)")
+    other = paft_here("evaluate", "config.yaml", "-o", "runs/config-axes", cwd=with_system)
+    assert_refused(other, "a run with --axes")
+    assert paft_here("evaluate", "config.yaml", "-o", "runs/plain", "-q", cwd=with_system).returncode == 0
+    assert_refused(start(with_system, "-o", "runs/plain"), "a run without axes")
     assert_refused(paft_here("report", "runs/config-axes", "runs/config-axes", "-o", "page.html", cwd=with_system), "a run with --axes")  # fmt: skip
 
 
@@ -83,7 +87,8 @@ def test_several_adapters_are_the_training_seeds(with_system):
         (["--axes", "shots", "task.train=null"], ["no axis shots", "task.train"]),
         (["--axes", "wording", "--cells", "20"], ["need at least"]),
         (["--axes", "wording", "--adapter", "nowhere"], ["nowhere", "adapter_config.json"]),
-        (["--adapter", "nowhere"], ["--adapter belongs to --axes"]),
+        (["--adapter", "nowhere"], ["--adapter is an option of --axes"]),
+        (["--axes", "wording", "evaluation.calibrate=batch"], ["evaluation.calibrate"]),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(project, arguments, words):

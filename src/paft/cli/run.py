@@ -37,15 +37,21 @@ def evaluate(
             help="With --axes: ask with this adapter; several are the levels of the axis seed.",
         ),
     ] = None,
-    cells: Annotated[int, typer.Option("--cells", min=1, help="With --axes: at most so many questions.")] = 2_000,
+    cells: Annotated[
+        int | None,
+        typer.Option("--cells", min=1, help="With --axes: at most so many questions; 2,000 by default."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure how much a model's accuracy depends on the wording of the prompt, without training."""
     if axes is not None:
-        _axes(config, overrides, output or Path("runs") / f"{config.stem}-axes", axes, adapter or [], cells, quiet)
+        output = output or Path("runs") / f"{config.stem}-axes"
+        _axes(config, overrides, output, axes, adapter or [], cells or 2_000, quiet)
         return
-    if adapter:
-        raise UserError("--adapter belongs to --axes; without it, set model.adapter")
+    if adapter or cells:
+        raise UserError(
+            f"{'--adapter' if adapter else '--cells'} is an option of --axes; add --axes, or leave it out"
+        )
     _work("evaluate", config, overrides, output or Path("runs") / f"{config.stem}-evaluate", quiet)
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from paft.errors import UserError
 from paft.evaluation.intervals import DRAWS, TAILS, Interval, interval
 
-CELLS = 2_000
-"""The most questions that are asked by default."""
 PER_COMBINATION = 10
 """Examples that are asked with one combination, so that the model computes its beginning once for all of them."""
 PER_EXAMPLE = 20
@@ -202,9 +200,8 @@ def _shares_within_examples(
         cells = np.flatnonzero(example == group)
         first, second = np.triu_indices(len(cells), 1)
         same = levels[cells[first]] == levels[cells[second]]
-        x = np.hstack(
-            [same - 1 / counts, np.ones((len(same), 1))]
-        )  # so that the constant is the examples' variance
+        # less the chance of the same level, so that the constant is the variance of the examples
+        x = np.hstack([same - 1 / counts, np.ones((len(same), 1))])
         grams.append(x.T @ x)
         moments.append(x.T @ (centred[cells[first]] * centred[cells[second]]))
     gram, moment = np.stack(grams), np.stack(moments)

@@ -54,6 +54,11 @@ class Source:
     shots: int
     seed: int
 
+    @property
+    def wording(self) -> Prompt:
+        """The prompt that is asked with where the wording is not varied."""
+        return self.user or self.prompts[0]
+
 
 def levels_of(names: Sequence[str], source: Source) -> dict[str, list[Level]]:
     """Return the levels of each axis.
@@ -66,6 +71,9 @@ def levels_of(names: Sequence[str], source: Source) -> dict[str, list[Level]]:
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UserError(f"--axes: {repeated[0]} is listed twice")
     levels = {name: AXES[name].levels(source) for name in AXES}
+    prompts = [level.value for level in levels["wording"]] if "wording" in names else [source.wording]
+    if not any(prompt.system for prompt in prompts):
+        levels["system"] = []
     if lacking := [name for name in names if len(levels[name]) < 2]:
         there = ", ".join(name for name in AXES if len(levels[name]) > 1)
         raise UserError(
@@ -94,7 +102,7 @@ class Variations:
 
     def prompt(self, values: Mapping[str, Any]) -> Prompt:
         """Return the prompt in its format, with the system text at its place."""
-        task, prompt = self.task(values), values.get("wording") or self.wording
+        task, prompt = self.task(values), values.get("wording") or self.source.wording
         prompt = values.get("format", Format()).apply(at_slot(prompt, task), task)
         if values.get("system") and prompt.system:
             prompt = replace(prompt, text=f"{prompt.system}\n\n{prompt.text}", system=None, id="")
@@ -111,11 +119,6 @@ class Variations:
             fields = {name: mistyped(text, share, draw) for name, text in example.fields.items()}
             example = replace(example, fields=fields)
         return example
-
-    @property
-    def wording(self) -> Prompt:
-        """The prompt that is asked with where the wording is not varied."""
-        return self.source.user or self.source.prompts[0]
 
 
 def permutation(order: int, options: int, seed: int) -> list[int]:
@@ -155,8 +158,6 @@ def _orders(source: Source) -> list[Level]:
 
 
 def _places(source: Source) -> list[Level]:
-    if not any(prompt.system for prompt in source.prompts):
-        return []
     return [Level(False, "system message"), Level(True, "beginning of the user message")]
 
 
@@ -180,7 +181,7 @@ AXES = {
     "wording": Axis(_wordings, "prompts.test has one prompt"),
     "format": Axis(_formats, ""),
     "order": Axis(_orders, "the examples bring no options of their own"),
-    "system": Axis(_places, "no test prompt has a system text"),
+    "system": Axis(_places, "no prompt that is asked has a system text"),
     "shots": Axis(_shots, "demonstrations need training rows (task.train)"),
     "typos": Axis(_typos, ""),
     "seed": Axis(_seeds, "name the adapters of two or more training seeds, each with --adapter"),

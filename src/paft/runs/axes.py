@@ -21,7 +21,7 @@ from paft.runs import claim
 from paft.runs.data import RunData
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN, RunDirectory
 from paft.runs.fingerprint import CONTENT, differences, fingerprints, flatten
-from paft.runs.inputs import hash_files
+from paft.runs.inputs import hash_examples, hash_files
 from paft.runs.run import check_config
 from paft.scoring import PaidScorer
 from paft.tasks.task import Task
@@ -29,6 +29,9 @@ from paft.types import Conversation, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE
 from paft.utils.io import append_jsonl, read_keyed, write_text
+
+OTHERS = ("prompts", "methods", "examples.jsonl")
+"""What a run directory without axes holds."""
 
 COLUMNS = {"levels", "examples", "scores", "predictions", "seconds"}
 
@@ -74,7 +77,7 @@ def evaluate_axes(
     config = _config_of_axes(config, names)
     variants = check_config(config, ALONE, console)
     directory = RunDirectory(output)
-    if directory.config_file.is_file() and not (output / AXES_DESIGN).is_file():
+    if not (output / AXES_DESIGN).is_file() and any((output / name).exists() for name in OTHERS):
         raise UserError(f"{output}: a run without axes; choose another --output")
     with directory.locked():
         data = RunData.load(config, variants, console)
@@ -84,15 +87,23 @@ def evaluate_axes(
         [asked] = (stages["evaluation"] for stages in fingerprints(config, variants, data, 1).values())
         variations = Variations(_source(config, data, data.train if has_train else None, adapters))
         levels = levels_of(names, variations.source)
+        if "wording" not in levels:
+            source = "prompts.user" if data.prompts.user else "the first of prompts.test"
+            console.say(f"every combination has the same prompt, {source}: {variations.source.wording.id}")
         design = make_design([len(axis) for axis in levels.values()], len(data.test_examples), cells, config.seed)
         combinations = list(_combinations(design, levels, variations, data.test_examples))
         about = _about(config, data, levels, variations, combinations)
-        about["depends"] = asked | _depends(config, adapters, cells)
+        about["depends"] = asked | _depends(config, adapters, cells, combinations)
         _check_design(output, about)
-        model = _open_model(config, data, combinations, output, console, has_adapters=bool(adapters))
+        done = read_keyed(output / AXES_CELLS, COLUMNS)
+        if not (missing := [combination for combination in combinations if combination.key not in done]):
+            return
+        model = _open_model(config, data, missing, output, console, has_adapters=bool(adapters))
         claim.begin(directory, config)
         write_text(output / AXES_DESIGN, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-        _ask(model, data, combinations, adapters, _how(config), output, console)
+        if done:
+            console.say(f"{len(done)} of {len(combinations)} combinations are answered already")
+        _ask(model, data, missing, adapters, _how(config), output, console)
         if line := model.usage():
             console.say(line)
 
@@ -140,6 +151,8 @@ def _check_adapters(config: Config, names: Sequence[str], adapters: Sequence[Pat
 
 def _config_of_axes(config: Config, names: Sequence[str]) -> Config:
     """Return the config without what is not used: methods, and training rows where nothing is demonstrated."""
+    if config.evaluation.calibrate != "none":
+        raise UserError("config key evaluation.calibrate: --axes takes the scores as they are; set it to none")
     update: dict[str, Any] = {"methods": ["base"], "baselines": {}}
     if "shots" not in names and not config.prompts.shots:
         update["task"] = config.task.model_copy(update={"train": None})
@@ -180,7 +193,7 @@ def _about(
 ) -> dict[str, Any]:
     """Return what the report says of the design."""
     source = variations.source
-    prompts = [level.value for level in levels.get("wording", ())] or [variations.wording]
+    prompts = [level.value for level in levels.get("wording", ())] or [source.wording]
     return {
         "schema": 1,
         "task": data.task.name,
@@ -198,10 +211,15 @@ def _about(
     }
 
 
-def _depends(config: Config, adapters: Sequence[Path], cells: int) -> dict[str, Any]:
+def _depends(
+    config: Config, adapters: Sequence[Path], cells: int, combinations: Sequence[Combination]
+) -> dict[str, Any]:
     """Return what the answers depend on beside the config's keys for an evaluation."""
     names = ("adapter_config.json", "adapter_model.safetensors")
+    shown = dict.fromkeys(example for c in combinations for example in c.task.demonstrations)
     keys: dict[str, Any] = {"seed": config.seed, "--cells": cells}
+    if shown:
+        keys["task.train (demonstrations)"] = f"{CONTENT}{hash_examples(shown)}"
     for number, folder in enumerate(adapters, start=1):
         files = [folder / name for name in names if (folder / name).is_file()]
         keys[f"--adapter {number}"] = f"{CONTENT}{hash_files(files)}"
@@ -240,7 +258,7 @@ def _ask(
     output: Path,
     console: Console,
 ) -> None:
-    """Ask what has no answer yet, with one adapter after the other.
+    """Ask with one adapter after the other, and keep each finished combination.
 
     Raises:
         WorkError: some questions have no answer, after all others have one.
@@ -249,23 +267,19 @@ def _ask(
         if isinstance(scorer, PaidScorer) and how["mode"] == "generate":
             scorer.keep_in(output / "judge.jsonl")
             console.say(scorer.announce(sum(len(combination.examples) for combination in combinations)))
-    file, unanswered = output / AXES_CELLS, list[str]()
-    done = read_keyed(file, COLUMNS)
+    unanswered = list[str]()
     with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
         for folder in adapters or (None,):
             own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
             with model.use_adapter(folder):
                 for combination in own:
-                    if combination.key in done:
-                        tick(len(combination.examples), earlier=True)
-                        continue
                     try:
-                        append_jsonl(file, _answered(model, data, combination, how))
+                        append_jsonl(output / AXES_CELLS, _answered(model, data, combination, how))
                     except UnansweredError as error:
                         unanswered.append(str(error))
                     tick(len(combination.examples))
     if unanswered:
-        raise WorkError(f"{len(unanswered)} of {len(combinations)} combinations are not answered: {unanswered[0]}")
+        raise WorkError(f"{len(unanswered)} combinations are not answered; the first: {unanswered[0]}")
 
 
 def _answered(model: Model, data: RunData, combination: Combination, how: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from paft import __version__
 from paft.config.schema import Config, GenerateSource, variant_name
 from paft.errors import UserError
 from paft.methods.registry import Variant
-from paft.runs.directory import RunDirectory
+from paft.runs.directory import AXES_DESIGN, RunDirectory
 from paft.runs.fingerprint import (
     NEUTRAL,
     Fingerprint,
@@ -89,6 +89,8 @@ def record(
     Raises:
         UserError: a result that is there, or partly there, would become another; nothing is written then.
     """
+    if (directory.path / AXES_DESIGN).is_file():
+        raise UserError(f"{directory.path}: a run with --axes; choose another --output")
     earlier = [name for name in directory.methods() if name not in fingerprints and _has_results(directory, name)]
     evaluation = next(iter(fingerprints.values()))["evaluation"]
     conflicts = {
