@@ -16,10 +16,13 @@ from paft.types import Conversation
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from architectures import FAMILIES, HEADER, WINDOW, check, line
 
+FAST = ("Mistral 0.1", "Gemma 2", "Gemma 3", "gpt-oss", "Jamba")
 TABLE = (ROOT / "docs/architectures.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [family if family in FAST else pytest.param(family, marks=pytest.mark.medium) for family in FAMILIES]
+)
 def test_an_architecture_gives_the_results_of_each_row_alone_as_its_line_in_the_docs_says(family):
     found = check(family)
     assert not [value for value in found.values() if "differs" in value], found

@@ -140,8 +140,7 @@ def tree_attention(
         ``(1, queries, heads, size)`` and None.
     """
     softcap, sinks = kwargs.get("softcap"), kwargs.get("s_aux")
-    is_tree = attention_mask is not None and attention_mask.dtype == torch.int64
-    if is_tree:
+    if attention_mask is not None and attention_mask.dtype == torch.int64:
         check_keys(key, attention_mask)
         trained = sinks is not None and sinks.requires_grad
         if not dropout and not trained:

@@ -181,8 +181,8 @@ class Engine:
             parts = {
                 fit: [row for row, each in zip(rows, fits, strict=True) if each == fit] for fit in (True, False)
             }
-            scores = {fit: iter(self.log_probs(part, cache)) for fit, part in parts.items()}
-            return [next(scores[fit]) for fit in fits]
+            found = {fit: iter(self.log_probs(part, cache)) for fit, part in parts.items()}
+            return [next(found[fit]) for fit in fits]
         cache = cache if all(fits) else None
         cached = cache.get_seq_length() if cache is not None else 0
         inputs, cache = (self.packed(rows, cached), cache) if cached else (self.inputs(rows), None)
@@ -305,11 +305,11 @@ class Engine:
         cache = self.cache(_shared(prompts))
         for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
             fits = [cache is not None and self.packs(len(prompt) + max_new_tokens - 1) for prompt in batch]
-            answers = {}
+            answers: dict[int, list[int]] = {}
             for fit in set(fits):
                 places = [place for place, each in enumerate(fits) if each == fit]
                 part, first = [batch[place] for place in places], seed + start + places[0]
-                if fit:
+                if fit and cache is not None:
                     pick = picker(temperature, first)
                     found = generate_packed(self, part, cache, max_new_tokens, stops, pick, has_ended)
                 else:
