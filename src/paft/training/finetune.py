@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -26,9 +25,6 @@ from paft.utils.console import Console, Tick
 from paft.utils.hf_internals import get_reporting_integration_callbacks
 from paft.utils.io import read_log, write_jsonl
 from paft.utils.plugins import Part
-
-# transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 class PromptTrainer(DynamicPrompts, Trainer):
