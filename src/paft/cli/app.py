@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 success, 1 failure during a run, 2 invalid usage or config."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def main() -> None:
     """Run the command line; a user's mistake prints one line and exits with code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TQDM_DISABLE", "1")  # paft shows its own progress bar
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it reports missing kernels
     try:
         app()
     except UserError as error:

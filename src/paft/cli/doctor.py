@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 from paft import __version__
 from paft.config.load import load_config
-from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig
+from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig, ModelConfig
 from paft.config.task import HubSource
 from paft.errors import UserError, one_line
 from paft.methods.registry import resolve
 from paft.models.diagnose import diagnose, diagnose_endpoint, diagnose_file, diagnose_hub
-from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedded_file
+from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedded_file, locate
 from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
 from paft.prompts.shots import with_demonstrations
+from paft.runs.data import RunData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
 from paft.tasks.describe import describe_examples
@@ -156,6 +157,16 @@ def _config(path: Path) -> Iterator[Finding]:
         yield Finding("problem", "config", one_line(error))
         return
     yield Finding("ok", "config", str(path))
+    is_sound = True
+    for finding in _needs(config):
+        is_sound &= finding.state != "problem"
+        yield finding
+    if is_sound and isinstance(config.model, ModelConfig) and not isinstance(config.prompts.train, GenerateSource):
+        yield from _memory_of_run(config, config.model)
+
+
+def _needs(config: Config) -> Iterator[Finding]:
+    """Check the files, the model and the endpoints that a config names."""
     train = config.prompts.train
     sources: dict[str, Any] = {
         "task.train": config.task.train,
@@ -226,6 +237,37 @@ def _data(config: Config) -> Iterator[Finding]:
     else:
         yield Finding("ok", "task and prompts", counts)
         yield from (Finding("ok", *line) for line in describe_examples(config.task, task, train, test))
+
+
+def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
+    """Yield how much memory training and evaluation take; evaluation alone where ``paft run`` is impossible."""
+    import psutil
+
+    from paft.runs.memory import estimate_memory
+    from paft.utils.device import pick_device
+
+    place = locate(model.path, revision=model.revision)
+    if pick_device(model.device).type != "cpu":
+        yield Finding("ok", "memory, run", f"not estimated on {pick_device(model.device).type}, only on a CPU")
+        return
+    if place.endswith(".gguf") and not (converted_folder(Path(place)) / "complete.json").is_file():
+        yield Finding("ok", "memory, run", "not estimated before the model is unpacked")
+        return
+    try:
+        variants = check_config(config, ALONE, Console(quiet=True))
+    except UserError:
+        variants = []
+    try:
+        data = RunData.load(config, variants, Console(quiet=True))
+        data.prompts = prepare_prompts(config.prompts, data.task, data.known, starts_of(variants), config.seed)
+        estimates = estimate_memory(config, variants, data)
+    except (UserError, OSError, ValueError) as error:
+        yield Finding("warning", "memory, run", f"not estimated: {one_line(error)}")
+        return
+    free = psutil.virtual_memory().available
+    for estimate in estimates:
+        detail = f"about {estimate.peak / GIGABYTE:.2f} of {free / GIGABYTE:.1f} GB free ({estimate.detail})"
+        yield Finding("ok" if estimate.peak < free else "warning", estimate.what, detail, estimate.remedy)
 
 
 def _bank(key: str, source: BankSource) -> Finding:

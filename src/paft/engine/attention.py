@@ -242,7 +242,7 @@ class _TreeAttention(torch.autograd.Function):
         cached = k.shape[1] - q.shape[2]
         grad = grads[0][0].transpose(0, 1).unflatten(0, q.shape[:2])
         dq = torch.empty_like(q)
-        dk, dv = (torch.zeros(x.shape, dtype=torch.float32) for x in (k, v))  # sums over branches
+        dk, dv = (x.new_zeros(x.shape, dtype=torch.float32) for x in (k, v))  # sums over branches
         for branch, weights in zip(ctx.tree, kept, strict=True):
             here = slice(branch.start - cached, branch.end - cached)
             g = grad[:, :, here].flatten(1, 2)

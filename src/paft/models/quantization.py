@@ -9,7 +9,6 @@ save in SmolLM2-135M, its gradient checkpointing is the setting ``training.gradi
 losses are computed in float32 anyway.
 """
 
-import logging
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,6 @@ def quantized_loading(quantization: str, device: "torch.device", dtype: "torch.d
     Raises:
         UserError: bitsandbytes is missing, or does not support the device.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it reports each product, and kernels it looks for
     try:
         import bitsandbytes
     except Exception as error:  # it loads a library of its own

@@ -27,9 +27,6 @@ from paft.utils.hf_internals import get_reporting_integration_callbacks
 from paft.utils.io import read_log, write_jsonl
 from paft.utils.plugins import Part
 
-# transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-
 
 class PromptTrainer(DynamicPrompts, Trainer):
     """transformers.Trainer with dynamic prompts."""

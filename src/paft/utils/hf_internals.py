@@ -29,6 +29,7 @@ __all__ = [
     "prepare_own_loss",
     "register_attention",
     "sdpa_attention_forward",
+    "shape_of_quantized",
     "softmax_backward",
     "train_on_device",
     "use_exact_products",
@@ -147,8 +148,53 @@ def use_exact_products(model: torch.nn.Module) -> None:
 
 
 def _dequantized_product(layer: Any, inputs: torch.Tensor) -> torch.Tensor:
-    from bitsandbytes.autograd._functions import MatMul8bitFp
-
     if layer.weight.CB is not None:  # the first time
         layer.init_8bit_state()
-    return MatMul8bitFp.apply(inputs, layer.weight, None, layer.bias, layer.state)
+    return _Int8Product.apply(inputs, layer.state.CB, layer.state.SCB, layer.bias)
+
+
+class _Int8Product(torch.autograd.Function):
+    """A linear layer with int8 weights; unlike that of bitsandbytes, it keeps no inputs for the backward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: torch.Tensor, weights: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        ctx.save_for_backward(weights, scales)
+        return torch.nn.functional.linear(inputs, _dequantized(weights, scales, inputs.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        weights, scales = ctx.saved_tensors
+        return gradients[0] @ _dequantized(weights, scales, gradients[0].dtype), None, None, None
+
+
+def _dequantized(weights: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return int8 weights ``(out, in)`` with a scale ``(out,)``, the largest value of each row, as numbers."""
+    return weights.to(dtype) * (scales[:, None] / 127).to(dtype)
+
+
+def shape_of_quantized(model: torch.nn.Module, quantization: str) -> None:
+    """Give a model of the meta device the shapes that it has in ``4bit`` or ``8bit``, also while it computes."""
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear | Conv1D) and layer is not head:
+            count, rows = layer.weight.numel(), layer.weight.shape[0]
+            size = count // 2 + count // 63 if quantization == "4bit" else count + 4 * rows
+            shape, dtype = layer.weight.shape, layer.weight.dtype
+            stored = torch.empty(size, dtype=torch.uint8, device="meta")
+            layer.weight = torch.nn.Parameter(stored, requires_grad=False)
+            layer.__dict__["forward"] = partial(_ShapeOfProduct.apply, tuple(shape), dtype)
+
+
+class _ShapeOfProduct(torch.autograd.Function):
+    """A linear layer that makes its weights anew in each forward and backward pass, as the quantised ones do."""
+
+    @staticmethod
+    def forward(ctx: Any, shape: tuple[int, int], dtype: torch.dtype, inputs: torch.Tensor) -> torch.Tensor:
+        ctx.shape = shape
+        return inputs @ torch.empty(shape, dtype=dtype, device="meta").T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, None, gradients[0] @ torch.empty(ctx.shape, dtype=gradients[0].dtype, device="meta")
