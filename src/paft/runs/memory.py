@@ -18,6 +18,7 @@ from paft.config.schema import Config, LoraSection, ModelConfig, TrainingConfig
 from paft.engine import attention
 from paft.engine.engine import Engine
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length
+from paft.engine.packable import why_not_packed
 from paft.methods.registry import Variant
 from paft.models.chat import ChatFormat
 from paft.models.load import model_folder
@@ -65,7 +66,8 @@ class ShapeEngine(Engine):
 
     def choose_by_config(self) -> None:
         """Choose the batch format that most models of this architecture get, without comparing results."""
-        self.batch_format = "padded" if self._cannot_pack() else "tree"
+        reason = why_not_packed(self.model.config.get_text_config(), self._accepted)
+        self.batch_format = "padded" if reason else "tree"
         if self.batch_format == "tree":
             self._base.set_attn_implementation(attention.NAME)
 
