@@ -28,8 +28,8 @@ WIDENING = 1.4
 Measured on 108 simulated grids of 24 x 100 cells of which 20 % are answered, from six logistic models with and
 without an effect of the prompt, and with interactions that the model does not have (as in
 tests/evaluation/test_estimate.py). As drawn, the intervals of the noise-free Std and of the 5 % quantile cover 87
-and 86 % of the whole grids; 1.33 and 1.42 times their width covers 95 %. Those of the mean cover 97 % as drawn. The
-other figures were not measured and get the same factor.
+and 86 % of the whole grids; 1.33 and 1.42 times their width covers 95 %. Those of the mean cover 97 % as drawn.
+The other figures were not measured and get the same factor.
 """
 FIGURES = ("mean", "std", "top", "worst", "best", "std_noise_free", "quantile_05", "worst_of_20")
 
