@@ -48,6 +48,7 @@ def test_every_benchmark_is_among_them():
     }
 
 
+@pytest.mark.medium
 def test_the_comparison_of_few_cells_with_whole_grids_reads_runs(tmp_path):
     for name in ("one", "two-pilot"):
         make_run(tmp_path / name, {"base": [0.2, 0.4, 0.6, 0.8, 0.9, 0.9]}, examples=20)

@@ -70,16 +70,24 @@ def test_a_fifth_of_the_cells_tells_the_figures_of_the_whole_grid():
         assert covered > 0.75, "of 12"
 
 
+WORLDS = [
+    {"effect": 0.0},
+    {"effect": 0.3},
+    {"effect": 0.8},
+    {"effect": 0.6, "skewed": True},
+    {"effect": 0.5, "by_label": 0.8},
+    {"effect": 0.5, "mean": 2.2},
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
-@pytest.mark.parametrize("effect", [0.0, 0.3, 0.8])
-@pytest.mark.parametrize("more", [{}, {"skewed": True}, {"by_label": 0.8}, {"mean": 2.2}])
-def test_intervals_cover_the_whole_grid_about_as_often_as_they_say(share, effect, more):
-    found = errors_and_coverage(200, share, effect=effect, **more)
-    print(share, effect, more, found)
-    for _, _, bias, covered in found.values():
-        assert covered > 0.88
-        assert abs(bias) < 3
+def test_intervals_cover_the_whole_grid_about_as_often_as_they_say():
+    """Over worlds with and without an effect of the prompt, of which the model fits none exactly."""
+    found = [errors_and_coverage(40, 0.2, **world) for world in WORLDS]
+    for world, of in zip(WORLDS, found, strict=True):
+        print(world, of)
+    for name in found[0]:
+        assert 0.9 < np.mean([of[name][3] for of in found]) <= 1
 
 
 def test_answered_cells_stay_and_the_others_are_filled():

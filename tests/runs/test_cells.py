@@ -15,6 +15,8 @@ from paft.reporting.several import read_all, write_all
 from paft.utils.console import Console
 from reported_runs import evaluate
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture
 def wide(project):
@@ -100,7 +102,6 @@ def test_calibrated_scores_of_a_part_are_those_of_the_answered_cells_without_a_s
     assert sum(found["per_label"].values()) / 3 == pytest.approx(found["balanced_accuracy"])
 
 
-@pytest.mark.medium
 def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, capsys):
     def lines(*overrides, name):
         evaluate(load_config(wide / "config.yaml", list(overrides)), wide / name, Console())

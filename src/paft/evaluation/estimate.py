@@ -22,8 +22,15 @@ DRAWS = 400
 SUMMARISED = 4
 """Completed grids whose intervals over prompts and examples are computed and averaged."""
 LEVELS = 0.025, 0.975
-WIDENING = {"mean": 1.0}
-"""By figure, how much further from the estimate the ends of an interval are set than the draws have them."""
+WIDENING = 1.4
+"""How much further from the estimate the ends of an interval are set than the draws have them, but for the mean.
+
+Measured on 108 simulated grids of 24 x 100 cells of which 20 % are answered, from six logistic models with and
+without an effect of the prompt, and with interactions that the model does not have (as in
+tests/evaluation/test_estimate.py). As drawn, the intervals of the noise-free Std and of the 5 % quantile cover 87
+and 86 % of the whole grids; 1.33 and 1.42 times their width covers 95 %. Those of the mean cover 97 % as drawn.
+The other figures were not measured and get the same factor.
+"""
 FIGURES = ("mean", "std", "top", "worst", "best", "std_noise_free", "quantile_05", "worst_of_20")
 
 
@@ -170,5 +177,5 @@ def _known(values: Sequence[float | None]) -> np.ndarray | None:
 
 def _interval(name: str, value: float, draws: np.ndarray) -> Interval:
     low, high = np.quantile(draws, LEVELS)
-    by = WIDENING.get(name, 1.0)
+    by = 1.0 if name == "mean" else WIDENING
     return Interval(max(0.0, value - by * (value - float(low))), min(1.0, value + by * (float(high) - value)))
