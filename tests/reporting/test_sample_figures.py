@@ -9,7 +9,8 @@ from pyarrow import parquet
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
 from paft.evaluation.grid import SCHEMA
 from paft.reporting.predictions import read_grid
-from paft.reporting.report import compare, write_report
+from paft.reporting.report import write_report
+from paft.reporting.several import compare
 from paft.reporting.tables import sentence
 
 FIGURES = ("std_noise_free", "quantile_05", "worst_of_20", "consistency")
