@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+from torch.utils.weak import WeakIdKeyDictionary
 
 
 class LiveMemory(TorchDispatchMode):
@@ -21,7 +22,7 @@ class LiveMemory(TorchDispatchMode):
     def __init__(self, tensors: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()
         self.bytes = self.peak = 0
-        self._counted: set[int] = set()
+        self._counted: WeakIdKeyDictionary = WeakIdKeyDictionary()  # storages; tensors may share one
         for tensor in tensors:
             self._count(tensor)
 
@@ -33,14 +34,12 @@ class LiveMemory(TorchDispatchMode):
 
     def _count(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._counted:
+        if storage in self._counted:
             return
-        self._counted.add(key)
+        self._counted[storage] = size = storage.nbytes()
         self.bytes += size
         self.peak = max(self.peak, self.bytes)
-        weakref.finalize(storage, self._free, key, size)
+        weakref.finalize(storage, self._free, size)
 
-    def _free(self, key: int, size: int) -> None:
-        self._counted.discard(key)
+    def _free(self, size: int) -> None:
         self.bytes -= size
