@@ -8,7 +8,9 @@ import yaml
 from pyarrow import parquet
 
 from conftest import write_rows
-from paft.evaluation.grid import SCHEMA, SECONDS
+from paft.evaluation.grid import EXAMPLES, SCHEMA, SECONDS
+from paft.evaluation.plan import plan_cells
+from paft.reporting.predictions import read_grid
 from paft.utils.io import write_text
 
 HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt;b&gt; <img src=x onerror='window.bad = 2'> {thing}"
@@ -152,6 +154,16 @@ def make_free_text_run(
                 {"step": s, "loss": 2 / s, "seconds": 0.5, "examples": 4, "tokens": 100, "prompt_ids": ["t0"]} for s in range(1, 31)
             ])  # fmt: skip
     return path
+
+
+def keep_cells(folder, method, share, seed):
+    """Leave a share of the cells of a method, as `evaluation.cells` does."""
+    path = folder / "methods" / method / "predictions.parquet"
+    table, grid = parquet.read_table(path), read_grid(path)
+    kept = plan_cells(*grid.scores.shape, round(share * grid.scores.size), seed=seed)
+    examples = json.dumps(list(zip(grid.example_ids, grid.targets, strict=True)))
+    metadata = (table.schema.metadata or {}) | {EXAMPLES: examples.encode()}
+    parquet.write_table(table.filter(pa.array(kept.ravel())).replace_schema_metadata(metadata), path)
 
 
 SKILLS = {"base": [0.2] * 6, "user": [0, 0.3, 0.6, 0.8, 0.9, 1], "paft": [0.5, 0.8, 0.9, 1, 1, 1]}

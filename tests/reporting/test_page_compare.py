@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from browser import Browser, chromium
-from made_up_runs import SKILLS, make_free_text_run, make_run
+from made_up_runs import SKILLS, keep_cells, make_free_text_run, make_run
 from paft.evaluation.paired import over_examples
 from paft.reporting.page import write_page
 from paft.reporting.pairs import changes, compare_sides, find_side
@@ -128,6 +128,25 @@ def test_two_runs_are_compared_on_what_both_have(browser, tmp_path):
     assert browser.js("document.documentElement.scrollWidth") <= 360
     pick(browser, "First method", 2)
     assert browser.js("compared.sides") == [2, 2], "no other run has its task"
+    assert browser.logged == []
+
+
+def test_of_partial_grids_the_page_compares_the_cells_that_both_have_answered(browser, tmp_path):
+    folder = make_run(tmp_path, {"base": [0.3] * 6, "paft": [0.8] * 6}, outputs=True, examples=40)
+    for seed, method in enumerate(("base", "paft")):
+        keep_cells(folder, method, 0.5, seed)
+    run = read_run(folder)
+    write_page(folder / "report.html", [run])
+    browser.open(folder / "report.html")
+    for left, right, prompts in (("base", "paft", ("", "")), ("base:p1", "paft:p2", (1, 2))):
+        pick(browser, "First prompt", prompts[0])
+        pick(browser, "Second prompt", prompts[1])
+        comparison = compare_sides(find_side(left, [run]), find_side(right, [run]))
+        assert browser.js(OUTCOME).startswith("paft is above base " + figures(comparison))
+        assert f" {comparison.difference.cells} of {comparison.change.size} cells answered by both" in browser.js(
+            NOTE
+        )
+        assert len(rows_shown(browser)) == len(list(changes(comparison, rises=True)))
     assert browser.logged == []
 
 

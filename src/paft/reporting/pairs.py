@@ -259,5 +259,6 @@ def differences_of_all(
             cells = Cells(_matches(of[0].prompt_ids, of[1].prompt_ids), _matches(keys[pair[0]], keys[pair[1]]))
             if len(cells.prompts[0]) > 1 and cells.examples[0]:
                 grids = {str(index): cells.of(of[k].grid.scores, k) for k, index in enumerate(pair)}
-                found[pair] = differences(grids, is_corrected=False)[0]
+                for difference in differences(grids, is_corrected=False):
+                    found[pair] = difference
     return found

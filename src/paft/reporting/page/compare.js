@@ -52,10 +52,8 @@ function sidePicker(k) {
 // Places of the prompts and examples of both sides; a method has a cell for every one that it was asked.
 function inCommon() {
   const [left, right] = compared.sides.map((i) => SIDES[i]);
-  const asked = ({ r, m }) => {
-    const width = r.keys.length, first = m.accuracy.findIndex((a) => a !== null) * width;
-    return new Map(r.keys.map((key, e) => [key, e]).filter(([, e]) => cells(m)[first + e] !== NOT_ASKED));
-  };
+  const asked = ({ r, m }) => new Map(r.keys.map((key, e) => [key, e]).filter(([, e]) =>
+    r.prompts.some((_, p) => cells(m)[p * r.keys.length + e] !== NOT_ASKED)));
   const places = ({ r, m }) => new Map(r.prompts.map(({ id }, p) => [id, p]).filter(([, p]) => m.accuracy[p] !== null));
   const both = (one, other) => [...one].filter(([key]) => other.has(key)).map(([key, place]) => [place, other.get(key)]);
   const [a, b, c, d] = [places(left), places(right), asked(left), asked(right)];
@@ -93,24 +91,26 @@ async function drawCompare() {
     if (!length) return show("compare", pickers, h("p", { class: "problem" }, `They have no test ${what} in common.`));
   }
   const [left, right] = compared.sides.map((i) => SIDES[i]);
-  const changes = common.prompts.map(([p, q]) => common.examples.map(([e, f]) =>
-    score(right.m, q * right.r.keys.length + f, right.r) - score(left.m, p * left.r.keys.length + e, left.r)));
+  const value = ({ r, m }, p, e) => (cells(m)[p * r.keys.length + e] === NOT_ASKED ? NaN : score(m, p * r.keys.length + e, r));
+  const changes = common.prompts.map(([p, q]) => common.examples.map(([e, f]) => value(right, q, f) - value(left, p, e)));
+  const size = changes.length * changes[0].length, answered = changes.flat().filter((c) => !Number.isNaN(c)).length;
   const one = changes.length === 1, [i, j] = compared.sides, turned = PAIRS.get(`${j} ${i}`);
-  const statistics = one ? overExamples(changes[0]) : PAIRS.get(`${i} ${j}`) ?? (turned ? [-turned[0], -turned[2], -turned[1], turned[3]] : [0, 0, 0, 1]);
+  const statistics = one ? overExamples(changes[0].filter((c) => !Number.isNaN(c))) : PAIRS.get(`${i} ${j}`) ?? (turned && [-turned[0], -turned[2], -turned[1], turned[3]]) ?? (i === j ? [0, 0, 0, 1] : null);
+  if (!statistics || !answered) return show("compare", pickers, h("p", { class: "problem" }, "They have no answered cell in common under some prompt."));
   const names = i === j && one ? ["the first prompt", "The second prompt"] : compared.sides.map(sideName);
   const part = (noun, both, sizes) => (both === sizes[0] && both === sizes[1] ? plural(both, noun) : `the ${plural(both, noun)} that both have (of ${sizes[0]} and ${sizes[1]})`);
   show("compare", pickers,
     h("p", { class: "outcome" }, inWords(statistics, names)),
-    h("p", { class: "note" }, `On ${part("prompt", common.prompts.length, common.sizes)} and ${part("example", common.examples.length, common.widths)}. ` +
+    h("p", { class: "note" }, `On ${part("prompt", common.prompts.length, common.sizes)} and ${part("example", common.examples.length, common.widths)}${answered < size ? `, ${number(answered)} of ${number(size)} cells answered by both` : ""}. ` +
       (one ? "Interval over examples (Bonett and Price); p: exact sign test over the examples whose score differs (McNemar’s, where scores are 0 or 1)."
-        : "Bootstrap interval over prompts and examples; p: Wilcoxon’s signed-rank test over prompts.") + " p is that of this pair alone."),
+        : `${answered < size ? "Two-way clustered" : "Bootstrap"} interval over prompts and examples; p: Wilcoxon’s signed-rank test over prompts.`) + " p is that of this pair alone."),
     changedExamples(common, changes));
 }
 
 function changedExamples(common, changes) {
   const [left, right] = compared.sides.map((i) => SIDES[i]), { binary } = left.r;
   const list = (sign) => common.examples.map((places, e) => {
-    const sizes = changes.map((row) => Math.max(0, sign * row[e]));
+    const sizes = changes.map((row) => Math.max(0, sign * row[e] || 0));
     return { places, total: sizes.reduce((a, b) => a + b, 0), count: sizes.filter((size) => size > 0).length, at: sizes.indexOf(Math.max(...sizes)) };
   }).filter(({ count }) => count).sort((a, b) => b.total - a.total);
   const lists = { false: list(-1), true: list(1) }, found = lists[compared.rises];
