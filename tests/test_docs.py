@@ -221,12 +221,21 @@ def test_the_commands_on_prompts_run(tmp_path, tiny_model, monkeypatch):
     assert (tmp_path / "pool.jsonl").is_file()
 
 
-def test_the_readmes_trainer_snippet_trains(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("document", "mixin", "trainer"),
+    [
+        ("README.md", "DynamicPrompts,", 'SFTConfig("out"'),
+        ("docs/method.md", "DynamicPromptGroups,", 'GRPOConfig("out", max_completion_length=4, max_steps=2'),
+    ],
+)
+def test_the_snippet_for_trls_trainer_trains(tmp_path, monkeypatch, document, mixin, trainer):
     from peft import LoraConfig
 
     monkeypatch.chdir(tmp_path)
-    [snippet] = [text for text in blocks(ROOT / "README.md", "python") if "DynamicPrompts" in text]
-    snippet = snippet.replace('SFTConfig("out")', 'SFTConfig("out", use_cpu=True, bf16=False, report_to="none")')
+    [snippet] = [text for text in blocks(ROOT / document, "python") if mixin in text]
+    settings = f'{trainer}, use_cpu=True, bf16=False, report_to="none")'
+    snippet = snippet.replace(f"{trainer.split(',')[0]})", settings)
+    assert settings in snippet
     torch.manual_seed(0)
     names = {
         "model": make_model(),
@@ -234,6 +243,7 @@ def test_the_readmes_trainer_snippet_trains(tmp_path, monkeypatch):
         "rows": [{"message": row["thing"], "department": DEPARTMENTS[i % 2]} for i, row in enumerate(things(6))],
         "prompts": ["Where to? {message}", "{message} =>"],
         "lora_config": LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+        "reward": lambda completion_ids, **columns: [float(ids[0] % 2) for ids in completion_ids],
     }
     before = {name: value.clone() for name, value in names["model"].state_dict().items()}
     exec(snippet, names)
