@@ -16,6 +16,7 @@ SMALLEST = {
     "limit": ["--steps", "2", "--prompts", "1", "--examples", "3"],
     "agreement": ["--prompts", "1", "--examples", "3"],
     "letters": ["--prompts", "1", "--examples", "3"],
+    "grpo": ["--steps", "2", "--batch", "1", "--longest", "2"],
     "search": ["--prompts", "12", "--examples", "24"],
 }
 
@@ -23,7 +24,7 @@ SMALLEST = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embedded, name):
-    for package in {"training": ["trl"], "scoring": ["lm_eval"]}.get(name, []):
+    for package in {"training": ["trl"], "grpo": ["trl"], "scoring": ["lm_eval"]}.get(name, []):
         pytest.importorskip(package)
     options = ["--task", "trec", "--rounds", "1", "--output", str(tmp_path), *SMALLEST[name]]
     done = subprocess.run(
