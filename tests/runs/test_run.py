@@ -345,7 +345,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
         ("training.report_to=wandbb", "config section training:"),
         ("training.lr_scheduler_type=cosine_with_min_lr", "config section training:"),
         ("training.lr_scheduler_kwargs={num_circles: 2}", "config section training:"),
-        ("training.optim=adamw_bnb_8bit", "config section training:"),
+        ("training.optim=lomo", "config section training:"),
         ("training.report_to=tensorboard", "config section training: TensorBoardCallback requires tensorboard"),
         ("training.weight_decay=abc", "training.weight_decay: Input should be a valid number, found 'abc'"),
         ("training.push_to_hub=true", "training.push_to_hub cannot be set: upload RUN/methods/METHOD/adapter"),

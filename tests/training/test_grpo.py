@@ -358,6 +358,15 @@ def test_a_model_that_cannot_be_packed_is_refused(tmp_path):
         )  # fmt: skip
 
 
+def test_an_answer_that_may_exceed_the_window_of_a_model_is_refused(tmp_path):
+    model = Engine(make_model("mistral", sliding_window=16), ChatFormat(make_tokenizer()), say=lambda line: None)
+    with pytest.raises(UserError, match="exceed this model's attention window of 16 tokens; lower max_completion"):
+        finetune_groups(
+            model, TASK, EXAMPLES, PROMPTS, tmp_path, groups(), K=1, batch_size=4, arguments=ARGUMENTS,
+            lora=LoraSection(), seed=0, console=QUIET,
+        )  # fmt: skip
+
+
 def test_a_model_sharded_over_processes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(UserError, match="answers cannot be sampled from a model that FSDP or DeepSpeed shards"):

@@ -76,8 +76,14 @@ def sample_groups(
         stop: an answer also ends where one of these texts does; its text is what comes before.
 
     Raises:
-        UserError: the model cannot be packed.
+        UserError: the model cannot be packed, or an answer may exceed its attention window.
     """
+    longest = max(map(len, prompts), default=0)
+    if engine.window is not None and longest + max_new_tokens - 1 > engine.window:
+        raise UserError(
+            f"method grpo: a prompt of {longest} tokens and an answer of {max_new_tokens} exceed this model's "
+            f"attention window of {engine.window} tokens; lower max_completion_length, or leave out long prompts"
+        )
     stops = engine.stops
     has_ended = TextStop(engine.format.decode, stop) if stop else None
     groups: list[list[Answer]] = []
