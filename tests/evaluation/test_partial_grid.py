@@ -67,6 +67,7 @@ def test_only_planned_cells_are_asked_and_the_rest_is_not_taken_for_wrong(tmp_pa
     )
 
 
+@pytest.mark.medium
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(3, 24), st.integers(0, 24)), min_size=1, max_size=4))
 def test_a_grid_killed_anywhere_and_continued_with_any_plan_is_that_of_one_call(tmp_path_factory, calls):
