@@ -5,7 +5,7 @@
     python benchmarks/samplers.py --task trec --summary
 
 The protocol is in docs/log.md. A pilot gives each arm's seconds per step, and its number of training examples
-follows from the budget: what uniform PAFT with K = 4 takes for ``--steps`` steps of 8 examples. Validation prompts
+follows from the budget: what uniform PAFT takes for ``--steps`` steps of 8 examples. Validation prompts
 are drawn from the bank's training prompts, validation examples from the training examples; no arm trains on them,
 and no test prompt or test example is used. A measurement is one line of the results file; the same command
 measures what is missing. To measure a run again, remove its line and its folder.
@@ -32,6 +32,8 @@ TASKS = {"trec": ROOT / "examples/trec.yaml", "demo": ROOT / "src/paft/tasks/dem
 BATCH, LEARNING_RATE = 8, 1e-3
 OFF = 0.1
 """The share of the budget by which the seconds of a run may differ."""
+PILOT_PROMPTS = 80
+"""How many prompts a pilot draws: they differ in length, and so do the seconds of their steps."""
 
 
 def _sampler(name: str, prompts: int | None = None, **settings: Any) -> dict[str, Any]:
@@ -47,7 +49,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "mixed-8": _sampler("mixed", 8),
     "dropout-4": _sampler("dropout", 4, p=0.2),
     "dropout-8": _sampler("dropout", 8, p=0.2),
-    "curriculum-easy": _sampler("curriculum", 4, order="easy-to-hard"),
+    "curriculum-easy": _sampler("curriculum", 4, order="easy-to-hard", examples=2),
     "curriculum-few": _sampler("curriculum", 4, order="few-to-many"),
     "importance-prompt": _sampler("importance", 4, by="prompt"),
     "importance-trait": _sampler("importance", 4, by="trait"),
@@ -153,10 +155,15 @@ def _run(config: Path, arm: str, folder: Path, *settings: str, seed: int, exampl
 
 
 def _pilot(config: Path, arm: str, work: Path) -> tuple[float, float]:
-    """Return the seconds before the first step and those of each step, from a run of 20 steps."""
+    """Return the seconds before the first step and those of each step, from a short run.
+
+    Uniform PAFT with K = 4 has the steps of K = 1, but a short run of it would see few prompts.
+    """
+    arm = {"uniform-k4": "uniform-k1"}.get(arm, arm)
     folder = work / f"{arm}-pilot"
     if not (folder / "report.json").exists():
-        _run(config, arm, folder, "evaluation.examples=2", seed=1000, examples=20 * BATCH)
+        steps = max(20, PILOT_PROMPTS // ARMS[arm].get("prompts_per_step", 1))
+        _run(config, arm, folder, "evaluation.examples=2", seed=1000, examples=steps * BATCH)
     first, *others = (row["seconds"] for row in _log(folder))
     step = statistics.median(others)
     return max(0.0, first - 2 * step), step

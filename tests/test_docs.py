@@ -225,7 +225,7 @@ def test_the_commands_on_prompts_run(tmp_path, tiny_model, monkeypatch):
     ("document", "mixin", "trainer"),
     [
         ("README.md", "DynamicPrompts,", 'SFTConfig("out"'),
-        ("docs/method.md", "DynamicPromptGroups,", 'GRPOConfig("out", max_completion_length=4, max_steps=2'),
+        ("docs/beyond.md", "DynamicPromptGroups,", 'GRPOConfig("out", max_completion_length=4, max_steps=2'),
     ],
 )
 def test_the_snippet_for_trls_trainer_trains(tmp_path, monkeypatch, document, mixin, trainer):

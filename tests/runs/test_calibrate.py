@@ -81,7 +81,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(finished):
 
 def test_the_snippet_of_the_documentation_runs(finished, monkeypatch):
     start(finished)
-    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/beyond.md").read_text(encoding="utf-8")
     snippet = text.partition("## Calibration")[2].partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(finished)
     names: dict = {}

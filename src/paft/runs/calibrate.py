@@ -75,7 +75,7 @@ def _prompt(file: Path, task: Task) -> Prompt:
 
 
 def _record(method: FinishedMethod, prompt: Prompt, offsets: Offsets, model: Model) -> dict[str, Any]:
-    """Return what ``docs/method.md`` says of the file; NaN is null."""
+    """Return what ``docs/beyond.md`` says of the file; NaN is null."""
     errors = {answer: None if np.isnan(error) else error for answer, error in offsets.errors.items()}
     return {
         "schema": 1,
