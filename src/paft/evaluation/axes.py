@@ -152,12 +152,12 @@ class _Effects:
         cells, parameters = x.shape
         groups, examples = len(np.unique(combination)), len(np.unique(example))
         self.freedom = max(1, min(groups - parameters - 1, examples - 1))
-        middle = (
-            _crossed(_sums(residuals, combination)) * groups / max(1, groups - parameters - 1)
-            + _crossed(_sums(residuals, example)) * examples / max(1, examples - 1)
-            - _crossed(residuals) * cells / max(1, cells - examples - parameters)
-        )
-        self.covariance = inverse @ middle @ inverse
+        by_combination = _crossed(_sums(residuals, combination)) * groups / max(1, groups - parameters - 1)
+        by_example = _crossed(_sums(residuals, example)) * examples / max(1, examples - 1)
+        by_cell = _crossed(residuals) * cells / max(1, cells - examples - parameters)
+        # in a small design the first may come out too small, even negative
+        middles = (by_combination + by_example - by_cell, by_combination, by_example)
+        self.covariances = [inverse @ middle @ inverse for middle in middles]
 
     def of(self, axis: int) -> np.ndarray:
         """Return the effect of each level; they sum to 0."""
@@ -170,7 +170,7 @@ class _Effects:
         """
         count, columns = int(self.counts[axis]), self._columns(axis)
         contrasts = _contrasts(count)
-        noise = float(np.trace(contrasts @ self.covariance[columns, columns] @ contrasts.T))
+        noise = max(float(np.trace(contrasts @ c[columns, columns] @ contrasts.T)) for c in self.covariances)
         squares = float((self.of(axis) ** 2).sum())
         if noise <= 1e-12:
             return Share(
