@@ -89,6 +89,7 @@ def test_several_adapters_are_the_training_seeds(with_system):
         (["--axes", "wording", "--adapter", "nowhere"], ["nowhere", "adapter_config.json"]),
         (["--adapter", "nowhere"], ["--adapter is an option of --axes"]),
         (["--axes", "wording", "evaluation.calibrate=batch"], ["evaluation.calibrate"]),
+        (["--axes", "wording", "evaluation.cells=0.5"], ["evaluation.cells", "set --cells"]),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(project, arguments, words):

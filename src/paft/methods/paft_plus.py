@@ -1,4 +1,4 @@
-"""PAFT with several prompts in each step, as in ``docs/results.md``, "Better than one prompt a step"."""
+"""PAFT with several prompts in each step; ``docs/beyond.md`` says why and when not."""
 
 from typing import Any, ClassVar
 

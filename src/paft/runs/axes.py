@@ -153,6 +153,11 @@ def _config_of_axes(config: Config, names: Sequence[str]) -> Config:
     """Return the config without what is not used: methods, and training rows where nothing is demonstrated."""
     if config.evaluation.calibrate != "none":
         raise UserError("config key evaluation.calibrate: --axes takes the scores as they are; set it to none")
+    for name in ("cells", "until"):
+        if name in config.evaluation.model_fields_set:
+            raise UserError(
+                f"config key evaluation.{name}: --axes asks a design of its own; leave the key out, and set --cells"
+            )
     update: dict[str, Any] = {"methods": ["base"], "baselines": {}}
     if "shots" not in names and not config.prompts.shots:
         update["task"] = config.task.model_copy(update={"train": None})
