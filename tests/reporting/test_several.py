@@ -75,6 +75,17 @@ def test_runs_with_nothing_in_common_are_shown_and_said_to_be_incomparable(tmp_p
     assert "*" not in text
 
 
+def test_runs_with_little_in_common_keep_figures_of_their_own(tmp_path):
+    folders = [make(tmp_path / name, name, "x") for name in ("one", "two")]
+    rows = read_all(folders)[0][1].examples.values()
+    rows = [row | {"fields": {"thing": f"{row['fields']} {i}"}} if i > 2 else row for i, row in enumerate(rows)]
+    write_text(tmp_path / "two/examples.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    results, _ = read_all(folders)
+    text = compare(results)
+    assert "the 6 prompts x 3 examples that all have are too few to compare them on" in text
+    assert "*" not in text
+
+
 def test_two_runs_in_one_cell_have_a_row_each_by_their_seed_if_that_differs(tmp_path):
     def rows(*runs):
         folders = [

@@ -17,6 +17,8 @@ FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
 MARK = "*"
 """Marks figures on a part of a run: the prompts and examples that all runs of the task have."""
+LEAST_IN_COMMON = 0.5
+"""The share of a run's cells that the runs of a task must have in common to be compared on them."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,13 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
         )
         return list(entries), notes
     part = f"{counted(len(both[0]), 'prompts')} x {counted(len(both[1]), 'examples')}"
+    largest = max(len(p) * len(x) for p, x in zip(prompts, examples, strict=True))
+    if len(both[0]) * len(both[1]) < LEAST_IN_COMMON * largest:
+        notes.append(
+            f"{column}: each run has its own prompts or examples ({sizes}), and the {part} that all have are too "
+            "few to compare them on. Measure with the same prompts.test, task.test and seed for that."
+        )
+        return list(entries), notes
     matched = ", matched by their ids" if by_id else ""
     notes.append(
         f"{column}: the runs have different prompts or examples (prompts x examples: {sizes}). {MARK}: on the "

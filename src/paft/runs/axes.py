@@ -156,7 +156,7 @@ def _config_of_axes(config: Config, names: Sequence[str]) -> Config:
     for name in ("cells", "until"):
         if name in config.evaluation.model_fields_set:
             raise UserError(
-                f"config key evaluation.{name}: --axes asks a design of its own; leave the key out, and set --cells"
+                f"config key evaluation.{name}: --axes asks a design of its own; leave it out, and set --cells"
             )
     update: dict[str, Any] = {"methods": ["base"], "baselines": {}}
     if "shots" not in names and not config.prompts.shots:
