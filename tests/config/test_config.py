@@ -4,7 +4,7 @@ import pytest
 
 from conftest import ROOT
 from paft.config.load import load_config
-from paft.config.schema import Config, TaskConfig, trainer_arguments
+from paft.config.schema import Config, TaskConfig, trainer_arguments, variant_name
 from paft.errors import UserError
 
 EXAMPLES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "src/paft/tasks/demo/config.yaml"]
@@ -20,7 +20,7 @@ def write(tmp_path, text: str):
 def test_every_shipped_config_is_valid(path):
     config = load_config(path)
     assert config.task.test
-    assert "paft" in config.methods
+    assert {"paft", "paft-plus"} & set(map(variant_name, config.methods))
 
 
 def test_left_out_keys_have_the_papers_values():

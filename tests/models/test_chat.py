@@ -289,6 +289,7 @@ def test_an_answer_comes_after_a_closed_thought(name):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_scoring_and_training_take_the_answer_at_the_same_place_after_the_thought(name):
     engine = Engine(make_model(), ChatFormat(make_tokenizer(TEMPLATES[name][0])))
+    list(engine.score([QUESTION], [COLOURS]))  # chooses the batch format, with rows of its own
     scored = []
     log_probs = engine.log_probs
 
