@@ -469,7 +469,8 @@ ROW = {
     "task": "t", "seed": 0, "method": "user", "mean": 0.5, "mean_interval": [0.25, 0.625], "std": 0.1,
     "std_interval": [0.0, 0.2], "top": 0.25, "top_interval": [0.0, 0.5], "worst": 0.3, "best": 0.7, "unparsed": 2,
     "disagreement": 0.4, "right_under_all": 0.1, "right_under_all_interval": [0.0, 0.3],
-    "prompts": 2, "examples": 4, "cells": {"answered": 8, "of": 8, "estimated": False}, "train_seconds": 9.0, "eval_seconds": 16.0, "generated_tokens": 12,
+    "prompts": 2, "examples": 4, "cells": {"answered": 8, "of": 8, "estimated": False},
+    "train_seconds": 9.0, "eval_seconds": 16.0, "generated_tokens": 12,
 }  # fmt: skip
 PAIR = {"task": "t", "seed": 0} | {
     end: {"text": f"{end} | a\n{{x}}", "test_accuracy": accuracy, "development_accuracy": 0.5,

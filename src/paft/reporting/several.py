@@ -7,6 +7,7 @@ from typing import Any
 
 from paft import __version__
 from paft.errors import UserError
+from paft.reporting.axes import is_axes_run
 from paft.reporting.matrix import FIGURES, Matrix, matrix_of
 from paft.reporting.page import GENERATOR, check_own, write_page
 from paft.reporting.read import RunResult, read_run
@@ -29,8 +30,10 @@ def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
     """Return the runs, and one error message for each directory that is not a run.
 
     Raises:
-        UserError: none of the directories is a run.
+        UserError: none of the directories is a run, or one is of ``paft evaluate --axes``.
     """
+    if of_axes := [path for path in paths if is_axes_run(path)]:
+        raise UserError(f"{of_axes[0]}: a run with --axes is compared with others of its kind only, without -o")
     results, errors = [], []
     for path in paths:
         try:
