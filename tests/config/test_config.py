@@ -20,7 +20,7 @@ def write(tmp_path, text: str):
 def test_every_shipped_config_is_valid(path):
     config = load_config(path)
     assert config.task.test
-    assert {"paft", "paft-plus"} & set(map(variant_name, config.methods))
+    assert any(variant_name(entry).startswith("paft") for entry in config.methods)
 
 
 def test_left_out_keys_have_the_papers_values():

@@ -24,7 +24,6 @@ METHODS = Registry(
         "batprompt": "paft.methods.batprompt.method:BatPrompt",
         "zopo": "paft.methods.zopo.method:Zopo",
         "paft": "paft.methods.paft:Paft",
-        "paft-plus": "paft.methods.paft_plus:PaftPlus",
         "grpo": "paft.methods.grpo:Grpo",
     },
 )
