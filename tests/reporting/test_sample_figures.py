@@ -33,7 +33,7 @@ def test_the_sentence_gives_the_noise_free_std_and_the_5_percent_quantile(tmp_pa
     result = write_report(make_run(tmp_path, SKILLS, examples=30))
     found = json.loads((tmp_path / "report.json").read_text())["methods"]["paft"]
     mean, std, quantile = (f"{100 * found[key]:.0f}" for key in ("mean", "std_noise_free", "quantile_05"))
-    text = f"On 6 unseen prompts, PAFT: {mean}% ± {std} (noise-free), 5% quantile {quantile}; "
+    text = f"On 6 unseen prompts, PAFT: mean {mean}%, noise-free Std {std}, 5% quantile {quantile}; "
     assert sentence(result).startswith(text)
     assert text in (tmp_path / "report.md").read_text()
 
@@ -44,7 +44,7 @@ def test_the_sentence_gives_ranges_where_the_prompts_may_not_differ(tmp_path):
     assert found["std_noise_free_interval"][0] == 0
     high = f"{100 * found['std_noise_free_interval'][1]:.0f}"
     low, up = (f"{100 * value:.0f}" for value in found["quantile_05_interval"])
-    assert f"% ± 0 to {high} (noise-free), 5% quantile {low} to {up}" in sentence(result)
+    assert f"%, noise-free Std 0 to {high}, 5% quantile {low} to {up}" in sentence(result)
 
 
 def test_the_second_table_is_in_the_report_the_page_and_the_comparison(tmp_path):

@@ -95,7 +95,7 @@ def _figures(summary: Summary) -> str:
     else:
         spread = f"0 to {points(of_std.high, 0)}"
         low = f"{points(of_quantile.low, 0)} to {points(of_quantile.high, 0)}"
-    return f"{summary.mean:.0%} ± {spread} (noise-free), 5% quantile {low}"
+    return f"mean {summary.mean:.0%}, noise-free Std {spread}, 5% quantile {low}"
 
 
 def counted(count: int, noun: str) -> str:
