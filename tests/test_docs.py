@@ -50,7 +50,7 @@ def test_every_command_shown_is_one(document, words):
     elif program == "python":
         shared = (ROOT / "benchmarks/side_by_side.py").read_text()
         script, options = (ROOT / arguments[0]).read_text(), [w[2:] for w in arguments if w.startswith("--")]
-        assert all(re.search(rf"\b{option}=", script) or f'"--{option}"' in shared for option in options)
+        assert all(re.search(rf"\b{option}=", script) or f'"--{option}"' in shared + script for option in options)
     elif program == "paft":
         group = typer.main.get_command(cli.app)
         while isinstance(group, click.Group):
@@ -114,6 +114,8 @@ class Tickets:
             rows = [{"question": f"What is {i}?", "label": "entity"} for i in range(3)]
             data = write_rows(self.folder / "questions.jsonl", rows)
             return [*words[1:], f"model.base_url={self.endpoint}", f"task.test={data}", "prompts.test.size=2"]
+        if words[1] == "gate":  # the tiny model falls short of any figure that a reader would ask for
+            return [*words[1:-1], "mean>=0"]
         if words[1:3] == ["prompts", "generate"]:
             models = f"[{{model: m, base_url: '{self.endpoint}'}}]"
             wanted = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3}}}}"

@@ -103,10 +103,10 @@ class Baseline:
         shared = [prompt for prompt in prompts if prompt.id in known]
         both = [e for e in examples if all((p.id, content_of(e, task)) in self.scores for p in shared)]
         if not shared or not both:
-            lacking = "prompts in common" if not shared else "examples, answered under every prompt, in common"
+            lacking = "prompts" if not shared else "examples"
             raise UserError(
-                f"--no-worse-than: {self.run} has no test {lacking} with this config; measure the baseline with "
-                "the same prompts.test and task.test, and all cells"
+                f"--no-worse-than: {self.run} has no test {lacking} in common with this config; measure the "
+                "baseline with the same prompts.test and task.test, and with all cells"
             )
         counts = (("prompts", len(shared), len(prompts)), ("examples", len(both), len(examples)))
         notes = [f"{n} of {of} test {what}: the others are not in {self.run}" for what, n, of in counts if n < of]
