@@ -61,14 +61,7 @@ def test_doctor_names_the_settings_that_lower_the_memory_of_training_and_evaluat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory of a process is read as Linux counts it")
-@pytest.mark.parametrize(
-    "model",
-    [
-        pytest.param("tiny", marks=pytest.mark.xfail(reason="off by more than a quarter")),
-        "embedded",
-        pytest.param("embedded in 4 bits", marks=pytest.mark.xfail(reason="off by more than a quarter")),
-    ],
-)
+@pytest.mark.parametrize("model", ["tiny", "embedded", "embedded in 4 bits"])
 def test_the_memory_that_doctor_predicts_is_within_a_quarter_of_what_is_taken(
     project, embedded, tiny_model, shared, model
 ):

@@ -59,7 +59,7 @@ def gate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Ask as few questions as it takes to say whether a model is good enough; resumable.
+    """Test a model against a threshold or a run, and stop as soon as the result is clear; resumable.
 
     Exit code 0: passed, 1: fell short. Writes gate.json, gate.md and junit.xml.
     """

@@ -1,4 +1,4 @@
-"""``paft gate``: ask as few cells of the grid as the answer needs, and say whether the model is good enough."""
+"""``paft gate``: a sequential test of a model, which asks cells of the grid until the result is clear."""
 
 import json
 import re
