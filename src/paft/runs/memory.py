@@ -8,6 +8,7 @@ packages take, and what the allocator does not reuse.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import psutil
@@ -110,6 +111,7 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
         UserError: the model has no config or tokenizer that can be read.
     """
     assert isinstance(config.model, ModelConfig)
+    import_module("paft.training.finetune")  # and with it the Trainer, as a run does
     packages = psutil.Process().memory_info().rss
     found: list[Estimate] = []
     trained = [
