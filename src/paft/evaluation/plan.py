@@ -4,8 +4,10 @@ The order of the cells is a pure function of the size of the grid and the seed, 
 it. So a larger plan contains the smaller ones, and a run can continue with more cells.
 """
 
+import itertools
 import math
 import random
+from collections import Counter, deque
 
 import numpy as np
 
@@ -51,8 +53,8 @@ def plan_cells(prompts: int, examples: int, count: int, seed: int) -> np.ndarray
     """Return which cells are answered, ``(prompts, examples)``, True for ``count`` of them.
 
     All prompts get the same number of examples, or one more. All examples get the same number of prompts, or one
-    more; near the whole grid, where the examples that a prompt still lacks are few, one of them may get one less.
-    Within that the choice is random.
+    more, up to half of the grid and with no more prompts than examples; beyond that, where the examples that a
+    prompt still lacks are few, some may differ by more. Within that the choice is random.
     """
     planned = np.ones((prompts, examples), dtype=bool)
     if count < prompts * examples:
@@ -83,34 +85,45 @@ def _order(prompts: int, examples: int, count: int, draw: random.Random) -> list
 def _matched(slots: list[int], examples: int, used: list[set[int]], draw: random.Random) -> list[int]:
     """Give each slot of a round, which is a prompt, an example of its own that its prompt has not had.
 
-    A slot that finds none among those left takes the example of an earlier slot, which gets one of those left.
-    Where even that fails, the slot gets any example that its prompt has not had.
+    Slots are matched one after another by augmenting paths (Kuhn's algorithm): a slot that finds no free example
+    takes that of an earlier slot which can move to another. Where no matching holds all slots, the slot gets the
+    example, of those that its prompt has not had, that was asked least.
     """
-    left = draw.sample(range(examples), examples)
-    matched: list[int] = []
-    for prompt in slots:
-        at = next((i for i, example in enumerate(left) if example not in used[prompt]), None)
+    free = draw.sample(range(examples), examples)
+    matched: dict[int, int] = {}
+    lost = [slot for slot in range(len(slots)) if not _augment(slot, slots, matched, free, used)]
+    for slot, example in matched.items():
+        used[slots[slot]].add(example)
+    for slot in lost:
+        had = used[slots[slot]]
+        asked = Counter(itertools.chain.from_iterable(used))
+        matched[slot] = min((example for example in range(examples) if example not in had), key=asked.__getitem__)
+        had.add(matched[slot])
+    return [matched[slot] for slot in range(len(slots))]
+
+
+def _augment(slot: int, slots: list[int], matched: dict[int, int], free: list[int], used: list[set[int]]) -> bool:
+    """Match a slot along a shortest augmenting path and say whether there is one.
+
+    Args:
+        matched: the example of each slot matched so far; changed in place.
+        free: the examples that no slot has, in random order; the one taken is removed.
+    """
+    wanted_by: dict[int, int] = {}  # the slot that would take over an earlier slot's example, by that earlier slot
+    queue = deque([slot])
+    while queue:
+        wanting = queue.popleft()
+        had = used[slots[wanting]]
+        at = next((i for i, example in enumerate(free) if example not in had), None)
         if at is not None:
-            example = left.pop(at)
-        elif (swap := _swap(prompt, slots, matched, left, used)) is not None:
-            earlier, at = swap
-            other, example = slots[earlier], matched[earlier]
-            matched[earlier] = left.pop(at)
-            used[other] = (used[other] - {example}) | {matched[earlier]}
-        else:
-            example = draw.choice([e for e in range(examples) if e not in used[prompt]])
-        matched.append(example)
-        used[prompt].add(example)
-    return matched
-
-
-def _swap(
-    prompt: int, slots: list[int], matched: list[int], left: list[int], used: list[set[int]]
-) -> tuple[int, int] | None:
-    """Return an earlier slot whose example the prompt can take, and the place in ``left`` of one for that slot."""
-    for earlier, example in enumerate(matched):
-        if example not in used[prompt]:
-            at = next((i for i, other in enumerate(left) if other not in used[slots[earlier]]), None)
-            if at is not None:
-                return earlier, at
-    return None
+            gets = free.pop(at)
+            while wanting != slot:  # each slot of the path hands its example to the one before
+                matched[wanting], gets = gets, matched[wanting]
+                wanting = wanted_by[wanting]
+            matched[slot] = gets
+            return True
+        for other, example in matched.items():
+            if other not in wanted_by and example not in had:
+                wanted_by[other] = wanting
+                queue.append(other)
+    return False
