@@ -167,7 +167,8 @@ LONG = [*QUESTIONS, Conversation("Is it? " * 12), Conversation("Is " * 30)]
 OPTIONS = ("yes", "no", "perhaps")
 NEW_TOKENS = 7  # with them, or the longest option, the longest question fills the window
 KINDS = ("training", "scoring", "generation")
-HEADER = "| architecture | training | scoring | generation | rows longer than the window |\n|---|---|---|---|---|"
+HEADER = "| rows | architectures |\n|---|---|"
+SEPARATOR = "; "
 
 
 def tiny_model(family: str) -> Any:
@@ -314,25 +315,37 @@ def _gradients(model: Any, loss: torch.Tensor) -> torch.Tensor:
     return torch.cat([loss.detach()[None], *gradients])
 
 
-def line(family: str, found: dict[str, str]) -> str:
-    """Return a family's line of the table."""
-    longer = [found[f"longer {kind}"] for kind in KINDS]
+def way(found: dict[str, str]) -> str:
+    """Return how a family's rows ran, in words: one line of the table."""
     kinds = [found[kind] for kind in KINDS]
-    cell = "padded" if all("padded" in each for each in longer) else "; ".join(longer)
-    cell = cell if found["window"] else "-"
-    note = f" ({found['reason']})" if found["reason"] else ""
-    return f"| {family}{note} | {' | '.join(kinds)} | {cell} |"
+    text = kinds[0] if len(set(kinds)) == 1 else ", ".join(f"{found[kind]} in {kind}" for kind in KINDS)
+    if found["window"]:
+        longer = [found[f"longer {kind}"] for kind in KINDS]
+        text += ", longer rows " + ("padded" if all("padded" in each for each in longer) else "; ".join(longer))
+    return f"{text}: {found['reason']}" if found["reason"] else text
+
+
+def table(found: dict[str, dict[str, str]]) -> str:
+    """Return the table of ``docs/architectures.md``: the families by the way they ran."""
+    ways: dict[str, list[str]] = {}
+    for family, row in found.items():
+        ways.setdefault(way(row), []).append(family)
+    return "\n".join([HEADER, *(f"| {text} | {SEPARATOR.join(families)} |" for text, families in ways.items())])
+
+
+def read_table(text: str) -> dict[str, str]:
+    """Return the way of each family in a table."""
+    lines = text[text.index(HEADER) :].split("\n\n")[0].splitlines()[2:]
+    cells = [line.strip("|").split("|") for line in lines]
+    return {family.strip(): way.strip() for way, families in cells for family in families.split(SEPARATOR)}
 
 
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__)
     transformers.logging.set_verbosity_error()
-    print(HEADER)
-    found = {}
-    for family in FAMILIES:
-        found[family] = check(family)
-        print(line(family, found[family]), flush=True)
+    found = {family: check(family) for family in FAMILIES}
+    print(table(found))
     write(
         options.output / "architectures.json", {"benchmark": "architectures", "found": found, "machine": machine()}
     )
