@@ -62,7 +62,7 @@ def write_result(result: RunResult) -> None:
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
-    """Return the content of ``report.json``; ``docs/design.md`` explains each key."""
+    """Return the content of ``report.json``; ``docs/report.md`` explains each key."""
     return {
         "schema": SCHEMA,
         "task": result.task,
