@@ -8,7 +8,7 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from command import assert_refused, paft_here
+from command import assert_refused, paft, paft_here
 from conftest import make_model, things, write_rows
 
 THINKS = (
@@ -43,9 +43,10 @@ def test_an_adapter_of_virtual_tokens_ends_every_command_with_one_line(project, 
 def test_an_evaluation_says_how_much_of_an_adapter_was_applied_and_whose_it_is(project, adapter):
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "maker/other"}))
-    result = paft_here("evaluate", "config.yaml", f"model.adapter={adapter}", "-o", "runs/e")
+    result = paft("evaluate", "config.yaml", f"model.adapter={adapter}", "-o", "runs/e")
     assert result.returncode == 0
     said = " ".join((result.stdout + result.stderr).split())
+    assert "Warning" not in said
     assert "all of its 4 tensors applied" in said
     assert "was made for maker/other, and is used on" in said
 

@@ -117,7 +117,18 @@ def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, 
     assert lines("evaluation.until=9", name="until") == rounds, "the same, and nothing is asked"
     [*_, last] = lines("evaluation.until=1", "evaluation.cells=0.2", name="far")
     assert "after 48 of 240 cells" in last
-    assert "evaluation.until=1 is not reached with evaluation.cells" in last
+    assert "evaluation.until (mean 1) is not reached with evaluation.cells" in last
+
+
+def test_until_takes_the_5_percent_quantile_too_and_then_asks_more(wide, capsys):
+    counts = {}
+    for until in ("{mean: 9}", "{mean: 9, quantile_05: 9}"):
+        folder = measure(wide, f"evaluation.until={until}", name=until[1:5] + str(len(until)))
+        base = report(folder)["methods"]["base"]
+        counts[until] = base["cells"]["answered"]
+    low, high = base["whole_grid_intervals"]["quantile_05"] or (0, 0)
+    assert high - low <= 0.18
+    assert counts["{mean: 9}"] < counts["{mean: 9, quantile_05: 9}"]
 
 
 def test_methods_are_compared_on_the_cells_that_both_have(wide):
@@ -145,6 +156,8 @@ def test_methods_are_compared_on_the_cells_that_both_have(wide):
         ("evaluation.cells=0.01", "fewer than the 8 prompts; use at least 8"),
         ("evaluation.cells=241", "have only 240"),
         ("evaluation.until=0", "config key evaluation.until"),
+        ("evaluation.until={}", "evaluation.until: name a figure, such as {quantile_05: 6}"),
+        ("evaluation.until={worst: 3}", "config key evaluation.until"),
     ],
 )
 def test_a_wrong_number_of_cells_is_one_line_and_leaves_nothing_behind(wide, override, message):

@@ -67,6 +67,12 @@ def test_a_model_that_is_right_passes_before_the_grid_is_asked_and_a_second_call
     assert len(server.requests) == result["asked"] + 1
 
 
+def test_a_part_of_the_cells_does_not_limit_a_gate_and_the_result_says_so(project, serve):
+    gate(gated(project, serve(right_about(1))), "--at-least", "mean>=0.8", "evaluation.cells=0.1")
+    [note] = verdict()["notes"]
+    assert note.startswith("evaluation.cells and evaluation.until do not limit a gate")
+
+
 def test_a_model_that_is_often_wrong_falls_short_in_all_three_files(project, serve):
     done = gate(gated(project, serve(right_about(0.5))), "--at-least", "quantile_05>=0.8")
     assert done.returncode == 1

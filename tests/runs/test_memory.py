@@ -48,15 +48,29 @@ def peak(command: str, config, output) -> int:
 
 
 @pytest.mark.medium
-def test_doctor_names_the_settings_that_lower_the_memory_of_training_and_evaluation(project):
-    lines = [
-        line for line in paft_here("doctor", "--config", "config.yaml").stdout.splitlines() if "memory," in line
-    ]
-    training, evaluation = lines
+def test_doctor_names_the_settings_that_lower_the_memory_of_training_and_evaluation(tmp_path, embedded):
+    demo = ROOT / "src/paft/tasks/demo"
+    config = yaml.safe_load((demo / "config.yaml").read_text())
+    config["task"] |= {name: str(demo / f"{name}.jsonl") for name in ("train", "test")}
+    config["model"] |= {"path": embedded, "device": "cpu"}
+    config["methods"] = ["paft"]
+    config["training"]["examples"] = 8
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    said = paft("doctor", "--config", tmp_path / "c.yaml").stdout
+    training, evaluation = (line for line in said.splitlines() if "memory," in line)
     assert "steps of up to" in training
     assert "training.gradient_checkpointing: true takes" in training
     assert "training.batch_size: 2 with gradient_accumulation_steps: 2 takes" in training
     assert "likelihood, batches of 1,024 tokens" in evaluation
+    assert "evaluation.batch_tokens: 512 takes" in evaluation
+
+
+@pytest.mark.medium
+def test_a_tiny_run_is_said_to_take_what_its_report_takes_and_no_setting_lowers_it(project):
+    said = paft_here("doctor", "--config", "config.yaml").stdout
+    for line in (line for line in said.splitlines() if "memory," in line):
+        assert float(re.search(r"about ([\d.]+) of", line)[1]) > 0.7
+        assert "takes" not in line
 
 
 @pytest.mark.slow

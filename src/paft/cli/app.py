@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TQDM_DISABLE", "1")  # paft shows its own progress bar
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it reports missing kernels
+    # transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     try:
         app()
     except UserError as error:

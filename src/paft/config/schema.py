@@ -319,6 +319,10 @@ class NamedVariant(BaseModel):
     """Keys of the ``training`` section that differ from it."""
 
 
+UntilFigure = Literal["mean", "quantile_05"]
+"""A figure of the grid that ``evaluation.until`` can wait for."""
+
+
 class EvaluationConfig(Section):
     """The grid of test prompts and test examples."""
 
@@ -332,8 +336,9 @@ class EvaluationConfig(Section):
     """Also report the accuracy after Batch Calibration; needs ``mode: likelihood``."""
     cells: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """How many cells of the grid are answered: a share in (0, 1], or a number above 1."""
-    until: Annotated[float, Field(gt=0, lt=50)] | None = None
-    """Stop where the mean of the whole grid is known within so many points (half of its 95 % interval)."""
+    until: dict[UntilFigure, Annotated[float, Field(gt=0, lt=50)]] | None = None
+    """Stop where these figures of the whole grid are known within so many points (half of the 95 % interval); a
+    number is meant for the mean."""
     batch_tokens: Annotated[int, Field(ge=64)] | None = None
     """Tokens of one forward; by default 1,024 on a CPU and 16,384 on a GPU."""
 
@@ -347,6 +352,15 @@ class EvaluationConfig(Section):
                 f"found {value!r}"
             )
         return value
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _until_of_the_mean(cls, value: Any) -> Any:
+        if value == {}:
+            raise UserError(
+                "config key evaluation.until: name a figure, such as {quantile_05: 6}, or leave it out"
+            )
+        return {"mean": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _calibration_has_likelihoods(self) -> "EvaluationConfig":

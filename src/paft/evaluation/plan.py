@@ -8,6 +8,7 @@ import itertools
 import math
 import random
 from collections import Counter, deque
+from collections.abc import Collection
 
 import numpy as np
 
@@ -39,6 +40,19 @@ def planned_cells(cells: float, prompts: int, examples: int) -> int:
             f"{whole}; use a share such as 0.2, or leave it out to answer all of them"
         )
     return count
+
+
+def check_figures(until: Collection[str], prompts: int, examples: int) -> None:
+    """Refuse ``evaluation.until`` for a figure that the grid does not have.
+
+    Raises:
+        UserError: the 5 % quantile of a single prompt, or of a single example.
+    """
+    if "quantile_05" in until and min(prompts, examples) < 2:
+        raise UserError(
+            "config key evaluation.until: quantile_05 needs at least two test prompts and two test examples, "
+            f"found {prompts} and {examples}; use mean"
+        )
 
 
 def rounds(prompts: int, examples: int, most: int) -> list[int]:

@@ -1,14 +1,14 @@
 """One method of a run: planned, trained, evaluated. A step whose result is there is skipped."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import EvaluationConfig, trainer_arguments
+from paft.config.schema import EvaluationConfig, UntilFigure, trainer_arguments
 from paft.config.task import PartSetting
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingJob, TrainingPlan
@@ -49,7 +49,7 @@ class Cell:
     processes: Processes
     console: Console
     _examples: list[Example] | None = field(default=None, init=False)
-    _widths: dict[int, float] = field(default_factory=dict, init=False)
+    _widths: dict[int, dict[str, float]] = field(default_factory=dict, init=False)
 
     def work(self) -> None:
         """Do what is left of the cell."""
@@ -280,22 +280,24 @@ class Cell:
         most, until = planned_cells(self.evaluation.cells, prompts, examples), self.evaluation.until
         for count in [most] if until is None else rounds(prompts, examples, most):
             yield plan_cells(prompts, examples, count, self.data.seed)
-            if until is not None and self._known_within(count, most) <= until:
+            if until is not None and self._suffices(count, most, until):
                 return
 
-    def _known_within(self, count: int, most: int) -> float:
-        """Return half of the interval of the whole grid's mean, in points, after the first ``count`` cells."""
+    def _suffices(self, count: int, most: int, until: Mapping[UntilFigure, float]) -> bool:
+        """Say how well the figures are known after the first ``count`` cells, and return whether that suffices."""
         if count not in self._widths:
-            points = self.processes.once(partial(self._estimated_width, count))
+            self._widths[count] = points = self.processes.once(partial(self._half_widths, count, list(until)))
             cells = f"{count:,} of {len(self.data.prompts.test) * len(self.data.test_examples):,} cells"
-            line = f"{self.variant.name}: after {cells} the mean of the grid is known within {points:.1f} points"
-            if count == most and points > (self.evaluation.until or 0):
-                line += f"; evaluation.until={self.evaluation.until:g} is not reached with evaluation.cells"
-            self._widths[count] = points
-            self.console.say(line)
-        return self._widths[count]
+            known = " and ".join(
+                f"the {name} of the grid is known within {points[name]:.1f} points" for name in until
+            )
+            missed = " and ".join(f"{name} {until[name]:g}" for name in until if points[name] > until[name])
+            more = f"; evaluation.until ({missed}) is not reached with evaluation.cells" if count == most else ""
+            self.console.say(f"{self.variant.name}: after {cells} {known}{more if missed else ''}")
+        return all(self._widths[count][name] <= until[name] for name in until)
 
-    def _estimated_width(self, count: int) -> float:
+    def _half_widths(self, count: int, figures: Sequence[str]) -> dict[str, float]:
+        """Return half of the intervals of the whole grid's figures, in points, after the first ``count`` cells."""
         from paft.evaluation.estimate import estimate_cells
         from paft.evaluation.grid import read_scores
         from paft.evaluation.plan import plan_cells
@@ -305,15 +307,16 @@ class Cell:
         planned = plan_cells(len(prompts), len(examples), count, self.data.seed)
         scores[~planned] = float("nan")  # the answer must not depend on what a larger plan has added
         if planned.all():
-            return 0.0
+            return dict.fromkeys(figures, 0.0)
         task = self.data.task
         traits = [
             traits_of(prompt, task.fields, task.labels, task.aliases, has_options=task.has_options)
             for prompt in prompts
         ]
         groups = None if task.labels is None else [example.target for example in examples]
-        interval = estimate_cells(scores, traits=traits, groups=groups).intervals["mean"]
-        return 50 * (interval.high - interval.low) if interval else 0.0
+        intervals = estimate_cells(scores, traits=traits, groups=groups).intervals
+        ends = {name: interval for name in figures if (interval := intervals[name]) is not None}
+        return {name: 50 * (interval.high - interval.low) for name, interval in ends.items()}
 
     @property
     def _paid(self) -> list[PaidScorer]:

@@ -176,6 +176,12 @@ class _Gate:
             self.notes += notes
         else:
             goal.check(len(self.prompts), len(self.examples))
+        evaluation = work.config.evaluation
+        if evaluation.cells != 1 or evaluation.until is not None:
+            self.notes.append(
+                "evaluation.cells and evaluation.until do not limit a gate, which stops by itself; --questions "
+                "does"
+            )
         most = questions // LEAST_ROUNDS
         if len(self.prompts) > most and len(self.examples) > questions // len(self.prompts):
             self.notes.append(

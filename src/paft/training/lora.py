@@ -1,7 +1,6 @@
 """The adapter: PEFT's LoRA with the settings of ``training.lora``, checked on the model before it is trained."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +12,6 @@ from paft.config.schema import LoraSection
 from paft.errors import UserError, one_line
 from paft.models.load import tied_head, unload_adapter
 from paft.utils.hf_internals import Conv1D
-
-# transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
-warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
 def add_adapter(base: Any, lora: LoraSection) -> Any:
