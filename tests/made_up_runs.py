@@ -156,6 +156,17 @@ def make_free_text_run(
     return path
 
 
+def make_rewards(folder, method, steps=60, best=40):
+    """Replace the log of a method by one of a training on rewards, measured every 10 steps, the best at one of them."""
+    write_rows(folder / "methods" / method / "train.jsonl", [
+        {"step": s, "loss": 0.01 * (-1) ** s, "seconds": 2, "examples": 8, "tokens": 900, "prompt_ids": [f"t{s % 5}"],
+         "reward": 0.3 + s / 100, "reward_std": 0.45, "flat_groups": 0.5 * (s % 2), "length": 20 - s / 6}
+        | ({} if s % 10 else {"eval_reward": 0.7 - abs(s - best) / 100, "best_step": min(s, best)})
+        for s in range(1, steps + 1)
+    ])  # fmt: skip
+    return folder
+
+
 def keep_cells(folder, method, share, seed):
     """Leave a share of the cells of a method, as `evaluation.cells` does."""
     path = folder / "methods" / method / "predictions.parquet"
