@@ -33,6 +33,7 @@ class Validation:
     Attributes:
         prompts, examples: held back from the training; each example is asked under each prompt.
         steps: optimiser steps between two measurements.
+        train_prompts, train_examples: the others.
     """
 
     prompts: Sequence[Prompt]
