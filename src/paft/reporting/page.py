@@ -150,7 +150,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
         "kept": [line for line in map(kept_in_words, result.methods) if line],
-        "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
+        "rows": [[unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
             _capitalise(difference_in_words(d, result.title(d.first), result.title(d.second)))
@@ -166,7 +166,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
     }
 
 
-def _unbroken(cell: str) -> str:
+def unbroken(cell: str) -> str:
     """Return a cell that wraps before an interval, or else after a comma, only."""
     if "[" in cell:
         return cell.replace(" ", "\u00a0").replace("\u00a0[", " [")

@@ -26,7 +26,7 @@ from paft.reporting.axes import (
     table,
 )
 from paft.reporting.figure import axes_chart, save
-from paft.reporting.page import GENERATOR, check_own
+from paft.reporting.page import GENERATOR, check_own, unbroken
 from paft.reporting.tables import points, shortest_ends
 from paft.runs.directory import RunDirectory
 from paft.utils.io import encodable, write_text
@@ -62,12 +62,13 @@ def render_axes(results: Sequence[AxesResult]) -> str:
     names = shortest_ends([result.path.resolve() for result in results])
     tasks = ", ".join(dict.fromkeys(result.about["task"] for result in results))
     metrics = {result.metric for result in results}
+    rows = side_by_side(results, names) if len(results) > 1 else table(results[0])
     html = environment.from_string((folder / "axes.html").read_text(encoding="utf-8")).render(
         generator=f"{GENERATOR} {__version__}",
         title=f"{tasks}: which parts of a prompt matter",
         css=(folder / "page.css").read_text(encoding="utf-8"),
         runs=[_run(result, name) for result, name in zip(results, names, strict=True)],
-        table=side_by_side(results, names) if len(results) > 1 else table(results[0]),
+        table=[rows[0], *([unbroken(cell) for cell in row] for row in rows[1:])],
         shares=_shares(results, names),
         means=_means(results, names),
         metric=metrics.pop() if len(metrics) == 1 else "score",
