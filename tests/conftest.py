@@ -77,6 +77,7 @@ WHOLE_COMMANDS = {
     "test_free_text",
     "test_measured_models",
     "test_page",
+    "test_page_axes",
     "test_page_compare",
     "test_page_data",
     "test_processes",

@@ -156,6 +156,41 @@ def make_free_text_run(
     return path
 
 
+def make_rewards(folder, method, steps=60, best=40):
+    """Replace the log of a method by one of a training on rewards, measured every 10 steps, the best at one of them."""
+    write_rows(folder / "methods" / method / "train.jsonl", [
+        {"step": s, "loss": 0.01 * (-1) ** s, "seconds": 2, "examples": 8, "tokens": 900, "prompt_ids": [f"t{s % 5}"],
+         "reward": 0.3 + s / 100, "reward_std": 0.45, "flat_groups": 0.5 * (s % 2), "length": 20 - s / 6}
+        | ({} if s % 10 else {"eval_reward": 0.7 - abs(s - best) / 100, "best_step": min(s, best)})
+        for s in range(1, steps + 1)
+    ])  # fmt: skip
+    return folder
+
+
+def make_axes_run(path, effects, examples=40, combinations=120, seed=0):
+    """Write a run of axes: axis -> what each of its levels adds to the probability of a right answer, 0.6."""
+    rng = np.random.default_rng(seed)
+    axes = {name: [f"{name} {i}" for i in range(len(of))] for name, of in effects.items()}
+    about = {
+        "schema": 1, "task": "colours", "model": "fake", "adapters": [], "seed": seed, "mode": "generate", "scorers": [],
+        "axes": axes, "prompts": [{"id": "p0", "text": HOSTILE, "system": None}], "with_system": 0,
+        "combinations": combinations, "cells": 10 * combinations, "examples": examples, "depends": {"--cells": 2000},
+    }  # fmt: skip
+    write_text(path / "axes.json", json.dumps(about))
+    hard = rng.normal(0, 0.2, examples)
+    rows = []
+    for number in range(combinations):
+        levels = [int(rng.integers(len(of))) for of in effects.values()]
+        chosen = rng.permutation(examples)[:10]
+        chance = 0.6 + sum(of[i] for of, i in zip(effects.values(), levels, strict=True)) + hard[chosen]
+        scores = (rng.random(10) < chance).astype(float)
+        rows.append(
+            {"key": str(number), "levels": levels, "examples": [str(e) for e in chosen], "scores": list(scores)}
+        )
+    write_rows(path / "cells.jsonl", rows)
+    return path
+
+
 def keep_cells(folder, method, share, seed):
     """Leave a share of the cells of a method, as `evaluation.cells` does."""
     path = folder / "methods" / method / "predictions.parquet"

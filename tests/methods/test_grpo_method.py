@@ -56,6 +56,17 @@ def test_grpo_is_trained_from_paft_and_reported_beside_it(rewarded):
     assert (rewarded / "out/report.json").read_text() == before
 
 
+def test_the_step_with_the_highest_validation_reward_is_kept_and_reported(rewarded):
+    report = work(rewarded, "out", grpo(", eval_steps: 3", before="base, "), "training.sampler=mixed")
+    rows = [row for row in log(rewarded, "out", "grpo-after") if "eval_reward" in row]
+    assert [row["step"] for row in rows] == [3, 6, 9, 10]
+    best = max(rows, key=lambda row: row["eval_reward"])
+    kept = {"step": best["step"], "of": 10, "reward": best["eval_reward"]}
+    assert report["methods"]["grpo-after"]["kept_step"] == kept
+    trained_on = {prompt for row in log(rewarded, "out", "grpo-after") for prompt in row["prompt_ids"]}
+    assert len(trained_on) == 4, "one of the five is held back"
+
+
 def test_what_grpo_starts_from_and_is_rewarded_by_is_part_of_its_result(rewarded):
     work(rewarded, "out", grpo(", init: paft"))
     shutil.rmtree(rewarded / "out/methods/paft")
@@ -88,6 +99,9 @@ def test_what_grpo_starts_from_and_is_rewarded_by_is_part_of_its_result(rewarded
          ["nothing can be learned", "all have the reward 0.5", "start from PAFT with init: paft"]),
         ([grpo(), "training.objective=consistency", "training.sampler=mixed"], ["has a loss of its own"]),
         ([grpo(", num_iterations: 3")], ["training.save_steps: 4 is no multiple"]),
+        ([grpo(", eval_steps: 2, eval_prompts: 9")], ["methods.grpo-after.eval_prompts: 9 of", "lower it"]),
+        ([grpo(", eval_examples: 2")], ["methods.grpo-after.eval_examples", "without methods.grpo-after.eval_steps"]),
+        ([grpo(), "training.eval_steps=2"], ["training.eval_steps cannot be set", "method grpo has a setting"]),
         ([grpo(), "training.sampler=importance"], ["learns from the loss of the right answer"]),
         ([grpo(", epsilon: -1")], ["methods.grpo-after.epsilon"]),
         ([grpo(), "model={path: some, base_url: 'http://localhost:1/v1'}"], ["cannot be fine-tuned"]),

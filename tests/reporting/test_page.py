@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from browser import Browser, chromium
-from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_run
+from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_rewards, make_run
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
@@ -41,9 +41,17 @@ def graded(tmp_path_factory):
     return folder / "report.html"
 
 
+@pytest.fixture(scope="module")
+def rewarded(tmp_path_factory):
+    """The page of a run with a training on rewards, of which step 40 was kept."""
+    folder = make_rewards(make_run(tmp_path_factory.mktemp("rewarded"), SKILLS), "paft")
+    write_report(folder)
+    return folder / "report.html"
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 768, 1400])
-@pytest.mark.parametrize("name", ["page", "graded"])
+@pytest.mark.parametrize("name", ["page", "graded", "rewarded"])
 def test_it_loads_without_an_error_a_request_or_a_sideways_scroll(browser, request, name, width, dark):
     page = request.getfixturevalue(name)
     browser.open(page, width, dark=dark)
@@ -245,6 +253,32 @@ def test_training_steps_are_read_with_their_prompts(browser, page):
     read = browser.js("document.querySelector('#training output').textContent")
     assert read.startswith("Step 5")
     assert "user: loss 0.400, prompt: train 1 {thing}" in read
+
+
+def test_rewards_are_drawn_over_the_steps_and_read_by_keyboard(browser, rewarded):
+    browser.open(rewarded)
+    heads = browser.js("[...document.querySelectorAll('#rewards h3')].map((e) => e.textContent)")
+    assert heads == ["Mean reward", "Mean length of an answer, tokens", "Groups without spread, %"]
+    assert browser.js("document.querySelectorAll('#rewards .legend span').length") == 1, "only what has rewards"
+    assert browser.js("document.querySelectorAll('#rewards svg[tabindex] .hollow').length") == 5
+    heights = browser.js(
+        "[...document.querySelectorAll('#rewards svg[tabindex] :is(.hollow, .point)')].map((e) => -e.getBBox().y)"
+    )
+    assert max(heights) == heights[3], "the kept step is the highest mark"
+    browser.js("document.querySelectorAll('#rewards svg[tabindex]')[2].focus()")
+    for _ in range(43):
+        browser.key("ArrowRight", 39)
+    assert browser.js("document.querySelector('#rewards output').textContent") == (
+        "Step 43paft: reward 0.730 ± 0.450, on validation prompts 0.700 (step 40, kept), 12.8 tokens, "
+        "50.0% of the groups without spread"
+    )
+    assert browser.js("new Set([...document.querySelectorAll('#rewards .cursor')].map((c) => c.getAttribute('visibility'))).size") == 1  # fmt: skip
+
+
+def test_a_page_without_a_training_on_rewards_has_no_section_of_it(browser, page):
+    browser.open(page)
+    assert browser.js("document.querySelectorAll('#rewards, a[href=\"#rewards\"]').length") == 0
+    assert browser.logged == []
 
 
 def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):

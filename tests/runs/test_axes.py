@@ -41,6 +41,9 @@ def test_the_report_gives_each_axis_its_share_and_a_second_call_asks_nothing(wit
     assert "1 of 3 prompts have a system text" in text
     assert all(f"| {name} |" in text for name in AXES.split(","))
     assert "interactions and chance" in done.stdout
+    page = (folder / "report.html").read_text()
+    assert all(f'<th scope="row">{name}' in page for name in AXES.split(","))
+    assert f"--axes {AXES} --cells 600" in page
     rows = (folder / "cells.jsonl").read_text()
     monkeypatch.setattr(axes, "open_model", None)
     again = start(with_system)
@@ -52,6 +55,7 @@ def test_the_report_gives_each_axis_its_share_and_a_second_call_asks_nothing(wit
     assert (folder / "cells.jsonl").read_text().count("\n") == 60
     compared = paft_here("report", folder, folder, cwd=with_system)
     assert "config-axes" in compared.stdout
+    assert f"Page: {folder.parent / 'comparison-axes.html'}" in compared.stdout.splitlines()
 
 
 def test_answers_to_other_questions_are_not_mixed_in(with_system):
@@ -63,7 +67,7 @@ def test_answers_to_other_questions_are_not_mixed_in(with_system):
     assert_refused(other, "a run with --axes")
     assert paft_here("evaluate", "config.yaml", "-o", "runs/plain", "-q", cwd=with_system).returncode == 0
     assert_refused(start(with_system, "-o", "runs/plain"), "a run without axes")
-    assert_refused(paft_here("report", "runs/config-axes", "runs/config-axes", "-o", "page.html", cwd=with_system), "a run with --axes")  # fmt: skip
+    assert_refused(paft_here("report", "runs/config-axes", "runs/plain", cwd=with_system), "a run with --axes")  # fmt: skip
 
 
 def test_several_adapters_are_the_training_seeds(with_system):

@@ -18,6 +18,7 @@ from paft.training.grpo.finetune import finetune_groups
 from paft.training.grpo.rewards import FunctionReward
 from paft.training.grpo.settings import GroupSettings
 from paft.training.grpo.trainer import GroupData, GroupTrainer
+from paft.training.grpo.validation import hold_back
 from paft.training.lora import add_adapter
 from paft.types import Example, Prompt
 from paft.utils.console import Console
@@ -56,9 +57,14 @@ def groups(reward=odd, longest=4, **settings) -> GroupData:
 
 def fit(folder: Path, made=None, *, prompts=PROMPTS, examples=EXAMPLES, sampler="mixed", K=2, batch_size=4, init=None,
         lora=None, console=QUIET, model=None, **arguments):  # fmt: skip
+    made = made or groups()
+    validation = hold_back(prompts, examples, made.settings, 0, "methods.grpo")
+    if validation:
+        prompts, examples = validation.train_prompts, validation.train_examples
     finetune_groups(
-        model or engine(), TASK, examples, prompts, folder, made or groups(), sampler=sampler, K=K, batch_size=batch_size,
-        arguments=ARGUMENTS | arguments, lora=lora or LoraSection(), init=init, seed=0, console=console,
+        model or engine(), TASK, examples, prompts, folder, made, sampler=sampler, K=K, batch_size=batch_size,
+        arguments=ARGUMENTS | arguments, lora=lora or LoraSection(), init=init, validation=validation, seed=0,
+        console=console,
     )  # fmt: skip
     return read_log(folder / "train.jsonl")
 

@@ -100,12 +100,14 @@ def same_run(one, two, rel=1e-4):
 
 def test_two_processes_sample_and_compare_the_groups_of_one(project):
     write_rows(
-        project / "train.jsonl", things(17)
-    )  # the last step has one example, so none for the second process
+        project / "train.jsonl", things(18)
+    )  # without the one held back, the last step has one example, so none for the second process
     (project / "odd.py").write_text(
         "def share(completion_ids):\n    return [sum(t % 2 for t in ids) / len(ids) for ids in completion_ids]\n"
     )
-    settings = "num_generations: 4, max_completion_length: 6, reward: 'odd:share', scale_rewards: batch"
+    settings = (
+        "num_generations: 4, max_completion_length: 6, reward: 'odd:share', scale_rewards: batch, eval_steps: 2"
+    )
     options = [
         f"methods=[{{name: groups, method: grpo, {settings}}}]",
         "training.sampler=mixed",
@@ -118,6 +120,9 @@ def test_two_processes_sample_and_compare_the_groups_of_one(project):
     assert [[row[key] for key in keys] for row in two] == [[row[key] for key in keys] for row in one]
     for row, other in zip(two, one, strict=True):
         assert row["loss"] == pytest.approx(other["loss"], abs=1e-5)
+    measured = [[row.get(key) for key in ("eval_reward", "eval_length", "best_step")] for row in one]
+    assert [[row.get(key) for key in ("eval_reward", "eval_length", "best_step")] for row in two] == measured
+    assert measured[1] != [None] * 3
 
 
 def alone(project, output, *overrides):

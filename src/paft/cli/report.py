@@ -37,14 +37,20 @@ def report(
     Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
-    from paft.reporting import axes
+    from paft.reporting.axes import is_axes_run
     from paft.reporting.comparison import describe
+    from paft.reporting.page_axes import write_axes_page, write_axes_report
     from paft.reporting.pairs import compare_sides, find_side
     from paft.reporting.several import compare, read_all, write_all
     from paft.reporting.terminal import show_axes
 
-    if output is None and pair is None and all(map(axes.is_axes_run, runs)):
-        show_axes([axes.write_axes_report(run) for run in runs])
+    if pair is None and all(map(is_axes_run, runs)):
+        of_axes = [write_axes_report(run) for run in runs]
+        show_axes(of_axes)
+        if output is not None or len(runs) > 1:
+            page = output or runs[0].resolve().parent / "comparison-axes.html"
+            write_axes_page(page, of_axes)
+            print(f"Page: {page}")
         return
     results, errors = read_all(runs)
     print(describe(compare_sides(*(find_side(name, results) for name in pair))) if pair else compare(results))

@@ -82,7 +82,7 @@ def _axes(
         evaluate_axes(
             load_config(config, overrides), names, output, Console(quiet=quiet), cells=cells, adapters=adapters
         )
-    from paft.reporting.axes import write_axes_report
+    from paft.reporting.page_axes import write_axes_report
     from paft.reporting.terminal import show_axes
 
     show_axes([write_axes_report(output)])

@@ -41,6 +41,12 @@ class Grpo(Method, GroupSettings):
         if training.objective != "cross-entropy" or training.prompt_noise is not None:
             name = "objective" if training.prompt_noise is None else "prompt_noise"
             raise UserError(f"config key training.{name}: {key} has a loss of its own; leave it out there")
+        if self.eval_steps is None:
+            for name in ("eval_prompts", "eval_examples"):
+                if getattr(self, name) is not None:
+                    raise UserError(
+                        f"config key {key}.{name}: nothing is held back without {key}.eval_steps; set it"
+                    )
         if training.save_steps % self.num_iterations:
             raise UserError(
                 f"config key training.save_steps: {training.save_steps} is no multiple of {key}.num_iterations "
@@ -51,7 +57,9 @@ class Grpo(Method, GroupSettings):
         """Refuse a reward that cannot be called, an answer limit below every target, an unsuitable ``init``."""
         from paft.training.grpo.finetune import check_init
         from paft.training.grpo.rewards import make_reward
+        from paft.training.grpo.validation import hold_back
 
+        hold_back(job.prompts, job.examples, self, job.seed, job.key)
         make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
         longest = self.longest(job)
         form = job.engine.format
@@ -80,15 +88,17 @@ class Grpo(Method, GroupSettings):
         from paft.training.grpo.finetune import finetune_groups
         from paft.training.grpo.rewards import make_reward
         from paft.training.grpo.trainer import GroupData
+        from paft.training.grpo.validation import hold_back
 
         self.check_job(job)  # an adapter of the run is there only now
         training = job.training
+        validation = hold_back(job.prompts, job.examples, self, job.seed, job.key)
         reward = make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
         finetune_groups(
             job.engine,
             job.task,
-            job.examples,
-            job.prompts,
+            validation.train_examples if validation else job.examples,
+            validation.train_prompts if validation else job.prompts,
             job.folder,
             GroupData(self, reward, self.longest(job), job.evaluation.stop),
             sampler=job.sampler,
@@ -97,6 +107,7 @@ class Grpo(Method, GroupSettings):
             arguments=trainer_arguments(training),
             lora=training.lora,
             init=job.init,
+            validation=validation,
             seed=job.seed,
             console=job.console,
         )

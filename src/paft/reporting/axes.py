@@ -12,10 +12,9 @@ import numpy as np
 from paft.errors import UserError
 from paft.evaluation.axes import Decomposition, Share, decompose
 from paft.evaluation.intervals import Interval
-from paft.reporting.figure import axes_chart, save
 from paft.reporting.tables import bracket, points
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN
-from paft.utils.io import read_keyed, write_text
+from paft.utils.io import read_keyed
 
 SCHEMA = 2
 
@@ -86,15 +85,6 @@ def read_axes(path: Path) -> AxesResult:
     )
 
 
-def write_axes_report(path: Path) -> AxesResult:
-    """Write ``report.json``, ``report.md`` and the figure of a run of axes."""
-    result = read_axes(path)
-    save(axes_chart(_chart_rows(result), result.metric), path / "figures", "axes")
-    write_text(path / "report.json", json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
-    write_text(path / "report.md", as_markdown(result))
-    return result
-
-
 def as_json(result: AxesResult) -> dict[str, Any]:
     """Return the content of ``report.json``; ``docs/report.md`` explains each key."""
     about, shares = result.about, result.shares
@@ -123,7 +113,8 @@ def as_json(result: AxesResult) -> dict[str, Any]:
     }
 
 
-def _chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
+def chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
+    """Return the rows of the figure."""
     shares = zip([*result.axes, "examples"], [*result.shares.with_examples, result.shares.examples], strict=True)
     return [
         {"axis": name, "share": 100 * s.value, "low": 100 * s.interval.low, "high": 100 * s.interval.high}
@@ -180,9 +171,13 @@ def _share(share: Share) -> str:
     return f"{points(share.value)} {bracket(share.interval)}"
 
 
-def side_by_side(results: Sequence[AxesResult]) -> list[list[str]]:
-    """Return the header and, for each run and axis, the shares, so that several models can be compared."""
-    header = ["Axis", *(f"{result.path.name}: {what}" for result in results for what in ("Std", "one example, %"))]
+def side_by_side(results: Sequence[AxesResult], names: Sequence[str]) -> list[list[str]]:
+    """Return the header and, for each run and axis, the shares, so that several models can be compared.
+
+    Args:
+        names: of the runs.
+    """
+    header = ["Axis", *(f"{name}: {what}" for name in names for what in ("Std", "one example, %"))]
     rows = [["mean score", *(text for result in results for text in (points(result.shares.mean), ""))]]
     for name in dict.fromkeys(name for result in results for name in result.axes):
         row = [name]
@@ -218,12 +213,8 @@ def as_markdown(result: AxesResult) -> str:
     rows = table(result)
     lines = [f"# {result.about['task']}: which parts of a prompt matter", "", sentence(result), ""]
     lines += [*_markdown(rows), "", f"{size(result)}. {EXPLANATION}", ""]
-    if "system" in result.axes:
-        lines += [
-            f"{result.about['with_system']} of {len(result.about['prompts'])} prompts have a system text; the "
-            "axis system changes these only.",
-            "",
-        ]
+    if note := system_note(result):
+        lines += [note, ""]
     lines += ["![Share of the variance for one example, per axis](figures/axes.svg)", ""]
     lines += ["## Mean score of each level", ""]
     for (name, levels), means in zip(result.axes.items(), result.shares.level_means, strict=True):
@@ -235,6 +226,16 @@ def as_markdown(result: AxesResult) -> str:
         text = "\n".join(filter(None, (prompt["system"], prompt["text"])))
         lines += [f"{prompt['id']}:", "", *(f"    {line}" for line in text.splitlines()), ""]
     return "\n".join(lines)
+
+
+def system_note(result: AxesResult) -> str:
+    """Return how many prompts the axis system can change; nothing where it was not measured."""
+    if "system" not in result.axes:
+        return ""
+    return (
+        f"{result.about['with_system']} of {len(result.about['prompts'])} prompts have a system text; the axis "
+        "system changes these only."
+    )
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:

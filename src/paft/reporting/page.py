@@ -21,6 +21,7 @@ from paft.reporting.features import trait_effects
 from paft.reporting.matrix import FIGURES, matrix_of
 from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
     Columns,
@@ -93,10 +94,20 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
         intervals=" and ".join(sorted({difference_intervals(r) for r in results if r.differences})),
         unparsed=any(m.failures.unparsed for result in results for m in result.methods),
         seeds=over_seeds(results),
+        rewards=any(has_rewards(m) for result in results for m in result.methods),
         unreadable=unreadable,
         css=source("page.css"),
         scripts=[
-            source(name) for name in ("base.js", "charts.js", "explore.js", "answers.js", "compare.js", "page.js")
+            source(name)
+            for name in (
+                "base.js",
+                "charts.js",
+                "rewards.js",
+                "explore.js",
+                "answers.js",
+                "compare.js",
+                "page.js",
+            )
         ],
         data=island(page_data(results)),
     )
@@ -138,7 +149,8 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "compared": compared_cells(result),
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
-        "rows": [[_unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
+        "kept": [line for line in map(kept_in_words, result.methods) if line],
+        "rows": [[unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
             _capitalise(difference_in_words(d, result.title(d.first), result.title(d.second)))
@@ -154,7 +166,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
     }
 
 
-def _unbroken(cell: str) -> str:
+def unbroken(cell: str) -> str:
     """Return a cell that wraps before an interval, or else after a comma, only."""
     if "[" in cell:
         return cell.replace(" ", "\u00a0").replace("\u00a0[", " [")
@@ -233,6 +245,7 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
                 "scores": answers.scores.get(m.name),
                 "finish": answers.finish.get(m.name),
                 "others": answers.other_scores[m.name],
+                "rewards": reward_curves(m, result.config),
                 "outputs": answers.outputs[m.name],
                 "explanations": answers.explanations[m.name],
             }

@@ -17,7 +17,17 @@ LONGEST_FIELD = 2000
 EXAMPLE_BUDGET = 3_000_000
 """The maximum number of characters of a field of an example, and of the examples of a page of one field each."""
 LATER = ("examples", "keys", "texts", "traits", "trainPrompts")
-LATER_OF_METHODS = ("cells", "scores", "finish", "others", "outputs", "explanations", "curve", "changes")
+LATER_OF_METHODS = (
+    "cells",
+    "scores",
+    "finish",
+    "others",
+    "outputs",
+    "explanations",
+    "curve",
+    "changes",
+    "rewards",
+)
 """What is not drawn before a run is chosen: keys of a run's data and of its methods'."""
 
 

@@ -12,6 +12,7 @@ from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
 from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.rewards import kept_in_words, kept_step
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
     answers_by,
@@ -92,7 +93,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
 
 def method_json(method: MethodResult) -> dict[str, Any]:
     """Return a method's metrics, with the keys of ``report.json``."""
-    s, f = method.summary, method.failures
+    s, f, kept = method.summary, method.failures, kept_step(method.log)
     return {
         "mean": s.mean,
         "std": s.std,
@@ -131,6 +132,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
         "per_prompt": dict(zip(method.prompt_ids, s.per_prompt, strict=True)),
         "per_prompt_unparsed": dict(zip(method.prompt_ids, f.per_prompt_unparsed, strict=True)),
         "per_prompt_cut": dict(zip(method.prompt_ids, f.per_prompt_cut, strict=True)),
+        "kept_step": kept and asdict(kept),
         "train_seconds": method.train_seconds,
         "train_examples_per_second": method.train_examples_per_second,
         "eval_seconds": finite(method.grid.seconds),
@@ -170,6 +172,7 @@ def as_markdown(result: RunResult) -> str:
             *([estimated(result), ""] if estimated(result) else []),
             *([by_label(result), ""] if is_uneven(result) else []),
             *_failures(result),
+            *_kept_steps(result),
             *([disagreement(result), ""] if disagreement(result) else []),
             f"![{_capitalise(result.metric)} over prompts per method](figures/accuracy.svg)",
             "",
@@ -209,6 +212,11 @@ def _others(result: RunResult) -> list[str]:
 
 def _failures(result: RunResult) -> list[str]:
     lines = [f"- {line}" for line in map(failures, result.methods) if line]
+    return [*lines, ""] if lines else []
+
+
+def _kept_steps(result: RunResult) -> list[str]:
+    lines = [f"- {line}" for line in map(kept_in_words, result.methods) if line]
     return [*lines, ""] if lines else []
 
 

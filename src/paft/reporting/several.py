@@ -33,7 +33,7 @@ def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
         UserError: none of the directories is a run, or one is of ``paft evaluate --axes``.
     """
     if of_axes := [path for path in paths if is_axes_run(path)]:
-        raise UserError(f"{of_axes[0]}: a run with --axes is compared with others of its kind only, without -o")
+        raise UserError(f"{of_axes[0]}: a run with --axes is compared with others of its kind only")
     results, errors = [], []
     for path in paths:
         try:

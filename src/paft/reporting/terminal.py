@@ -10,7 +10,7 @@ from paft.reporting.axes import AxesResult, side_by_side, size
 from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
 from paft.reporting.read import RunResult
-from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence
+from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence, shortest_ends
 
 
 def show(result: RunResult) -> None:
@@ -37,10 +37,12 @@ def show(result: RunResult) -> None:
 
 def show_axes(results: Sequence[AxesResult]) -> None:
     """Print the shares of a run of axes, or those of several side by side, to standard output."""
-    header, *rows = axes_table(results[0]) if len(results) == 1 else side_by_side(results)
+    names = shortest_ends([result.path.resolve() for result in results])
+    header, *rows = axes_table(results[0]) if len(results) == 1 else side_by_side(results, names)
     show_table(header, rows)
     for result in results:
         print(f"{size(result)}. {axes_sentence(result)}")
+        print(f"Page: {result.path}/report.html")
         print(f"Report: {result.path}/report.md, report.json")
 
 

@@ -184,7 +184,7 @@ def train_adapter(
                 ) from None
             weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all of them, also where sharded
         if is_main:
-            _save(engine.model, weights, folder / "adapter")
+            save_adapter(engine.model, folder / "adapter", weights)
     finally:
         if engine.model is not base:
             engine.model = unload_adapter(engine.model).requires_grad_(False).eval()
@@ -226,8 +226,12 @@ def trainer_settings(
     return settings
 
 
-def _save(model: Any, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Write the adapter into a temporary folder, then move it into place."""
+def save_adapter(model: Any, folder: Path, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+    """Write the adapter into a temporary folder, then move it into place.
+
+    Args:
+        weights: of the model, where it has only a part of them.
+    """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary, state_dict=weights)

@@ -10,6 +10,7 @@ function drawRun() {
   drawDetail();
   drawCost();
   drawTraining();
+  drawRewards();
 }
 
 function worstPrompt() {
@@ -40,5 +41,6 @@ addEventListener("resize", () => {
   drawTraits();
   drawCost();
   drawTraining();
+  drawRewards();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => data.runs.length && drawGrid());

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -119,6 +119,7 @@ class GroupStats:
         tokens: of the forwards of the loss, and those that were sampled.
         seconds: spent on drawing, rendering, tokenising and packing.
         rollout_seconds, reward_seconds: spent on sampling and on rewards; 0 where a step reuses its answers.
+        measured: columns of the log about the reward on validation prompts after the step, where it was measured.
     """
 
     prompt_ids: tuple[str, ...]
@@ -128,6 +129,7 @@ class GroupStats:
     totals: Totals
     rollout_seconds: float
     reward_seconds: float
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 class GroupBatches:

@@ -13,6 +13,7 @@ from paft.tasks.task import Task
 from paft.training.data import PromptData
 from paft.training.finetune import newest_checkpoint, train_adapter, trainer_settings
 from paft.training.grpo.trainer import FlatStop, GroupData, GroupLog, GroupTrainer
+from paft.training.grpo.validation import BestAdapter, Validation
 from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE
@@ -33,6 +34,7 @@ def finetune_groups(
     arguments: Mapping[str, Any],
     lora: LoraSection,
     init: Path | None = None,
+    validation: Validation | None = None,
     seed: int,
     console: Console,
 ) -> None:
@@ -43,6 +45,7 @@ def finetune_groups(
 
     Args:
         init: the adapter that training starts from; a fresh one when left out.
+        validation: what the adapter is measured on; the best one is left. The last one when left out.
 
     Raises:
         UserError: no group of the first steps has answers of different reward, or the model cannot be trained so.
@@ -61,6 +64,9 @@ def finetune_groups(
         if newest_checkpoint(folder / "checkpoints") is None:
             trainer.check_spread(console, starts_from_base=init is None)
         trainer.add_callback(FlatStop(trainer.batches, groups.settings.max_flat_steps, console, folder.name))
+        if validation is not None:
+            console.say(f"training {folder.name}: {validation.describe()}")
+            trainer.add_callback(BestAdapter(validation, trainer.batches, folder / "checkpoints"))
         return trainer
 
     train_adapter(engine, folder, make_trainer, GroupLog, lora=lora, seed=seed, console=console, init=init)

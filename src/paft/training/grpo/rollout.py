@@ -17,7 +17,7 @@ class Answer:
 
     Attributes:
         ids: its tokens, the one that ended it included.
-        log_probs: of each token at the temperature that it was sampled with, float32 ``(tokens,)``.
+        log_probs: of each token at the temperature that it was sampled with, float32 ``(tokens,)``; none at 0.
         text: without the end.
         is_cut: it hit the limit of tokens.
     """
@@ -55,6 +55,21 @@ class SeededPick:
         return tokens[:, 0]
 
 
+class LikeliestPick:
+    """Takes the likeliest token each time.
+
+    Args:
+        rows: how many there are.
+    """
+
+    def __init__(self, rows: int):
+        self.log_probs: list[list[float]] = [[] for _ in range(rows)]
+
+    def __call__(self, logits: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
+        """Return the next token of each unfinished row, ``(rows,)``."""
+        return logits.argmax(-1)
+
+
 @torch.no_grad()
 def sample_groups(
     engine: Engine,
@@ -73,6 +88,7 @@ def sample_groups(
         prompts: token ids.
         seeds: one for each prompt.
         size: answers in a group.
+        temperature: 0 for the likeliest token at each step, whatever the seeds.
         stop: an answer also ends where one of these texts does; its text is what comes before.
 
     Raises:
@@ -97,9 +113,11 @@ def sample_groups(
                     "method grpo: this model's rows cannot be packed, which sampling groups of answers requires; "
                     "train it with TRL's GRPOTrainer and paft.training.grpo.mixin.DynamicPromptGroups"
                 )
-            noise = torch.cat([_noise(seed, size, max_new_tokens) for seed in seeds[start : start + len(batch)]])
-            pick = SeededPick(noise, temperature)
             rows = [prompt for prompt in batch for _ in range(size)]
+            pick: SeededPick | LikeliestPick = LikeliestPick(len(rows))
+            if temperature > 0:
+                own = seeds[start : start + len(batch)]
+                pick = SeededPick(torch.cat([_noise(seed, size, max_new_tokens) for seed in own]), temperature)
             found = generate_packed(engine, rows, cache, max_new_tokens, stops, pick, has_ended)
             answers = [
                 _answer(engine, ids, torch.tensor(scores), stops, has_ended, stop)

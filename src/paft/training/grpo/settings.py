@@ -35,3 +35,12 @@ class GroupSettings(Section):
     max_flat_steps: Positive | None = 50
     """Stop after so many steps in a row in which no group's rewards differ, because nothing is learned from them;
     null: never."""
+    eval_steps: Positive | None = None
+    """Optimiser steps between two measurements of the validation reward: the mean over greedy answers to training
+    examples under training prompts that are held back. The adapter with the highest is kept. null: nothing is held
+    back, and the last adapter is kept."""
+    eval_prompts: Positive | None = None
+    """Training prompts that are held back; a tenth, at most 8, if left out."""
+    eval_examples: Positive | None = None
+    """Training examples that are held back; a tenth, at most 32, if left out. Each is asked under each held-back
+    prompt."""

@@ -165,7 +165,7 @@ class GroupLog(StepLog):
             "clipped": round(totals.clipped / max(totals.tokens, 1), 6),
             "rollout_seconds": round(sum(step.rollout_seconds for step in steps), 6),
             "reward_seconds": round(sum(step.reward_seconds for step in steps), 6),
-        }
+        } | steps[-1].measured
 
     def headline(self, row: dict[str, Any]) -> str:
         """Return what the progress bar shows."""
@@ -179,11 +179,19 @@ class GroupLog(StepLog):
         sampling, rewards = (
             sum(row[f"{name}_seconds"] for row in log) / seconds for name in ("rollout", "reward")
         )
-        return (
+        line = (
             f"training {folder.name}: {log[-1]['step']} steps in {seconds:.0f} s; the mean reward went from "
             f"{log[0]['reward']:.3f} to {log[-1]['reward']:.3f}; sampling took {sampling:.0%} of the time, "
             f"rewards {rewards:.0%}"
         )
+        if measured := [row for row in log if "eval_reward" in row]:
+            best = next(row for row in measured if row["step"] == measured[-1]["best_step"])
+            share = sum(row["eval_seconds"] for row in measured) / seconds
+            line += (
+                f", validation {share:.0%}; the adapter is that of step {best['step']}, whose reward on the "
+                f"validation prompts is the highest, {best['eval_reward']:.3f}"
+            )
+        return line
 
 
 class FlatStop(TrainerCallback):
