@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, machine, write
+from side_by_side import arguments, case, job_of, machine, write
 
 from paft.engine.engine import BatchFormat, Engine
 from paft.models.load import with_adapter
@@ -33,7 +33,7 @@ VARIANTS: dict[str, tuple[BatchFormat | None, int, torch.dtype]] = {
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="trec", adapter="", prompts=8, examples=40)
-    job = Job(options.task)
+    job = job_of(options)
     examples = subset(job.test, options.examples, 1)
     grid = [[render(p, job.task, e) for e in examples] for p in job.prompts.test[: options.prompts]]
     choices = [job.task.candidates(e) for e in examples]
@@ -49,7 +49,7 @@ def main() -> None:
             chosen[variant] = [max(range(len(row)), key=row.__getitem__) for row in rows]
             print(f"{variant}: {_same(chosen[variant], targets)} of {len(targets)} right", file=sys.stderr)
     result: dict[str, Any] = {
-        "benchmark": f"agreement-{options.task}",
+        "benchmark": case("agreement", options),
         "cells": len(targets),
         "right": {variant: _same(picks, targets) for variant, picks in chosen.items()},
         "same_option": {left: {right: _same(chosen[left], chosen[right]) for right in chosen} for left in chosen},

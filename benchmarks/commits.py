@@ -23,7 +23,7 @@ RATES = {"training": "train_examples_per_second", "answering": "eval_examples_pe
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", before="", examples=160, asked=40, prompts=4)
+    options = arguments(__doc__, asks_job=False, task="trec", before="", examples=160, asked=40, prompts=4)
     rates: dict[str, dict[str, list[float]]] = {}
     for turn in range(options.rounds):
         order = [Path(options.before).resolve(), ROOT][:: 1 if turn % 2 else -1]

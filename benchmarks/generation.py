@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, compare, fastest
+from side_by_side import Job, arguments, case, compare, fastest, job_of
 
 from paft.prompts.template import render
 
@@ -24,7 +24,7 @@ STOP = ("\n\nQuestion:", "<END>")
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=2, examples=32, tokens=32)
-    job = Job(options.task)
+    job = job_of(options)
     grid = [
         [render(p, job.task, e) for e in job.test[: options.examples]] for p in job.prompts.test[: options.prompts]
     ]
@@ -48,7 +48,7 @@ def main() -> None:
         return questions / (time.perf_counter() - started)
 
     compare(
-        f"generation-{options.task}",
+        case("generation", options),
         "answers",
         {"paft": paft, "paft with stop": lambda: paft(STOP), "transformers": transformers},
         options,

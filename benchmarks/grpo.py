@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from side_by_side import Job, Side, arguments, compare
+from side_by_side import Side, arguments, case, compare, job_of
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from trl import GRPOConfig, GRPOTrainer
 
@@ -55,7 +55,7 @@ def odd(completion_ids: list[list[int]], **columns: Any) -> list[float]:
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="trec", steps=5, batch=8, generations=8, longest=8)
-    job = Job(options.task)
+    job = job_of(options)
     examples = job.train[: options.steps * options.batch]
     lora = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     settings = {
@@ -110,7 +110,7 @@ def main() -> None:
         return run
 
     compare(
-        f"grpo-{options.task}",
+        case("grpo", options),
         "steps",
         {"paft": side(paft), "trl": side(trl)},
         options,

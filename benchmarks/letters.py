@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from side_by_side import Job, Side, arguments, compare
+from side_by_side import Side, arguments, case, compare, job_of
 
 from paft.engine.engine import Engine
 from paft.engine.pack import Row
@@ -34,7 +34,7 @@ class RowPerOption(Engine):
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="hellaswag", prompts=1, examples=8)
-    job = Job(options.task)
+    job = job_of(options)
     examples = subset(job.test, options.examples, 1)
     grid = [[render(p, job.task, e) for e in examples] for p in job.prompts.test[: options.prompts]]
     choices = [job.task.candidates(e) for e in examples]
@@ -60,7 +60,7 @@ def main() -> None:
     def same() -> float:
         return sum(map(int.__eq__, chosen["question"], chosen["option"])) / len(chosen["option"])
 
-    compare(f"letters-{options.task}", "questions", sides, options, same_choice=same)
+    compare(case("letters", options), "questions", sides, options, same_choice=same)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, machine, write
+from side_by_side import Job, arguments, case, job_of, machine, write
 from transformers import PrinterCallback, TrainingArguments
 
 from paft.engine.engine import Engine
@@ -31,8 +31,12 @@ from training import PaftTrainer, Stopwatch, adapted, batches
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=4, examples=24, steps=6, batch=8)
-    job = Job(options.task)
-    result: dict[str, Any] = {"benchmark": f"limit-{options.task}", "machine": machine()}
+    job = job_of(options)
+    result: dict[str, Any] = {
+        "benchmark": case("limit", options),
+        "rounds": options.rounds,
+        "machine": machine(),
+    }
     result["scoring"] = scoring(
         job, job.prompts.test[: options.prompts], job.test[: options.examples], options.rounds
     )
@@ -43,7 +47,7 @@ def main() -> None:
     print("\n| varied | value | new tokens | seconds, median | tokens/s |\n|---|---|---|---|---|")
     for row in result["growth"]:
         print("| {varied} | {value} | {tokens} | {seconds:.3f} | {rate:.0f} |".format(**row))
-    write(options.output / f"limit-{options.task}.json", result)
+    write(options.output / f"{result['benchmark']}.json", result)
 
 
 def scoring(job: Job, prompts: Sequence[Prompt], examples: Sequence[Example], rounds: int) -> dict[str, float]:

@@ -1,10 +1,14 @@
 """Scored questions per second: paft and lm-evaluation-harness on identical requests.
 
     python benchmarks/scoring.py --task trec           (also hellaswag, piqa, race-middle)
+    python benchmarks/scoring.py --task trec --shots 8
+    python benchmarks/scoring.py --task race-middle --group article --examples 40
+    python benchmarks/scoring.py --task trec --model gemma-3-270m.gguf --template none
 
 All options of every test example are scored under every prompt. The harness gets all requests at once, so that it
 can sort them, and the batch size that was fastest in the warm-up. Both accuracies are in the JSON; they are equal
-except for ties within rounding.
+except for ties within rounding. With `--shots` prompts show demonstrations; `--group article`
+asks all questions on an article.
 """
 
 import sys
@@ -12,7 +16,7 @@ import time
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, compare, fastest
+from side_by_side import Job, arguments, case, compare, fastest, job_of, whole_groups
 
 from paft.prompts.template import render
 from paft.types import Conversation
@@ -22,9 +26,10 @@ BATCHES = (4, 16, 64)
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900)
-    job = Job(options.task)
-    examples = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3][: options.examples]
+    options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900, group="")
+    job = job_of(options)
+    short = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3]
+    examples = whole_groups(short, options.group, options.examples)
     grid = [[render(p, job.task, e) for e in examples] for p in job.prompts.test[: options.prompts]]
     choices = [job.task.candidates(e) for e in examples]
     questions = sum(map(len, grid))
@@ -49,7 +54,7 @@ def main() -> None:
         return questions / seconds
 
     compare(
-        f"scoring-{options.task}",
+        case("scoring", options),
         "questions",
         {"paft": paft, "lm-eval": lm_eval},
         options,

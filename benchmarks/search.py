@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from side_by_side import Job, arguments, machine, write
+from side_by_side import arguments, case, job_of, machine, write
 
 from paft.evaluation.grid import answer
 from paft.methods.zopo.search import zopo
@@ -33,7 +33,7 @@ SEARCHED = 20
 def main() -> None:
     """Run the benchmark."""
     options = arguments(__doc__, task="trec", prompts=160, examples=40)
-    job = Job(options.task)
+    job = job_of(options)
     prompts, examples = job.prompts.train[: options.prompts], job.train[: options.examples]
     grid = []
     with Console().progress("answering", len(prompts)) as tick:
@@ -60,8 +60,8 @@ def main() -> None:
             f"| {row['others']:.1%} ± {row['std']:.1%} | {row['better']} / {row['worse']} |"
         )
     shape = {"prompts": len(prompts), "examples": len(examples), "mean": float(right.mean()), "seeds": SEEDS}
-    result = {"benchmark": f"search-{options.task}", "machine": machine()} | shape | {"rows": rows}
-    write(options.output / f"search-{options.task}.json", result)
+    result = {"benchmark": case("search", options), "machine": machine()} | shape | {"rows": rows}
+    write(options.output / f"{result['benchmark']}.json", result)
 
 
 def simulate(right: Any, spaces: dict[str, torch.Tensor], budget: int, initial: int) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from paft.engine.engine import Engine
 from paft.models.chat import ChatFormat
 from paft.models.load import load_model
 from paft.prompts.prepare import PromptSets, prepare_prompts
+from paft.prompts.shots import with_demonstrations
 from paft.tasks.load import load_task, subset
 from paft.tasks.task import Task
 from paft.types import Example
@@ -42,12 +43,13 @@ class Job:
     def __init__(self, name: str, overrides: list[str] | None = None) -> None:
         self.config: Config = load_config(ROOT / "examples" / f"{name}.yaml", overrides)
         self.task: Task
-        self.task, train, test = load_task(self.config.task)
+        task, train, test = load_task(self.config.task)
+        self.task = with_demonstrations(task, train, test, self.config.prompts.shots, 0)
         self.prompts: PromptSets = prepare_prompts(
             self.config.prompts, self.task, [], {"prompts.user": ["user"], "prompts.train": ["paft"]}, 0
         )
         self.model, self.tokenizer = load_model(self.config.model)
-        self.engine = Engine(self.model, ChatFormat(self.tokenizer))
+        self.engine = Engine(self.model, ChatFormat(self.tokenizer, self.config.model.chat_template))
         self.train: list[Example] = subset(train, self.config.training.examples, 0)
         self.test: list[Example] = test
 
@@ -58,15 +60,53 @@ class Job:
         return model
 
 
-def arguments(description: str, **defaults: Any) -> argparse.Namespace:
-    """Parse the options that all benchmarks share, and the options named in ``defaults``."""
+def arguments(description: str, *, asks_job: bool = True, **defaults: Any) -> argparse.Namespace:
+    """Parse the options that all benchmarks share, and the options named in ``defaults``.
+
+    Args:
+        asks_job: with a ``task``, also parse the options of :func:`job_of`.
+    """
     parser = argparse.ArgumentParser(description=description)
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", default=default, type=type(default))
+    if asks_job and "task" in defaults:
+        parser.add_argument("--shots", default=0, type=int, help="demonstrations in each prompt")
+        parser.add_argument("--model", help="another model: a folder, a .gguf file or a hub id")
+        parser.add_argument("--template", default="auto", help="its chat template; none for plain text")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="run this side once and print its peak memory")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     return parser.parse_args()
+
+
+def job_of(options: argparse.Namespace) -> Job:
+    """Return the job that the options name."""
+    overrides = [f"prompts.shots={options.shots}", f"model.chat_template={options.template}"]
+    return Job(options.task, overrides + ([f"model.path={options.model}"] if options.model else []))
+
+
+def case(script: str, options: argparse.Namespace) -> str:
+    """Return the name of a benchmark's results, such as ``scoring-trec-8-shots-gemma3-270m``."""
+    parts = [script, options.task]
+    if options.shots:
+        parts.append(f"{options.shots}-shots")
+    if getattr(options, "group", ""):
+        parts.append(f"by-{options.group}")
+    if options.model:
+        parts.append(Path(options.model).stem.lower())
+    return "-".join(parts)
+
+
+def whole_groups(examples: Sequence[Example], field: str, count: int) -> list[Example]:
+    """Return the first examples, at least ``count``, such that all with the same value of a field are among them.
+
+    Args:
+        field: an empty one keeps just ``count`` examples.
+    """
+    if not field:
+        return list(examples[:count])
+    values = {example.fields[field] for example in examples[:count]}
+    return [example for example in examples if example.fields[field] in values]
 
 
 def compare(
@@ -108,7 +148,8 @@ def compare(
         "facts": {key: value() if callable(value) else value for key, value in facts.items()},
         "machine": machine(),
     }
-    _print(result, first)
+    print(f"\n{name}: {json.dumps(result['facts'])}\n")
+    print("\n".join(table(result)))
     write(options.output / f"{name}.json", result)
     return result
 
@@ -138,6 +179,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def kind() -> str:
+    """Return the kind of this machine: ``gpu``, or whether its CPUs multiply matrices in bf16 by units for it."""
+    if torch.cuda.is_available():
+        return "gpu"
+    return "matrix-units" if torch.cpu.get_capabilities().get("amx_bf16") else "no-matrix-units"
+
+
 def _peak() -> int:
     """Return this process's peak resident memory in bytes; ``getrusage`` would include its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -156,16 +204,20 @@ def _spread(ratios: list[float]) -> dict[str, float]:
     return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
 
 
-def _print(result: dict[str, Any], first: str) -> None:
-    print(f"\n{result['benchmark']}: {json.dumps(result['facts'])}\n")
-    print(f"| side | {result['unit']}, median | range | {first} is faster by | range | peak memory |")
-    print("|---|---|---|---|---|---|")
+def table(result: dict[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table with the sides of a comparison."""
+    first = next(iter(result["sides"]))
+    lines = [
+        f"| side | {result['unit']}, median | range | {first} is faster by | range | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
     for side, row in result["sides"].items():
         ratio, rates = row["ratio"], row["rates"]
         faster = (
             f"{ratio['median']:.1f} x | {ratio['low']:.1f} to {ratio['high']:.1f}" if side != first else "- | -"
         )
-        print(
+        lines.append(
             f"| {side} | {row['median']:.2f} | {min(rates):.2f} to {max(rates):.2f} | {faster} "
             f"| {row['peak_bytes'] / 1e9:.2f} GB |"
         )
+    return lines

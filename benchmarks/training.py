@@ -2,6 +2,8 @@
 
     python benchmarks/training.py --task trec
     python benchmarks/training.py --task hellaswag
+    python benchmarks/training.py --task trec --shots 8
+    python benchmarks/training.py --task trec --model gemma-3-270m.gguf --template none
 
 All sides use the same model, LoRA settings, data type, batches, prompts and examples, token for token. The peers
 receive rows that are already tokenised, in paft's order; paft renders and tokenises during training. TRL runs
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from side_by_side import Job, Side, arguments, compare
+from side_by_side import Job, Side, arguments, case, compare, job_of
 from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
@@ -55,9 +57,9 @@ class PaftTrainer(DynamicPrompts, Trainer):
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", steps=9, batch=8)
-    job = Job(options.task)
-    examples = [e for e in job.train if _length(job, e) <= 600][: options.steps * options.batch]
+    options = arguments(__doc__, task="trec", steps=9, batch=8, length=600)
+    job = job_of(options)
+    examples = [e for e in job.train if _length(job, e) <= options.length][: options.steps * options.batch]
     data = PromptData(job.engine, job.task, examples, job.prompts.train, K=4, seed=0)
     settings = {
         "output_dir": tempfile.mkdtemp(),
@@ -109,7 +111,7 @@ def main() -> None:
         return Trainer(adapted(job), args, train_dataset=tokenised, data_collator=collator)
 
     compare(
-        f"training-{options.task}",
+        case("training", options),
         "examples",
         {"paft": side(paft), "trl": side(trl), "trl-default": side(trl_default), "trainer": side(plain)},
         options,

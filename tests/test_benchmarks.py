@@ -1,8 +1,10 @@
 """The benchmarks run: each script once, as small as it goes, against the real peers. Their figures say nothing here."""
 
 import json
+import re
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
@@ -39,6 +41,7 @@ def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embed
 def test_every_benchmark_is_among_them():
     assert {path.stem for path in (ROOT / "benchmarks").glob("*.py")} == SMALLEST.keys() | {
         "side_by_side",
+        "all",  # runs the others; the tests below
         "architectures",  # tests/engine/test_families.py runs it
         "commits",  # compares with a checkout of another commit
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
@@ -47,6 +50,43 @@ def test_every_benchmark_is_among_them():
         "cells",  # reads the grids of runs; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
     }
+
+
+@pytest.mark.medium
+def test_each_case_of_all_tables_writes_the_file_of_its_name_and_its_script_has_its_options():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from all import CASES, COMMITS, WITH_MODELS
+    from side_by_side import case
+
+    assert {*WITH_MODELS} <= {one.name for one in CASES}
+    for one in [*CASES, *COMMITS, CASES[0].with_model("models/Gemma.gguf:none")]:
+        names, values = one.options[::2], one.options[1::2]
+        given = dict(zip([name.removeprefix("--") for name in names], values, strict=True))
+        shared = {"shots": 0, "model": None, "template": "auto"}
+        if one not in COMMITS:
+            assert case(one.script, Namespace(**shared | given)) == one.name
+        text = (ROOT / f"benchmarks/{one.script}.py").read_text()
+        for option in given.keys() - shared.keys():
+            assert re.search(rf"\b{option}=", text), one.command
+
+
+@pytest.mark.medium
+def test_all_tables_are_those_of_every_kind_of_machine_and_what_is_done_is_not_run_again(tmp_path):
+    names = ["scoring-trec", "agreement-trec", "limit-trec", "commits-trec"]
+    for kind in ("gpu", "matrix-units", "no-matrix-units"):
+        (tmp_path / kind).mkdir()
+        for name in names:
+            result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+            (tmp_path / kind / f"{name}.json").write_text(json.dumps({"rounds": 9} | result))
+    command = [sys.executable, ROOT / "benchmarks/all.py", "--out", tmp_path, "--before", tmp_path, "--quick"]
+    done = subprocess.run([*command, "--only", *names], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("## ")] == [
+        f"## {name}" for name in names
+    ]
+    assert done.stderr.count("has a result") == len(names)
+    for row in ("| lm-eval |", "| training | 2", "| padded, float32 |", "| likelihood |"):
+        assert done.stdout.count(f"\n{row}") == 3
 
 
 @pytest.mark.medium

@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
+from paft.engine.batches import by_beginning, cut_into_batches, in_order
 from paft.engine.generation import TextStop, generate_packed, generate_padded, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
 from paft.engine.packable import attention_window, why_not_packed, with_distant_branch
@@ -254,32 +255,35 @@ class Engine:
         ]
         self.choose_batch_format([row for question in questions[:2] for row in question[:2]])
         cache = self.cache(_shared(prompts))
-        for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
-            rows = [row for question in batch for row in question]
-            sums = iter([float(scores.sum()) for scores in self.log_probs(rows, cache)])
-            yield [[next(sums) for _ in question] for question in batch]
+
+        def batches() -> Iterator[tuple[list[int], list[list[float]]]]:
+            for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
+                rows = [row for index in batch for row in questions[index]]
+                sums = iter([float(scores.sum()) for scores in self.log_probs(rows, cache)])
+                yield batch, [[next(sums) for _ in questions[index]] for index in batch]
+
+        yield from in_order(batches())
 
     def _answers(self, options: list[list[int]]) -> list[list[int]]:
         prefix = any(long != short and long[: len(short)] == short for short in options for long in options)
         return [ids + self.format.end for ids in options] if prefix else options
 
-    def _batches(self, questions: list[list[Row]], cached: int) -> Iterator[list[list[Row]]]:
-        """Cut questions into batches of at most ``batch_tokens`` new tokens, at least one question each."""
-        batch: list[list[Row]] = []
-        room = self.batch_tokens
-        for question in questions:
-            if self.packs(max(len(row.ids) for row in question) - 1):
-                prompt = len(question[0].ids) - question[0].answer
-                size = prompt - cached + sum(row.answer - 1 for row in question)
-            else:
-                size = sum(map(len, {tuple(row.ids[:-1]) for row in question}))
-            if batch and size > room:
-                yield batch
-                batch, room = [], self.batch_tokens
-            batch.append(question)
-            room -= size
-        if batch:
-            yield batch
+    def _batches(self, questions: list[list[Row]], cached: int) -> Iterator[list[int]]:
+        """Cut questions into batches of at most ``batch_tokens`` new tokens, at least one question each.
+
+        Yields:
+            The indices of each batch's questions.
+        """
+        prompts = [question[0].ids[: -question[0].answer] for question in questions]
+
+        def size(index: int, before: int | None) -> int:
+            question, prompt = questions[index], prompts[index]
+            if not self.packs(max(len(row.ids) for row in question) - 1):
+                return sum(map(len, {tuple(row.ids[:-1]) for row in question}))
+            shared = cached if before is None else common_prefix_length(prompts[before], prompt)
+            return len(prompt) - shared + sum(row.answer - 1 for row in question)
+
+        return cut_into_batches(by_beginning(prompts, cached), size, self.batch_tokens)
 
     @torch.no_grad()
     def generate(
@@ -303,19 +307,21 @@ class Engine:
         stops = self.stops
         has_ended = TextStop(self.format.decode, stop) if stop and not self.thinks else None  # no end of thoughts
         cache = self.cache(_shared(prompts))
-        for start, batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
-            fits = [cache is not None and self.packs(len(prompt) + max_new_tokens - 1) for prompt in batch]
-            answers: dict[int, list[int]] = {}
-            for fit in set(fits):
-                places = [place for place, each in enumerate(fits) if each == fit]
-                part, first = [batch[place] for place in places], seed + start + places[0]
-                if fit and cache is not None:
-                    pick = picker(temperature, first)
-                    found = generate_packed(self, part, cache, max_new_tokens, stops, pick, has_ended)
-                else:
-                    found = generate_padded(self, part, max_new_tokens, stops, has_ended, temperature, first)
-                answers |= zip(places, found, strict=True)
-            yield [self._generation(answers[place], stops, stop) for place in range(len(batch))]
+
+        def batches() -> Iterator[tuple[list[int], list[Generation]]]:
+            for batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
+                fits = {i: cache is not None and self.packs(len(prompts[i]) + max_new_tokens - 1) for i in batch}
+                for fit in set(fits.values()):
+                    indices = [index for index in batch if fits[index] == fit]
+                    part, first = [prompts[index] for index in indices], seed + indices[0]
+                    if fit and cache is not None:
+                        pick = picker(temperature, first)
+                        found = generate_packed(self, part, cache, max_new_tokens, stops, pick, has_ended)
+                    else:
+                        found = generate_padded(self, part, max_new_tokens, stops, has_ended, temperature, first)
+                    yield indices, [self._generation(ids, stops, stop) for ids in found]
+
+        yield from in_order(batches())
 
     def _generation(self, ids: list[int], stops: set[int], stop: Sequence[str]) -> Generation:
         ended = ids[-1] in stops
@@ -342,20 +348,20 @@ class Engine:
         adapted = hasattr(self.model, "get_base_model") or getattr(self.model, "has_merged_adapter", False)
         return bool(self.format.thought) and not adapted
 
-    def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[tuple[int, list[list[int]]]]:
-        """Cut prompts into batches, each with the index of its first prompt.
+    def _generation_batches(self, prompts: list[list[int]], cached: int) -> Iterator[list[int]]:
+        """Cut prompts into batches; yield the indices of each.
 
         A batch has four times the tokens of a scoring batch: each step is one forward, however many rows it has.
         """
-        start, room = 0, 4 * self.batch_tokens
         most = 1 if self.model.config.model_type == "rwkv" else MOST_ROWS  # its rows affect each other
-        for index, prompt in enumerate(prompts):
-            size = len(prompt) - cached
-            if index > start and (size > room or index - start == most):
-                yield start, prompts[start:index]
-                start, room = index, 4 * self.batch_tokens
-            room -= size
-        yield start, prompts[start:]
+
+        def size(index: int, before: int | None) -> int:
+            prompt = prompts[index]
+            if before is None or not self.packs(len(prompt)):
+                return len(prompt) - cached
+            return len(prompt) - common_prefix_length(prompts[before], prompt)
+
+        return cut_into_batches(by_beginning(prompts, cached), size, 4 * self.batch_tokens, most)
 
     def encode(
         self, conversations: Sequence[Conversation], longest: int, *, thinking: bool = False

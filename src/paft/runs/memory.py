@@ -95,13 +95,14 @@ class ShapeEngine(Engine):
         ]
         shared = self._shared_tokens(prompts)
         batches = self._batches(questions, shared)
-        return [[row for question in batch for row in question] for batch in batches], shared
+        return [[row for index in batch for row in questions[index]] for batch in batches], shared
 
     def generated(self, conversations: Sequence[Conversation]) -> tuple[list[list[list[int]]], int]:
         """Return the prompts of each batch of generation, and how many tokens all of them share."""
         prompts = self.format.prompts(conversations)
         shared = self._shared_tokens(prompts)
-        return [batch for _, batch in self._generation_batches(prompts, shared)], shared
+        batches = self._generation_batches(prompts, shared)
+        return [[prompts[index] for index in batch] for batch in batches], shared
 
     def _shared_tokens(self, prompts: list[list[int]]) -> int:
         if self.batch_format == "padded":
