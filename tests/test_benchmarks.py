@@ -1,6 +1,7 @@
 """The benchmarks run: each script once, as small as it goes, against the real peers. Their figures say nothing here."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,8 +25,8 @@ SMALLEST = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embedded, name):
-    for package in {"training": ["trl"], "grpo": ["trl"], "scoring": ["lm_eval"]}.get(name, []):
-        pytest.importorskip(package)
+    if name == "grpo":
+        pytest.importorskip("trl")
     options = ["--task", "trec", "--rounds", "1", "--output", str(tmp_path), *SMALLEST[name]]
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{name}.py", *options], capture_output=True, text=True, timeout=900
@@ -46,7 +47,51 @@ def test_every_benchmark_is_among_them():
         "reader",  # reads a file of outputs, no model
         "cells",  # reads the grids of runs; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
+        "gpu",  # runs other scripts; the test below runs it
+        "gpu_checks",  # the same test runs it
     }
+
+
+def gpu_check(out, *options):
+    """Run `make gpu-check` without a GPU, tiny; return what ended, and the result of each part."""
+    command = [sys.executable, ROOT / "benchmarks/gpu.py", "--tiny", "--out", str(out), *options]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3000, env=environment)
+    return done, {row["part"]: row for row in json.loads((out / "gpu.json").read_text())["parts"]}
+
+
+@pytest.mark.slow
+def test_the_gpu_command_runs_through_without_a_gpu_and_names_what_needs_one(tmp_path, embedded):
+    done, parts = gpu_check(tmp_path)
+    assert done.returncode == 0, done.stderr
+    not_run = {name: row["reason"] for name, row in parts.items() if row["status"] == "not run"}
+    assert {name: reason for name, reason in not_run.items() if reason == "no GPU"} == {
+        "check kernels": "no GPU",
+        "run on cuda": "no GPU",
+    }
+    assert set(not_run) <= {"check kernels", "run on cuda", "check 4bit", "run in 4 bits"}
+    for family in ("llama", "qwen2", "gemma3", "smollm2"):
+        rows = {(row["what"], row["dtype"]) for row in parts[f"check {family}"]["result"]["rows"] if row["passed"]}
+        kinds = ("loss", "gradients", "scores", "tokens")
+        assert rows >= {(what, dtype) for what in kinds for dtype in ("float32", "bfloat16")}
+    page = (tmp_path / "gpu.md").read_text()
+    assert "a CPU, where nothing says how it does on a GPU" in page
+    for table in ("training smollm2 | paft", "scoring smollm2 | padded", "generation smollm2 | transformers"):
+        assert f"| {table} |" in page
+
+
+@pytest.mark.slow
+def test_a_part_of_the_gpu_command_that_fails_is_named_with_its_reason_and_the_rest_goes_on(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done, parts = gpu_check(
+        tmp_path, "--models", str(tmp_path / "empty"), "--parts", "training empty", "limit empty", "check kernels"
+    )
+    assert done.returncode == 1
+    assert "failed: training empty, limit empty" in done.stdout
+    assert parts["check kernels"]["status"] == "not run"
+    for name in ("training empty", "limit empty"):
+        assert "cannot load" in parts[name]["reason"]
+        assert parts[name]["seconds"] > 0
 
 
 @pytest.mark.medium
