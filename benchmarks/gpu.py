@@ -63,6 +63,7 @@ TINY_SIZES = {
 }
 TINY_RUN = ["training.examples=12", "evaluation.examples=3", "prompts.test.size=2"]
 LARGE_BATCH = ["--steps", "6", "--rounds", "3", "--batch", "64"]
+LOAD = "import sys; from side_by_side import Job; Job(sys.argv[1])"
 QUANTIZED = ["model.quantization=4bit", "methods=[paft]"]
 
 
@@ -84,6 +85,9 @@ class Part:
     missing: str | None = None
 
 
+_running: list["subprocess.Popen[bytes]"] = []
+
+
 def main() -> None:
     """Run all parts."""
     gpu = torch.cuda.is_available()
@@ -95,12 +99,16 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="as small as it goes, also without a GPU")
     parser.add_argument("--parts", nargs="*", metavar="NAME", help="only those whose names begin so: check")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the running part too
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _stop)
     if not gpu and not options.tiny:
         parser.error("torch finds no NVIDIA GPU here; --tiny runs what needs none")
     for path in options.models:
         if not path.exists():
             parser.error(f"argument --models: no such file or folder: {path}")
+    names = ["smollm2", *(path.stem for path in options.models)]
+    if len(set(names)) < len(names):
+        parser.error(f"argument --models: two have the same name: {', '.join(names)}; rename one")
     started = time.monotonic()
     end = started + 60 * options.minutes
     results: list[dict[str, Any]] = []
@@ -110,6 +118,8 @@ def main() -> None:
         if options.parts:
             checks, others = ([part for part in group if part.name.startswith(tuple(options.parts))]
                               for group in (checks, others))  # fmt: skip
+            if not checks and not others:
+                parser.error(f"argument --parts: no part begins with {' or '.join(options.parts)}")
 
         def done(result: dict[str, Any]) -> None:
             results.append(result)
@@ -157,12 +167,13 @@ def parts(options: argparse.Namespace, gpu: bool, work: Path) -> tuple[Part, lis
     sizes = TINY_SIZES if options.tiny else SIZES
     for name in models:
         missing = embedded if name == "smollm2" else None
+        if name != "smollm2":
+            others.append(Part(f"load {name}", ["-c", LOAD, name], 90, lambda: ({}, None)))
         for script, size in sizes.items():
             others.append(_table(work, script, name, size, missing))
     if not options.tiny:
         others.append(_table(work, "training", "smollm2", LARGE_BATCH, embedded, ", batch 64"))
-    load = "from side_by_side import Job; Job('smollm2')"
-    return Part("load smollm2", ["-c", load], 90, lambda: ({}, None), embedded), checks, others
+    return Part("load smollm2", ["-c", LOAD, "smollm2"], 90, lambda: ({}, None), embedded), checks, others
 
 
 def _write_config(work: Path, name: str, model: str) -> None:
@@ -241,15 +252,20 @@ def execute(part: Part, end: float, work: Path) -> dict[str, Any]:
             env=os.environ | environment,
             start_new_session=True,  # so that the processes that it starts end with it
         )
+        _running.append(process)
         try:
             code: int | None = process.wait(seconds)
         except subprocess.TimeoutExpired:
             code = None
         finally:
             _kill_group(process)
+            _running.remove(process)
     duration = time.monotonic() - started
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    found, problem = part.read()
+    try:
+        found, problem = part.read()
+    except (OSError, ValueError, KeyError) as error:
+        found, problem = {}, f"its result cannot be read: {error!r}"
     if code is None:
         problem = f"stopped after {duration:.0f} s"
     elif code:
@@ -257,6 +273,13 @@ def execute(part: Part, end: float, work: Path) -> dict[str, Any]:
     if problem is None:
         return _result(part, "passed", duration, None, found)
     return _result(part, "failed", duration, problem, found) | {"log": lines[-30:]}
+
+
+def _stop(number: int, frame: Any) -> None:
+    """End all processes, then this one."""
+    for process in list(_running):
+        _kill_group(process)
+    sys.exit(128 + number)
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:
