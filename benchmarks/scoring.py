@@ -6,9 +6,10 @@
     python benchmarks/scoring.py --task trec --model gemma-3-270m.gguf --template none
 
 All options of every test example are scored under every prompt. The harness gets all requests at once, so that it
-can sort them, and the batch size that was fastest in the warm-up. Both accuracies are in the JSON; they are equal
-except for ties within rounding. With `--shots` prompts show demonstrations; `--group article`
-asks all questions on an article.
+can sort them, and the batch size that was fastest in the warm-up. The accuracies are in the JSON; they are equal
+except for ties within rounding. With `--shots` prompts show demonstrations; `--group article` asks all questions
+on an article. `--padded 1` adds paft with right-padded batches, as a plain forward of transformers computes them;
+without the harness they are the only peer.
 """
 
 import sys
@@ -16,8 +17,9 @@ import time
 from typing import Any
 
 import torch
-from side_by_side import Job, arguments, case, compare, fastest, job_of, whole_groups
+from side_by_side import Job, Side, arguments, case, compare, fastest, job_of, left_out, whole_groups
 
+from paft.engine.engine import Engine
 from paft.prompts.template import render
 from paft.types import Conversation
 
@@ -26,7 +28,7 @@ BATCHES = (4, 16, 64)
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900, group="")
+    options = arguments(__doc__, task="trec", prompts=4, examples=24, length=900, group="", padded=0)
     job = job_of(options)
     short = [e for e in job.test if sum(map(len, e.fields.values())) < options.length * 3]
     examples = whole_groups(short, options.group, options.examples)
@@ -35,35 +37,47 @@ def main() -> None:
     questions = sum(map(len, grid))
     right: dict[str, list[bool]] = {}
 
-    def paft() -> float:
+    def paft(engine: Engine = job.engine, name: str = "paft") -> float:
         started = time.perf_counter()
-        scores = [
-            row for conversations in grid for batch in job.engine.score(conversations, choices) for row in batch
-        ]
+        scores = [row for conversations in grid for batch in engine.score(conversations, choices) for row in batch]
         seconds = time.perf_counter() - started
-        right["paft"] = [_best(row) == examples[i % len(examples)].target for i, row in enumerate(scores)]
+        right[name] = [_best(row) == examples[i % len(examples)].target for i, row in enumerate(scores)]
         return questions / seconds
 
-    harness = Harness(job, grid, choices)
+    missing = left_out("lm_eval")
+    harness = None if missing else Harness(job, grid, choices)
+    padded = Engine(job.twin(), job.engine.format)
+    padded.batch_format = "padded"
 
     def lm_eval() -> float:
+        assert harness is not None
         started = time.perf_counter()
         scores = harness()
         seconds = time.perf_counter() - started
         right["lm-eval"] = [_best(row) == examples[i % len(examples)].target for i, row in enumerate(scores)]
         return questions / seconds
 
+    sides: dict[str, Side] = {"paft": paft}
+    if harness is not None:
+        sides["lm-eval"] = lm_eval
+    if options.padded or missing:
+        sides["padded"] = lambda: paft(padded, "padded")
     compare(
         case("scoring", options),
         "questions",
-        {"paft": paft, "lm-eval": lm_eval},
+        sides,
         options,
+        left_out=missing,
         prompts=len(grid),
         examples=len(examples),
         choices=len(choices[0]),
         accuracy=lambda: {side: sum(r) / len(r) for side, r in right.items()},
-        right_or_wrong_alike=lambda: sum(map(bool.__eq__, right["paft"], right["lm-eval"])) / questions,
-        lm_eval_batch=lambda: harness.batch,
+        right_or_wrong_alike=lambda: {
+            side: sum(map(bool.__eq__, right["paft"], r)) / questions
+            for side, r in right.items()
+            if side != "paft"
+        },
+        lm_eval_batch=lambda: harness.batch if harness is not None else None,
     )
 
 

@@ -2,8 +2,8 @@
 
 All sides share one process, one loaded model and one list of requests. After a warm-up, each round runs all sides
 in turn. Each round starts with a different side, so that slow moments of the machine affect all sides. The report
-shows the median and the range over rounds of the ratio within a round. Peak memory is measured separately, with
-each side alone in a new process.
+shows the median and the range over rounds of the ratio within a round. Peak memory is measured separately: with
+each side alone in a new process, or on a GPU as the most memory of tensors while the side runs.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,19 @@ from paft.tasks.task import Task
 from paft.types import Example
 
 ROOT = Path(__file__).parent.parent
+CONFIGS = Path(os.environ.get("BENCHMARK_CONFIGS", ROOT / "examples"))
 Side = Callable[[], float]
 """Runs the job once and returns its rate in units per second."""
 
 
 class Job:
-    """A task of ``examples/`` with its model, prompts and examples, for use in a benchmark."""
+    """A task of ``examples/`` with its model, prompts and examples, for use in a benchmark.
+
+    The environment variable ``BENCHMARK_CONFIGS`` names another folder than ``examples/``.
+    """
 
     def __init__(self, name: str, overrides: list[str] | None = None) -> None:
-        self.config: Config = load_config(ROOT / "examples" / f"{name}.yaml", overrides)
+        self.config: Config = load_config(CONFIGS / f"{name}.yaml", overrides)
         self.task: Task
         task, train, test = load_task(self.config.task)
         self.task = with_demonstrations(task, train, test, self.config.prompts.shots, 0)
@@ -130,7 +134,7 @@ def compare(
         for side in names[start:] + names[:start]:
             rates[side].append(sides[side]())
             print(f"round {turn + 1}/{options.rounds} {side}: {rates[side][-1]:.2f} {unit}/s", file=sys.stderr)
-    memory = {side: _alone(side) for side in sides}
+    memory = {name: _memory(name, side) for name, side in sides.items()}
     first = names[0]
     result = {
         "benchmark": name,
@@ -159,6 +163,11 @@ def fastest(batches: Sequence[int], seconds: Callable[[int], float]) -> int:
     if "PEER_BATCH" not in os.environ:
         os.environ["PEER_BATCH"] = str(min(batches, key=seconds))
     return int(os.environ["PEER_BATCH"])
+
+
+def left_out(*packages: str) -> list[str]:
+    """Return the packages of peers that are not installed, and so not compared."""
+    return [package for package in packages if util.find_spec(package) is None]
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
@@ -190,6 +199,15 @@ def _peak() -> int:
     """Return this process's peak resident memory in bytes; ``getrusage`` would include its parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _memory(name: str, side: Side) -> int:
+    """Return a side's peak memory in bytes: of tensors on the GPU if there is one, else of a process alone."""
+    if not torch.cuda.is_available():
+        return _alone(name)
+    torch.cuda.reset_peak_memory_stats()
+    side()
+    return torch.cuda.max_memory_allocated()
 
 
 def _alone(side: str) -> int:

@@ -8,6 +8,7 @@
 All sides use the same model, LoRA settings, data type, batches, prompts and examples, token for token. The peers
 receive rows that are already tokenised, in paft's order; paft renders and tokenises during training. TRL runs
 without gradient checkpointing, which is faster than its default; `trl-default` uses TRL's default settings.
+Without TRL installed, the rest is compared.
 """
 
 import tempfile
@@ -18,9 +19,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from side_by_side import Job, Side, arguments, case, compare, job_of
+from side_by_side import Job, Side, arguments, case, compare, job_of, left_out
 from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from trl import SFTConfig, SFTTrainer
 
 from paft.engine.engine import Engine
 from paft.engine.pack import packed
@@ -99,6 +99,8 @@ def main() -> None:
         return PaftTrainer(TrainingArguments(**settings), replace(data, engine=engine))
 
     def trl(**more: Any) -> Any:
+        from trl import SFTConfig, SFTTrainer
+
         args = SFTConfig(**in_order, max_length=None, **({"gradient_checkpointing": False} | more))
         return SFTTrainer(adapted(job), args, train_dataset=tokenised, processing_class=job.tokenizer)
 
@@ -110,11 +112,14 @@ def main() -> None:
         args = TrainingArguments(**in_order)
         return Trainer(adapted(job), args, train_dataset=tokenised, data_collator=collator)
 
+    missing = left_out("trl")
+    peers = {} if missing else {"trl": side(trl), "trl-default": side(trl_default)}
     compare(
         case("training", options),
         "examples",
-        {"paft": side(paft), "trl": side(trl), "trl-default": side(trl_default), "trainer": side(plain)},
+        {"paft": side(paft), **peers, "trainer": side(plain)},
         options,
+        left_out=missing,
         steps=options.steps,
         batch=options.batch,
         packed_tokens=sum(packed(r)["input_ids"].numel() for r in batches(data, options.batch)),

@@ -1,11 +1,13 @@
 """The benchmarks run: each script once, as small as it goes, against the real peers. Their figures say nothing here."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from argparse import Namespace
 
+import numpy as np
 import pytest
 
 from conftest import ROOT
@@ -26,8 +28,8 @@ SMALLEST = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_prints_its_table_and_writes_it_down(tmp_path, shared, embedded, name):
-    for package in {"training": ["trl"], "grpo": ["trl"], "scoring": ["lm_eval"]}.get(name, []):
-        pytest.importorskip(package)
+    if name == "grpo":
+        pytest.importorskip("trl")
     options = ["--task", "trec", "--rounds", "1", "--output", str(tmp_path), *SMALLEST[name]]
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / f"{name}.py", *options], capture_output=True, text=True, timeout=900
@@ -47,9 +49,54 @@ def test_every_benchmark_is_among_them():
         "scorers",  # needs inspect-ai; tests/scoring/test_text_scorers.py holds the values of the peers
         "gate",  # asks no model; the test below runs it
         "reader",  # reads a file of outputs, no model
+        "calibration",  # reads the grids of a run; the test below calls it
         "cells",  # reads the grids of runs; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
+        "gpu",  # runs other scripts; the test below runs it
+        "gpu_checks",  # the same test runs it
     }
+
+
+def gpu_check(out, *options):
+    """Run `make gpu-check` without a GPU, tiny; return what ended, and the result of each part."""
+    command = [sys.executable, ROOT / "benchmarks/gpu.py", "--tiny", "--out", str(out), *options]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3000, env=environment)
+    return done, {row["part"]: row for row in json.loads((out / "gpu.json").read_text())["parts"]}
+
+
+@pytest.mark.slow
+def test_the_gpu_command_runs_through_without_a_gpu_and_names_what_needs_one(tmp_path, embedded):
+    done, parts = gpu_check(tmp_path)
+    assert done.returncode == 0, done.stderr
+    not_run = {name: row["reason"] for name, row in parts.items() if row["status"] == "not run"}
+    assert {name: reason for name, reason in not_run.items() if reason == "no GPU"} == {
+        "check kernels": "no GPU",
+        "run on cuda": "no GPU",
+    }
+    assert set(not_run) <= {"check kernels", "run on cuda", "check 4bit", "run in 4 bits"}
+    for family in ("llama", "qwen2", "gemma3", "smollm2"):
+        rows = {(row["what"], row["dtype"]) for row in parts[f"check {family}"]["result"]["rows"] if row["passed"]}
+        kinds = ("loss", "gradients", "scores", "tokens")
+        assert rows >= {(what, dtype) for what in kinds for dtype in ("float32", "bfloat16")}
+    page = (tmp_path / "gpu.md").read_text()
+    assert "a CPU, where nothing says how it does on a GPU" in page
+    for table in ("training smollm2 | paft", "scoring smollm2 | padded", "generation smollm2 | transformers"):
+        assert f"| {table} |" in page
+
+
+@pytest.mark.slow
+def test_a_part_of_the_gpu_command_that_fails_is_named_with_its_reason_and_the_rest_goes_on(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done, parts = gpu_check(
+        tmp_path, "--models", str(tmp_path / "empty"), "--parts", "training empty", "limit empty", "check kernels"
+    )
+    assert done.returncode == 1
+    assert "failed: training empty, limit empty" in done.stdout
+    assert parts["check kernels"]["status"] == "not run"
+    for name in ("training empty", "limit empty"):
+        assert "cannot load" in parts[name]["reason"]
+        assert parts[name]["seconds"] > 0
 
 
 @pytest.mark.medium
@@ -101,6 +148,23 @@ def test_the_comparison_of_few_cells_with_whole_grids_reads_runs(tmp_path):
     [row] = json.loads((tmp_path / "cells.json").read_text())["rows"]
     assert row["grid"] == str(tmp_path / "one/methods/base/predictions.parquet")
     assert row["truth"].keys() == row["paft"].keys() == row["plain"].keys() == row["interval"].keys()
+
+
+def test_calibration_takes_out_the_shift_of_a_prompt_and_adds_one_where_labels_are_skewed():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from calibration import gain
+
+    targets = np.repeat(np.arange(3), 20)
+    margins = np.tile([[1.0], [3.0]], (30, 1))  # how sure each example's answer is
+    logs = np.tile(margins * np.eye(3)[targets], (4, 1, 1))
+    shifted = logs + np.array([4.0, 0.0, 0.0])  # always the first label: a third is right
+
+    def mean(grid, share):
+        return float(gain(grid, targets, size=30, share=share, repeats=30).split()[0])
+
+    assert mean(shifted, 1 / 3) == pytest.approx(200 / 3, abs=0.1)
+    assert mean(logs, 1 / 3) == 0
+    assert mean(logs, 0.98) < -40
 
 
 @pytest.mark.slow
