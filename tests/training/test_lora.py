@@ -145,7 +145,7 @@ def test_a_checkpoint_whose_adapter_does_not_fit_is_not_resumed_from(tmp_path, m
     def stop(trainer, *args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("paft.training.finetune._save", stop)
+    monkeypatch.setattr("paft.training.finetune.save_adapter", stop)
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, save_steps=2)
     checkpoints = sorted((tmp_path / "checkpoints").glob("checkpoint-*"))
