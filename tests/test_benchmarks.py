@@ -50,6 +50,7 @@ def test_every_benchmark_is_among_them():
         "gate",  # asks no model; the test below runs it
         "reader",  # reads a file of outputs, no model
         "calibration",  # reads the grids of a run; the test below calls it
+        "paired",  # reads the grids of runs; the test below runs it
         "cells",  # reads the grids of runs; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
         "gpu",  # runs other scripts; the test below runs it
@@ -165,6 +166,31 @@ def test_calibration_takes_out_the_shift_of_a_prompt_and_adds_one_where_labels_a
     assert mean(shifted, 1 / 3) == pytest.approx(200 / 3, abs=0.1)
     assert mean(logs, 1 / 3) == 0
     assert mean(logs, 0.98) < -40
+
+
+@pytest.mark.medium
+def test_runs_of_two_settings_are_compared_by_seed_on_the_same_cells(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path / f"low-{seed}", {"paft": [0.2, 0.3, 0.3, 0.4, 0.5, 0.5]}, examples=40, seed=seed)
+        make_run(tmp_path / f"high-{seed}", {"paft": [0.7, 0.8, 0.8, 0.9, 0.9, 1.0]}, examples=40, seed=seed)
+    make_run(tmp_path / "other", {"paft": [0.2, 0.3]}, prompts=2, examples=40)
+
+    def run(first, second):
+        sides = [
+            "--first",
+            *(tmp_path / name for name in first),
+            "--second",
+            *(tmp_path / name for name in second),
+        ]
+        command = [sys.executable, ROOT / "benchmarks/paired.py", *sides]
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
+
+    done = run(["low-0", "low-1"], ["high-0", "high-1"])
+    assert done.returncode == 0, done.stderr
+    assert "higher under 6 of 6 prompts, p = 0.031" in done.stdout
+    assert "second less first: +4" in done.stdout or "second less first: +5" in done.stdout
+    assert "each seed needs both" in run(["low-0", "low-1"], ["high-0"]).stderr
+    assert "different prompts" in run(["low-0", "other"], ["high-0", "high-1"]).stderr
 
 
 @pytest.mark.slow

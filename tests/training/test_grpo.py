@@ -58,7 +58,7 @@ def groups(reward=odd, longest=4, **settings) -> GroupData:
 def fit(folder: Path, made=None, *, prompts=PROMPTS, examples=EXAMPLES, sampler="mixed", K=2, batch_size=4, init=None,
         lora=None, console=QUIET, model=None, **arguments):  # fmt: skip
     made = made or groups()
-    validation = hold_back(prompts, examples, made.settings, 0, "methods.grpo")
+    validation = hold_back(prompts, examples, made.settings, 0)
     if validation:
         prompts, examples = validation.train_prompts, validation.train_examples
     finetune_groups(

@@ -33,7 +33,7 @@ def seen_by_step(monkeypatch) -> dict[int, dict[str, torch.Tensor]]:
 def test_the_adapter_is_that_of_the_step_with_the_highest_reward_on_validation_prompts(
     tmp_path, monkeypatch, best
 ):
-    held = hold_back(PROMPTS, EXAMPLES, groups(**VALIDATED).settings, 0, "methods.grpo")
+    held = hold_back(PROMPTS, EXAMPLES, groups(**VALIDATED).settings, 0)
     measured = []
 
     def scripted(completion_ids, thing, prompts):
@@ -61,7 +61,7 @@ def test_the_reward_on_validation_prompts_is_that_of_greedy_answers(tmp_path):
     made, model = groups(**VALIDATED | {"eval_steps": 100}), engine()
     fit(tmp_path, made, num_train_epochs=1, model=model)
     [row] = [row for row in read_log(tmp_path / "train.jsonl") if "eval_reward" in row]
-    held = hold_back(PROMPTS, EXAMPLES, made.settings, 0, "methods.grpo")
+    held = hold_back(PROMPTS, EXAMPLES, made.settings, 0)
     asked = [render(prompt, TASK, example) for prompt in held.prompts for example in held.examples]
     with with_adapter(model, tmp_path / "adapter"):
         answers = [answer for batch in model.generate(asked, 4) for answer in batch]

@@ -117,7 +117,9 @@ def _matched(slots: list[int], examples: int, used: list[set[int]], draw: random
 
 
 def _augment(slot: int, slots: list[int], matched: dict[int, int], free: list[int], used: list[set[int]]) -> bool:
-    """Match a slot along a shortest augmenting path and say whether there is one.
+    """Find an example for a slot, moving earlier slots to other examples if need be; return whether there is one.
+
+    The search is in order of the number of slots moved (a shortest augmenting path).
 
     Args:
         matched: the example of each slot matched so far; changed in place.

@@ -57,9 +57,9 @@ class Grpo(Method, GroupSettings):
         """Refuse a reward that cannot be called, an answer limit below every target, an unsuitable ``init``."""
         from paft.training.grpo.finetune import check_init
         from paft.training.grpo.rewards import make_reward
-        from paft.training.grpo.validation import hold_back
+        from paft.training.grpo.validation import check_held_back
 
-        hold_back(job.prompts, job.examples, self, job.seed, job.key)
+        check_held_back(len(job.prompts), len(job.examples), self, job.key)
         make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
         longest = self.longest(job)
         form = job.engine.format
@@ -92,7 +92,7 @@ class Grpo(Method, GroupSettings):
 
         self.check_job(job)  # an adapter of the run is there only now
         training = job.training
-        validation = hold_back(job.prompts, job.examples, self, job.seed, job.key)
+        validation = hold_back(job.prompts, job.examples, self, job.seed)
         reward = make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
         finetune_groups(
             job.engine,

@@ -70,17 +70,11 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
     Args:
         path: where it will lie, for links to the pages of the runs.
     """
-    folder = resources.files("paft.reporting") / "page"
-
-    def source(name: str) -> str:
-        return (folder / name).read_text(encoding="utf-8")
-
     named = list(zip(results, run_names(results), strict=True))
     tasks = list(dict.fromkeys(result.task for result in results))
     shown, matrix = columns(results), matrix_of(results)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(source("page.html")).render(
-        generator=f"{GENERATOR} {__version__}",
+    return from_template(
+        "page.html",
         title=" and ".join(filter(None, (", ".join(tasks[:-1]), *tasks[-1:]))) or "paft",
         several=len(results) > 1,
         matrix=matrix,
@@ -96,9 +90,8 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
         seeds=over_seeds(results),
         rewards=any(has_rewards(m) for result in results for m in result.methods),
         unreadable=unreadable,
-        css=source("page.css"),
         scripts=[
-            source(name)
+            _source(name)
             for name in (
                 "base.js",
                 "charts.js",
@@ -111,6 +104,22 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
         ],
         data=island(page_data(results)),
     )
+
+
+def from_template(name: str, **values: Any) -> str:
+    """Return a template of the folder ``page``, filled with values, which it escapes."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    own = {"generator": f"{GENERATOR} {__version__}", "css": _source("page.css")}
+    return environment.get_template(name).render(own | values)
+
+
+def _source(name: str) -> str:
+    return (resources.files("paft.reporting") / "page" / name).read_text(encoding="utf-8")
 
 
 def _link(page: Path | None, result: RunResult) -> str:

@@ -2,14 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
-from paft import __version__
 from paft.errors import UserError
 from paft.evaluation.axes import Share
 from paft.reporting.axes import (
@@ -26,7 +23,7 @@ from paft.reporting.axes import (
     table,
 )
 from paft.reporting.figure import axes_chart, save
-from paft.reporting.page import GENERATOR, check_own, unbroken
+from paft.reporting.page import check_own, from_template, unbroken
 from paft.reporting.tables import points, shortest_ends
 from paft.runs.directory import RunDirectory
 from paft.utils.io import encodable, write_text
@@ -57,16 +54,13 @@ def write_axes_page(path: Path, results: Sequence[AxesResult]) -> None:
 
 def render_axes(results: Sequence[AxesResult]) -> str:
     """Return the page as HTML; it has no script."""
-    folder = resources.files("paft.reporting") / "page"
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     names = shortest_ends([result.path.resolve() for result in results])
     tasks = ", ".join(dict.fromkeys(result.about["task"] for result in results))
     metrics = {result.metric for result in results}
     rows = side_by_side(results, names) if len(results) > 1 else table(results[0])
-    html = environment.from_string((folder / "axes.html").read_text(encoding="utf-8")).render(
-        generator=f"{GENERATOR} {__version__}",
+    html = from_template(
+        "axes.html",
         title=f"{tasks}: which parts of a prompt matter",
-        css=(folder / "page.css").read_text(encoding="utf-8"),
         runs=[_run(result, name) for result, name in zip(results, names, strict=True)],
         table=[rows[0], *([unbroken(cell) for cell in row] for row in rows[1:])],
         shares=_shares(results, names),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from paft.engine.engine import MOST_ROWS, Engine
-from paft.engine.generation import TextStop, generate_packed
+from paft.engine.generation import Pick, TextStop, generate_packed, picker
 from paft.errors import UserError
 
 
@@ -55,21 +55,6 @@ class SeededPick:
         return tokens[:, 0]
 
 
-class LikeliestPick:
-    """Takes the likeliest token each time.
-
-    Args:
-        rows: how many there are.
-    """
-
-    def __init__(self, rows: int):
-        self.log_probs: list[list[float]] = [[] for _ in range(rows)]
-
-    def __call__(self, logits: torch.Tensor, live: torch.Tensor) -> torch.Tensor:
-        """Return the next token of each unfinished row, ``(rows,)``."""
-        return logits.argmax(-1)
-
-
 @torch.no_grad()
 def sample_groups(
     engine: Engine,
@@ -114,14 +99,16 @@ def sample_groups(
                     "train it with TRL's GRPOTrainer and paft.training.grpo.mixin.DynamicPromptGroups"
                 )
             rows = [prompt for prompt in batch for _ in range(size)]
-            pick: SeededPick | LikeliestPick = LikeliestPick(len(rows))
+            pick: Pick = picker(0, seed=0)
+            log_probs: list[list[float]] = [[] for _ in rows]
             if temperature > 0:
                 own = seeds[start : start + len(batch)]
                 pick = SeededPick(torch.cat([_noise(seed, size, max_new_tokens) for seed in own]), temperature)
+                log_probs = pick.log_probs
             found = generate_packed(engine, rows, cache, max_new_tokens, stops, pick, has_ended)
             answers = [
                 _answer(engine, ids, torch.tensor(scores), stops, has_ended, stop)
-                for ids, scores in zip(found, pick.log_probs, strict=True)
+                for ids, scores in zip(found, log_probs, strict=True)
             ]
             groups += [answers[first : first + size] for first in range(0, len(answers), size)]
     finally:

@@ -54,12 +54,8 @@ def _part(held: Sequence[Any], rest: Sequence[Any]) -> str:
     return f"{len(held)} of {len(held) + len(rest)}"
 
 
-def hold_back(
-    prompts: Sequence[Prompt], examples: Sequence[Example], settings: GroupSettings, seed: int, key: str
-) -> Validation | None:
-    """Return what is held back for validation; None where the settings ask for none.
-
-    The prompts are those that differ most, as in table 3; the examples are drawn with the seed.
+def check_held_back(prompts: int, examples: int, settings: GroupSettings, key: str) -> None:
+    """Refuse settings that hold back all of the training prompts or examples, of which there are so many.
 
     Args:
         key: of the config that holds the settings, for messages.
@@ -68,9 +64,26 @@ def hold_back(
         UserError: nothing would be left to train on.
     """
     if settings.eval_steps is None:
+        return
+    held = zip(("prompts", "examples"), _held_back(prompts, examples, settings), (prompts, examples), strict=True)
+    for name, count, total in held:
+        if count >= total:
+            raise UserError(
+                f"config key {key}.eval_{name}: {count} of {total} training {name} held back for validation leave "
+                "none to train on; lower it, or leave eval_steps out"
+            )
+
+
+def hold_back(
+    prompts: Sequence[Prompt], examples: Sequence[Example], settings: GroupSettings, seed: int
+) -> Validation | None:
+    """Return what is held back for validation; None where the settings ask for none.
+
+    The prompts are those that differ most, as in table 3; the examples are drawn with the seed.
+    """
+    if settings.eval_steps is None:
         return None
-    prompt_count = _count(len(prompts), settings.eval_prompts, MOST_PROMPTS, f"{key}.eval_prompts")
-    example_count = _count(len(examples), settings.eval_examples, MOST_EXAMPLES, f"{key}.eval_examples")
+    prompt_count, example_count = _held_back(len(prompts), len(examples), settings)
     of_prompts = diverse_subset(list(prompts), prompt_count, seed)
     of_examples = subset(list(examples), example_count, seed)
     held = {example.id for example in of_examples}
@@ -83,15 +96,12 @@ def hold_back(
     )
 
 
-def _count(total: int, count: int | None, most: int, key: str) -> int:
-    count = count or min(max(1, total // SHARE), most)
-    if count >= total:
-        name = key.rpartition("_")[2]
-        raise UserError(
-            f"config key {key}: {count} of {total} training {name} held back for validation leave none to train "
-            "on; lower it, or leave eval_steps out"
-        )
-    return count
+def _held_back(prompts: int, examples: int, settings: GroupSettings) -> tuple[int, int]:
+    """Return how many prompts and examples are held back."""
+    return (
+        settings.eval_prompts or min(max(1, prompts // SHARE), MOST_PROMPTS),
+        settings.eval_examples or min(max(1, examples // SHARE), MOST_EXAMPLES),
+    )
 
 
 class BestAdapter(TrainerCallback):
