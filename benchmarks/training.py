@@ -3,7 +3,7 @@
     python benchmarks/training.py --task trec
     python benchmarks/training.py --task hellaswag
     python benchmarks/training.py --task trec --shots 8
-    python benchmarks/training.py --task race-middle --length 1000 --group article
+    python benchmarks/training.py --task race-middle --group article
     python benchmarks/training.py --task trec --model gemma-3-270m.gguf --template none
 
 All sides use the same model, LoRA settings, data type, batches, prompts and examples, token for token. The peers
