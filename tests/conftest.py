@@ -257,15 +257,13 @@ def things(count: int, start: int = 0) -> list[dict]:
     return [{"thing": f"thing {i}", "colour": COLOURS[i % 3]} for i in range(start, start + count)]
 
 
-@pytest.fixture
-def project(tmp_path, tiny_model, monkeypatch) -> Path:
-    """The working directory, with data, prompts and ``config.yaml`` for a small task on the tiny model."""
-    monkeypatch.chdir(tmp_path)
-    write_rows(tmp_path / "train.jsonl", things(20))
-    write_rows(tmp_path / "test.jsonl", things(6, 100))
-    write_rows(tmp_path / "prompts/train.jsonl", TRAIN_PROMPTS)
-    write_rows(tmp_path / "prompts/test.jsonl", TEST_PROMPTS)
-    (tmp_path / "config.yaml").write_text(
+def make_project(folder: Path, tiny_model: str) -> Path:
+    """Write data, prompts and ``config.yaml`` for a small task on the tiny model."""
+    write_rows(folder / "train.jsonl", things(20))
+    write_rows(folder / "test.jsonl", things(6, 100))
+    write_rows(folder / "prompts/train.jsonl", TRAIN_PROMPTS)
+    write_rows(folder / "prompts/test.jsonl", TEST_PROMPTS)
+    (folder / "config.yaml").write_text(
         f"""\
 model: {{path: {tiny_model}, dtype: float32}}
 task:
@@ -284,4 +282,11 @@ evaluation: {{mode: likelihood}}
 """,
         encoding="utf-8",
     )
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, tiny_model, monkeypatch) -> Path:
+    """The working directory, with what :func:`make_project` writes."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path, tiny_model)

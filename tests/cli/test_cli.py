@@ -29,7 +29,7 @@ def test_a_run_prints_its_table_and_a_second_one_goes_on(project):
     second = paft("run", "config.yaml", "methods=[base,paft]", "--quiet", cwd=project)
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout == first.stdout
-    shown = paft("report", "runs/config", cwd=project)
+    shown = paft_here("report", "runs/config", cwd=project)
     assert shown.returncode == 0
     assert "| config | paft |" in shown.stdout
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from command import paft, paft_here
+from command import paft_here
 from conftest import write_rows
 from endpoints import Server
 from paft.cli import doctor
@@ -133,7 +133,7 @@ def test_an_endpoint_that_is_ill_is_told_from_one_without_a_list(tmp_path, monke
 
 
 def test_the_exit_code_is_1_on_a_problem_only(tmp_path):
-    sound = paft("doctor", cwd=tmp_path)
+    sound = paft_here("doctor", cwd=tmp_path)
     lines = sound.stdout.splitlines()
     assert all(line.split()[0] in ("ok", "warning", "problem") for line in lines), sound.stdout
     assert sound.returncode == ("problem" in sound.stdout)

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from command import assert_refused, paft_here
 from conftest import COLOURS as COLOUR_NAMES
-from conftest import things, write_rows
+from conftest import TRAIN_PROMPTS, make_project, things, write_rows
 from endpoints import answer
 from paft.config.load import load_config
 from paft.config.schema import LlmConfig, TaskConfig
@@ -232,14 +233,19 @@ class RunModel(FakeModel):
         return nullcontext()
 
 
-@pytest.fixture
-def finished(project):
-    """A finished run of two methods, with one longer training prompt."""
-    rows = [LONG, *map(json.loads, (project / "prompts/train.jsonl").read_text().splitlines())]
-    write_rows(project / "prompts/train.jsonl", rows)
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, tiny_model):
+    project = make_project(tmp_path_factory.mktemp("first"), tiny_model)
+    write_rows(project / "prompts/train.jsonl", [LONG, *TRAIN_PROMPTS])
     config = load_config(project / "config.yaml", ["methods=[base, user]", "training.epochs=1"])
     run(config, project / "run", QUIET)
     return project
+
+
+@pytest.fixture
+def finished(project, first_run):
+    """A finished run of two methods, with one longer training prompt."""
+    return shutil.copytree(first_run, project, dirs_exist_ok=True)
 
 
 @pytest.fixture

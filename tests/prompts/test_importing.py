@@ -378,7 +378,7 @@ literals = st.sampled_from(
 values = st.fixed_dictionaries({"title": st.text(max_size=6), "body": st.text("{}ab%", max_size=6)})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(
     st.lists(literals | st.tuples(names, st.sampled_from(["", "-"])), min_size=1, max_size=6),
     values,
@@ -391,7 +391,7 @@ def test_a_template_that_only_inserts_variables_is_filled_in_as_jinja_does(parts
     assert replace_slots(from_jinja(text), filling.__getitem__) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.text("{}%#- ab|", max_size=14), st.fixed_dictionaries({"a": st.text(max_size=4), "b": st.text(max_size=4)})
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from command import assert_refused, paft, paft_here
+from command import assert_refused, paft_here
 from conftest import ROOT, TEST_PROMPTS, TRAIN_PROMPTS, write_rows
 from endpoints import OK, Server, answer, pool
 from paft.config.load import load_config
@@ -228,22 +228,22 @@ def test_cleaning_twice_is_cleaning_once(text):
 
 def test_the_commands_import_check_and_show(project):
     (project / "pool.txt").write_text("Tell the colour of {thing}\n\nIt is red. {thing}\n\n{thing}? {choices}!\n")
-    done = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    done = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
     assert done.returncode == 0, done.stderr
     assert "2 prompts; 0 could not be imported, 1 screened out (1 answer-leak)" in done.stderr
     assert len((project / "pool.jsonl").read_text().splitlines()) == 2
     assert json.loads((project / "pool.screened.jsonl").read_text())["rule"] == "answer-leak"
-    again = paft("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
+    again = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
     assert again.returncode == 2
     assert "the file exists" in again.stderr
-    checked = paft("prompts", "check", "config.yaml", cwd=project)
+    checked = paft_here("prompts", "check", "config.yaml", cwd=project)
     assert checked.returncode == 0, checked.stderr
     assert "prompts.train: 5 prompts, 5 fit" in checked.stdout
     assert "slot orders: 3" in checked.stdout
-    shown = paft("prompts", "show", "config.yaml", "pool.jsonl", "-n", "1", cwd=project)
+    shown = paft_here("prompts", "show", "config.yaml", "pool.jsonl", "-n", "1", cwd=project)
     assert "Tell the colour of thing" in shown.stdout
     assert "[right answer]" in shown.stdout
-    unknown = paft("prompts", "show", "config.yaml", "--id", "nope", cwd=project)
+    unknown = paft_here("prompts", "show", "config.yaml", "--id", "nope", cwd=project)
     assert (unknown.returncode, "no prompt with the id nope" in unknown.stderr) == (2, True)
     text = (project / "config.yaml").read_text()
     (project / "bare.yaml").write_text(text.replace("  train: train.jsonl\n  test: test.jsonl\n", ""))
@@ -344,6 +344,7 @@ def test_a_run_makes_its_prompts_first_and_goes_on_without_asking_again(project)
     server.shutdown()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["trec", "sst2", "piqa", "winogrande", "hellaswag", "race-middle"])
 def test_no_rule_on_wording_puts_out_a_prompt_of_the_bank(shared, name):
     config = load_config(ROOT / f"examples/{name}.yaml")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from command import assert_refused, paft
+from command import assert_refused, paft_here
 from conftest import ROOT
 from made_up_runs import HOSTILE, LABELS, SKILLS, make_free_text_run, make_run
 from paft.errors import UserError
@@ -445,7 +445,7 @@ def test_runs_of_tasks_with_other_thresholds_each_say_their_own(tmp_path):
 def test_runs_stand_side_by_side_and_a_folder_that_is_none_is_named(tmp_path):
     for seed in range(2):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)
-    done = paft("report", "run0", "run1", "nowhere", cwd=tmp_path)
+    done = paft_here("report", "run0", "run1", "nowhere", cwd=tmp_path)
     assert done.returncode == 1
     assert "paft: nowhere: no run directory" in done.stderr
     assert "comparison.html" in done.stdout
@@ -453,7 +453,7 @@ def test_runs_stand_side_by_side_and_a_folder_that_is_none_is_named(tmp_path):
     assert "nowhere: no run directory" in html
     assert "Over 2 seeds" in html
     assert [r["name"] for r in island_of(html)["runs"]] == ["run0", "run1"]
-    assert_refused(paft("report", "nowhere", "nothing", cwd=tmp_path), "nowhere", "nothing")
+    assert_refused(paft_here("report", "nowhere", "nothing", cwd=tmp_path), "nowhere", "nothing")
 
 
 def contrast(one, other):

@@ -12,7 +12,7 @@ from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
 from paft.reporting.read import read_run
-from paft.reporting.report import as_markdown, write_report
+from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.several import compare
 from paft.reporting.tables import MISSING, columns, sentence
 from paft.reporting.terminal import show
@@ -153,13 +153,14 @@ def test_where_most_examples_have_one_label_accuracy_is_shown_beside_what_knowin
 
 
 def test_where_labels_are_equally_frequent_the_table_has_no_further_column(tmp_path):
-    result = write_report(make_run(tmp_path))
-    assert (read_json(tmp_path)["majority"], read_json(tmp_path)["chance"]) == (0.5, 0.5)
+    result = read_run(make_run(tmp_path))
+    assert (result.majority, result.chance) == (0.5, 0.5)
     assert "Balanced accuracy" not in columns([result])
 
 
 def test_a_single_prompt_has_no_std_anywhere(tmp_path, capsys):
-    runs = [write_report(make_run(tmp_path / f"run{s}", seed=s, prompts=PROMPTS[:1])) for s in range(2)]
+    folders = [make_run(tmp_path / f"run{s}", seed=s, prompts=PROMPTS[:1]) for s in range(2)]
+    runs = [write_report(folders[0]), read_run(folders[1])]
     for method in read_json(tmp_path / "run0")["methods"].values():
         assert (method["std"], method["std_interval"], method["disagreement"]) == (None, None, None)
     assert cell(tmp_path / "run0", "Std") == MISSING
@@ -190,14 +191,14 @@ def test_failures_of_format_are_shown_apart_from_wrong_answers(tmp_path, capsys)
 
 
 def test_the_table_of_likelihoods_has_no_column_for_failures_of_format(tmp_path):
-    result = write_report(make_choice_run(tmp_path, SKILLS))
+    result = read_run(make_choice_run(tmp_path, SKILLS))
     assert list(columns([result])) == ["Method", "Mean", "Std", "Top", "Worst", "Best", "Training", "Answering"]
 
 
 @pytest.mark.parametrize("prompts", [1, 6])
 def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_path, prompts):
-    result = write_report(make_free_text_run(tmp_path, SCORES, prompts=prompts))
-    found, text = read_json(tmp_path), (tmp_path / "report.md").read_text()
+    result = read_run(make_free_text_run(tmp_path, SCORES, prompts=prompts))
+    found, text = as_json(result), as_markdown(result)
     assert (found["scorers"], found["yes_or_no"]) == (["f1", "includes", "rouge"], False)
     assert (found["chance"], found["majority"]) == (None, None)
     method = found["methods"]["paft"]
@@ -215,10 +216,10 @@ def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_pa
 
 
 def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):
-    result = write_report(make_free_text_run(tmp_path, SCORES, binary=True))
-    found = read_json(tmp_path)
+    result = read_run(make_free_text_run(tmp_path, SCORES, binary=True))
+    found = as_json(result)
     assert (found["yes_or_no"], found["chance"], found["majority"]) == (True, None, 0.2)
-    assert "Majority" not in (tmp_path / "report.md").read_text(), "a free-text task has no labels"
+    assert "Majority" not in as_markdown(result), "a free-text task has no labels"
     assert sentence(result).startswith("On 6 unseen prompts, PAFT: ")
 
 

@@ -9,7 +9,8 @@ from pyarrow import parquet
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
 from paft.evaluation.grid import SCHEMA
 from paft.reporting.predictions import read_grid
-from paft.reporting.report import write_report
+from paft.reporting.read import read_run
+from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.several import compare
 from paft.reporting.tables import sentence
 
@@ -18,8 +19,8 @@ FIGURES = ("std_noise_free", "quantile_05", "worst_of_20", "consistency")
 
 @pytest.mark.parametrize("first", [False, True])
 def test_every_figure_is_in_the_report_with_an_interval_also_of_a_run_of_the_first_version(tmp_path, first):
-    write_report(make_run(tmp_path, SKILLS, outputs=True, first=first, examples=30))
-    for method in json.loads((tmp_path / "report.json").read_text())["methods"].values():
+    result = read_run(make_run(tmp_path, SKILLS, outputs=True, first=first, examples=30))
+    for method in as_json(result)["methods"].values():
         for key in FIGURES:
             low, high = method[f"{key}_interval"]
             assert 0 <= low <= method[key] <= high <= 1
@@ -30,17 +31,17 @@ def test_every_figure_is_in_the_report_with_an_interval_also_of_a_run_of_the_fir
 
 
 def test_the_sentence_gives_the_noise_free_std_and_the_5_percent_quantile(tmp_path):
-    result = write_report(make_run(tmp_path, SKILLS, examples=30))
-    found = json.loads((tmp_path / "report.json").read_text())["methods"]["paft"]
+    result = read_run(make_run(tmp_path, SKILLS, examples=30))
+    found = as_json(result)["methods"]["paft"]
     mean, std, quantile = (f"{100 * found[key]:.0f}" for key in ("mean", "std_noise_free", "quantile_05"))
     text = f"On 6 unseen prompts, PAFT: mean {mean}%, noise-free Std {std}, 5% quantile {quantile}; "
     assert sentence(result).startswith(text)
-    assert text in (tmp_path / "report.md").read_text()
+    assert text in as_markdown(result)
 
 
 def test_the_sentence_gives_ranges_where_the_prompts_may_not_differ(tmp_path):
-    result = write_report(make_run(tmp_path, {"paft": [0.5] * 6}, examples=30))
-    found = json.loads((tmp_path / "report.json").read_text())["methods"]["paft"]
+    result = read_run(make_run(tmp_path, {"paft": [0.5] * 6}, examples=30))
+    found = as_json(result)["methods"]["paft"]
     assert found["std_noise_free_interval"][0] == 0
     high = f"{100 * found['std_noise_free_interval'][1]:.0f}"
     low, up = (f"{100 * value:.0f}" for value in found["quantile_05_interval"])
@@ -48,7 +49,8 @@ def test_the_sentence_gives_ranges_where_the_prompts_may_not_differ(tmp_path):
 
 
 def test_the_second_table_is_in_the_report_the_page_and_the_comparison(tmp_path):
-    runs = [write_report(make_run(tmp_path / name, SKILLS, examples=30)) for name in ("a", "b")]
+    folders = [make_run(tmp_path / name, SKILLS, examples=30) for name in ("a", "b")]
+    runs = [write_report(folders[0]), read_run(folders[1])]
     header = "| Method | Noise-free Std | 5% quantile | Worst of 20 | Same answer |"
     assert header in (tmp_path / "a/report.md").read_text()
     page = (tmp_path / "a/report.html").read_text()

@@ -2,28 +2,36 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 
-from conftest import COLOURS, ROOT, TEST_PROMPTS, write_rows
+from conftest import COLOURS, ROOT, TEST_PROMPTS, make_project, things, write_rows
 from paft.config.load import load_config
 from paft.errors import UserError
 from paft.evaluation.calibration import Offsets, normalised
 from paft.runs.calibrate import calibrate
+from paft.runs.run import run
 from paft.utils.console import Console
-from reported_runs import run
 
 QUIET = Console(quiet=True)
 
 
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, tiny_model):
+    project = make_project(tmp_path_factory.mktemp("first"), tiny_model)
+    config = load_config(project / "config.yaml", ["methods=[base, user]", "training.epochs=1"])
+    run(config, project / "run", QUIET)
+    return project
+
+
 @pytest.fixture
-def finished(project):
-    overrides = ["methods=[base, user]", "evaluation.mode=likelihood", "training.epochs=1"]
-    run(load_config(project / "config.yaml", overrides), project / "run", QUIET)
-    rows = [json.loads(line) for line in (project / "test.jsonl").read_text().splitlines()]
-    write_rows(project / "unlabelled.jsonl", [{"thing": row["thing"]} for row in rows])
+def finished(project, first_run):
+    """A finished run, one prompt, and the test examples without their answers."""
+    shutil.copytree(first_run, project, dirs_exist_ok=True)
+    write_rows(project / "unlabelled.jsonl", [{"thing": row["thing"]} for row in things(6, 100)])
     write_rows(project / "prompt.jsonl", TEST_PROMPTS[:1])
     return project
 

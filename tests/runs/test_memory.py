@@ -56,7 +56,7 @@ def test_doctor_names_the_settings_that_lower_the_memory_of_training_and_evaluat
     config["methods"] = ["paft"]
     config["training"]["examples"] = 8
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
-    said = paft("doctor", "--config", tmp_path / "c.yaml").stdout
+    said = paft_here("doctor", "--config", tmp_path / "c.yaml").stdout
     training, evaluation = (line for line in said.splitlines() if "memory," in line)
     assert "steps of up to" in training
     assert "training.gradient_checkpointing: true takes" in training

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from conftest import TEST_PROMPTS, TRAIN_PROMPTS, make_model, things, write_rows
+from conftest import TEST_PROMPTS, TRAIN_PROMPTS, make_model, make_project, things, write_rows
 from endpoints import Server
 from paft.config.load import load_config
 from paft.config.schema import Config
@@ -35,26 +35,36 @@ def report(folder):
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
-def test_one_command_leaves_the_run_directory_of_the_contract(project):
-    folder = start(project)
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, tiny_model):
+    return start(make_project(tmp_path_factory.mktemp("first"), tiny_model))
+
+
+@pytest.fixture
+def finished(project, first_run):
+    """The folder of a finished run of the project's config."""
+    return shutil.copytree(first_run, project / "run")
+
+
+def test_one_command_leaves_the_run_directory_of_the_contract(finished):
     for name in ("config.yaml", "examples.jsonl", "report.html", "report.json", "report.md", "figures/accuracy.svg", "figures/accuracy.png",
                  "prompts/train.jsonl", "prompts/test.jsonl", "prompts/screened.jsonl"):  # fmt: skip
-        assert (folder / name).stat().st_size >= 0, name
-    assert not (folder / "methods/paft/checkpoints").exists()
+        assert (finished / name).stat().st_size >= 0, name
+    assert not (finished / "methods/paft/checkpoints").exists()
     for method in ("base", "user", "paft"):
-        rows = parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
+        rows = parquet.read_table(finished / "methods" / method / "predictions.parquet").to_pylist()
         assert len(rows) == len({(r["prompt_id"], r["example_id"]) for r in rows}) == 12
-    assert not (folder / "methods/base/adapter").exists()
-    log = [json.loads(line) for line in (folder / "methods/paft/train.jsonl").read_text().splitlines()]
+    assert not (finished / "methods/base/adapter").exists()
+    log = [json.loads(line) for line in (finished / "methods/paft/train.jsonl").read_text().splitlines()]
     assert len(log) == 10
     assert {"step", "epoch", "prompt_ids", "loss", "learning_rate", "tokens", "seconds"} <= log[0].keys()
     assert len({p for row in log for p in row["prompt_ids"]}) > 1
-    user = [json.loads(line) for line in (folder / "methods/user/train.jsonl").read_text().splitlines()]
+    user = [json.loads(line) for line in (finished / "methods/user/train.jsonl").read_text().splitlines()]
     assert len({p for row in user for p in row["prompt_ids"]}) == 1
 
 
-def test_report_json_holds_every_figure_of_the_contract(project):
-    found = report(start(project))
+def test_report_json_holds_every_figure_of_the_contract(finished):
+    found = report(finished)
     assert (found["schema"], found["task"], list(found["methods"])) == (2, "colours", ["base", "user", "paft"])
     keys = {"mean", "std", "top", "worst", "best", "unparsed", "prompts", "examples", "per_prompt", "train_seconds",
             "train_examples_per_second", "eval_seconds", "eval_examples_per_second", "generated_tokens"}  # fmt: skip
@@ -67,11 +77,10 @@ def test_report_json_holds_every_figure_of_the_contract(project):
     assert found["chance"] == pytest.approx(1 / 3, abs=1e-5)
 
 
-def test_the_same_command_does_nothing_twice(project):
-    folder = start(project)
-    times = written(folder)
+def test_the_same_command_does_nothing_twice(project, finished):
+    times = written(finished)
     start(project)
-    assert written(folder) == times
+    assert written(finished) == times
 
 
 def written(folder):
@@ -185,13 +194,12 @@ def test_a_run_of_the_first_version_is_refused_with_what_still_reads_it(project)
 
 
 @pytest.mark.parametrize("lost", ["methods/paft/predictions.parquet", "methods/paft", "methods", "report.json"])
-def test_what_is_missing_is_done_again_and_comes_out_the_same(project, lost):
-    folder = start(project)
-    before = {m: v["per_prompt"] for m, v in report(folder)["methods"].items()}
-    path = folder / lost
+def test_what_is_missing_is_done_again_and_comes_out_the_same(project, finished, lost):
+    before = {m: v["per_prompt"] for m, v in report(finished)["methods"].items()}
+    path = finished / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     start(project)
-    assert {m: v["per_prompt"] for m, v in report(folder)["methods"].items()} == before
+    assert {m: v["per_prompt"] for m, v in report(finished)["methods"].items()} == before
 
 
 def test_another_config_is_refused_and_the_keys_that_differ_are_named(project):
@@ -251,9 +259,9 @@ def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not
         start(project, *own)
 
 
-def test_an_evaluation_names_its_adapter_and_calls_no_prompt_unseen(project):
-    adapter = start(project) / "methods/paft/adapter"
-    assert "unseen" in (project / "run/report.md").read_text()
+def test_an_evaluation_names_its_adapter_and_calls_no_prompt_unseen(project, finished):
+    adapter = finished / "methods/paft/adapter"
+    assert "unseen" in (finished / "report.md").read_text()
     evaluate(
         load_config(project / "config.yaml", [f"model.adapter={adapter}"]),
         project / "measured",
@@ -265,9 +273,9 @@ def test_an_evaluation_names_its_adapter_and_calls_no_prompt_unseen(project):
     assert "unseen" not in (project / "measured/report.html").read_text().split("<script")[0]
 
 
-def test_a_run_with_a_method_without_a_result_does_not_end_well(project):
+def test_a_run_with_a_method_without_a_result_does_not_end_well(project, finished):
     """Nothing is overwritten: a damaged file may be somebody's only copy."""
-    predictions = start(project) / "methods/user/predictions.parquet"
+    predictions = finished / "methods/user/predictions.parquet"
     predictions.write_bytes(b"PAR1")
     with pytest.raises(
         WorkError, match=r"predictions\.parquet: damaged .*remove the file.*; user is not finished"
@@ -278,8 +286,8 @@ def test_a_run_with_a_method_without_a_result_does_not_end_well(project):
     assert "user" in report(start(project))["methods"]
 
 
-def test_an_adapter_with_other_settings_is_another_adapter(project):
-    adapter = start(project) / "methods/paft/adapter"
+def test_an_adapter_with_other_settings_is_another_adapter(project, finished):
+    adapter = finished / "methods/paft/adapter"
     wearing = ("methods=[base]", f"model.adapter={adapter}")
     start(project, *wearing, name="measured")
     settings = json.loads((adapter / "adapter_config.json").read_text())
@@ -449,17 +457,16 @@ def test_defective_test_prompts_are_reported_and_the_grid_runs_without_them(proj
     assert [(s["split"], s["rule"]) for s in screened] == [("test", "missing-slot"), ("test", "answer-leak")]
 
 
-def test_evaluate_measures_a_model_with_an_adapter(project):
-    folder = start(project)
+def test_evaluate_measures_a_model_with_an_adapter(project, finished):
     config = load_config(
-        project / "config.yaml", [f"model.adapter={folder}/methods/paft/adapter", "task.train=gone.jsonl"]
+        project / "config.yaml", [f"model.adapter={finished}/methods/paft/adapter", "task.train=gone.jsonl"]
     )
     evaluate(config, project / "measured", Console(quiet=True))
-    clash = [f"model.adapter={folder}/methods/paft/adapter", "prompts.test=prompts/train.jsonl"]
+    clash = [f"model.adapter={finished}/methods/paft/adapter", "prompts.test=prompts/train.jsonl"]
     with pytest.raises(UserError, match="repeat a training prompt"):
         evaluate(load_config(project / "config.yaml", clash), project / "clash", Console(quiet=True))
     one = report(project / "measured")["methods"]["base"]["per_prompt"]
-    assert one == report(folder)["methods"]["paft"]["per_prompt"]
+    assert one == report(finished)["methods"]["paft"]["per_prompt"]
 
 
 def test_generation_writes_what_the_model_wrote_and_counts_unparsed(project):

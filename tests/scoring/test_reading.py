@@ -107,6 +107,7 @@ def test_no_text_is_an_error(text):
     assert read_label(text, ("\ud800", "\u0130", "", "{", "-")) in (None, 0, 1, 2, 3, 4)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "piece",
     ["a", "B, ", "(", '"', "**", "<think>", "<answer>", r"\boxed{", "{", '{"a": "', "\n", " ", "a:", "A:\n", "answer is ",

@@ -34,7 +34,6 @@ SAMPLERS = {
     "group-dro": {"name": "group-dro", "eta": 1.0, "prompts_per_step": 3},
     "hardest": {"name": "hardest", "prompts_per_step": 3},
 }
-EVERY = pytest.mark.parametrize("setting", SAMPLERS.values(), ids=SAMPLERS)
 
 
 def make(setting, prompts=PROMPTS, *, task=TASK, size=8, K=2, steps=10, seed=0):
@@ -50,40 +49,46 @@ def by_length(prompts, examples):
     return [[len(prompt.text) + int(example.id) / 100 for example in examples] for prompt in prompts]
 
 
-@pytest.mark.medium
-@EVERY
-def test_a_sampler_depends_on_the_seed_alone(tmp_path, setting):
-    runs = [fit(tmp_path / str(i), PROMPTS, sampler=setting, seed=seed) for i, seed in enumerate((0, 0, 1))]
-    assert ids(runs[0]) == ids(runs[1])
-    assert losses(runs[0]) == losses(runs[1])
-    assert ids(runs[0]) != ids(runs[2])
-    assert [row["examples"] for row in runs[0]] == [4, 4, 3] * 3
+@pytest.fixture(scope="module", params=SAMPLERS.values(), ids=SAMPLERS)
+def setting(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def whole(setting, tmp_path_factory):
+    """The folder and the log of an uninterrupted training with a sampler."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, fit(folder, PROMPTS, save_steps=2, sampler=setting)
 
 
 @pytest.mark.medium
-@EVERY
-def test_accumulation_is_a_larger_batch_to_every_sampler(tmp_path, setting):
-    whole = fit(tmp_path / "a", PROMPTS, sampler=setting)
-    parts = fit(tmp_path / "b", PROMPTS, batch_size=2, gradient_accumulation_steps=2, sampler=setting)
-    assert ids(parts) == ids(whole)
-    assert losses(parts) == pytest.approx(losses(whole), abs=1e-4)
-    assert [row["examples"] for row in parts] == [row["examples"] for row in whole]
+def test_another_seed_draws_other_prompts_with_every_sampler(tmp_path, setting, whole):
+    _, log = whole
+    assert ids(fit(tmp_path, PROMPTS, sampler=setting, seed=1)) != ids(log)
+    assert [row["examples"] for row in log] == [4, 4, 3] * 3
 
 
 @pytest.mark.medium
-@EVERY
+def test_accumulation_is_a_larger_batch_to_every_sampler(tmp_path, setting, whole):
+    _, log = whole
+    parts = fit(tmp_path, PROMPTS, batch_size=2, gradient_accumulation_steps=2, sampler=setting)
+    assert ids(parts) == ids(log)
+    assert losses(parts) == pytest.approx(losses(log), abs=1e-4)
+    assert [row["examples"] for row in parts] == [row["examples"] for row in log]
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize("stop", [3, 4])
-def test_resumed_is_uninterrupted_with_every_sampler(tmp_path, monkeypatch, setting, stop):
-    whole = fit(tmp_path / "whole", PROMPTS, save_steps=2, sampler=setting)
-
+def test_resumed_is_uninterrupted_with_every_sampler(tmp_path, monkeypatch, setting, whole, stop):
+    folder, log = whole
     with stopped_at(stop, monkeypatch):
-        fit(tmp_path / "parts", PROMPTS, save_steps=2, sampler=setting)
-    resumed = fit(tmp_path / "parts", PROMPTS, save_steps=2, sampler=setting)
-    assert ids(resumed) == ids(whole)
-    assert losses(resumed) == losses(whole)
-    assert [row["tokens"] for row in resumed] == [row["tokens"] for row in whole]
-    for name, tensor in adapter(tmp_path / "whole").items():
-        assert tensor.equal(adapter(tmp_path / "parts")[name])
+        fit(tmp_path, PROMPTS, save_steps=2, sampler=setting)
+    resumed = fit(tmp_path, PROMPTS, save_steps=2, sampler=setting)
+    assert ids(resumed) == ids(log)
+    assert losses(resumed) == losses(log)
+    assert [row["tokens"] for row in resumed] == [row["tokens"] for row in log]
+    for name, tensor in adapter(folder).items():
+        assert tensor.equal(adapter(tmp_path)[name])
 
 
 def test_mixed_spreads_a_step_over_its_prompts_evenly_and_side_by_side():

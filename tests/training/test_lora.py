@@ -15,16 +15,18 @@ from paft.prompts.template import render
 from paft.training.lora import add_adapter, check_lora
 
 SETTINGS = [
-    {"target_modules": "all-linear"},
     {"use_dora": True},
-    {"use_rslora": True},
     {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 4}},
     {"target_modules": "all-linear", "exclude_modules": ["down_proj"]},
+    {"modules_to_save": ["embed_tokens", "lm_head"]},
+]
+FURTHER = [
+    {"target_modules": "all-linear"},
+    {"use_rslora": True},
     {"layers_to_transform": [1]},
     {"init_lora_weights": "orthogonal"},
     {"trainable_token_indices": [5, 6]},
     {"modules_to_save": ["norm"]},
-    {"modules_to_save": ["embed_tokens", "lm_head"]},
 ]
 
 
@@ -34,7 +36,11 @@ def scores(engine):
     return torch.tensor([row for batch in engine.score(conversations, options) for row in batch])
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: ",".join(s))
+@pytest.mark.parametrize(
+    "settings",
+    [*SETTINGS, *(pytest.param(settings, marks=pytest.mark.medium) for settings in FURTHER)],
+    ids=lambda s: ",".join(s),
+)
 def test_an_adapter_trains_reloads_and_merges_with_the_same_scores(tmp_path, settings, monkeypatch):
     lora = LoraSection(r=4, **settings)
     make_model().save_pretrained(tmp_path / "base")

@@ -76,8 +76,12 @@ def run(project, launcher, output, *overrides):
     return printed
 
 
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def log(folder, method="paft"):
-    return [json.loads(line) for line in (folder / "methods" / method / "train.jsonl").read_text().splitlines()]
+    return lines(folder / "methods" / method / "train.jsonl")
 
 
 def predictions(folder, method):
@@ -175,38 +179,6 @@ class Worst(PromptSampler):
 """
 
 
-def test_two_processes_observe_the_same_losses_as_one_with_the_doubled_batch(project, monkeypatch):
-    (project / "observer.py").write_text(OBSERVER)
-    monkeypatch.syspath_prepend(project)
-    write_rows(project / "train.jsonl", things(17))
-    usual = ("methods=[paft]", "training.gradient_accumulation_steps=2", "training.epochs=1")
-
-    def observed(name):
-        return [json.loads(line) for line in (project / f"{name}.jsonl").read_text().splitlines()]
-
-    alone(
-        project,
-        "one",
-        "training.batch_size=4",
-        *usual,
-        f"training.sampler={{name: 'observer:Worst', log: {project}/one}}",
-    )
-    run(
-        project,
-        "torchrun",
-        "two",
-        "training.batch_size=2",
-        *usual,
-        "training.sampler={name: 'observer:Worst', log: two}",
-    )
-    first, second, single = observed("two-0"), observed("two-1"), observed("one-0")
-    assert first == second
-    assert [len(losses) for _, _, losses in single] == [8, 8, 1]
-    assert [row[:2] for row in first] == [row[:2] for row in single]
-    for left, right in zip(first, single, strict=True):
-        assert left[2] == pytest.approx(right[2], abs=1e-4)
-
-
 BUILT_IN = {
     "mixed": "sampler: mixed, prompts_per_step: 3",
     "dropout": "sampler: {name: dropout, p: 0.4}",
@@ -217,10 +189,14 @@ BUILT_IN = {
     "consistency": "sampler: mixed, objective: consistency",
     "noise": "sampler: mixed, prompt_noise: 5",
     "group-by": "group_by: thing",
+    "worst": "sampler: {name: 'observer:Worst', log: seen}",
 }
 
 
-def test_two_processes_are_one_with_every_sampler_and_objective(project):
+def test_two_processes_are_one_with_every_sampler_and_objective(project, monkeypatch):
+    """They draw the same prompts, have the same losses, and show a sampler the losses of all examples of a step."""
+    (project / "observer.py").write_text(OBSERVER)
+    monkeypatch.syspath_prepend(project)
     write_rows(project / "train.jsonl", things(17))
     text = (project / "config.yaml").read_text()
     variants = "".join(f"  - {{name: {n}, method: paft, training: {{{t}}}}}\n" for n, t in BUILT_IN.items())
@@ -228,7 +204,14 @@ def test_two_processes_are_one_with_every_sampler_and_objective(project):
     (project / "config.yaml").write_text(f"{text}methods:\n{variants}")
     quick = ("evaluation.examples=1", "training.epochs=2")
     alone(project, "one", *quick)
+    single = lines((project / "seen-0.jsonl").rename(project / "single.jsonl"))
     run(project, "torchrun", "two", "training.batch_size=2", *quick)
+    first, second = (lines(project / f"seen-{rank}.jsonl") for rank in (0, 1))
+    assert first == second
+    assert [len(losses) for _, _, losses in single] == [8, 8, 1] * 2
+    assert [row[:2] for row in first] == [row[:2] for row in single]
+    for left, right in zip(first, single, strict=True):
+        assert left[2] == pytest.approx(right[2], abs=1e-4)
     for method in BUILT_IN:
         one, two = log(project / "one", method), log(project / "two", method)
         assert [(r["step"], r["prompt_ids"], r["examples"]) for r in two] == [

@@ -85,11 +85,10 @@ def test_accumulation_is_a_larger_batch_to_a_sampler_with_state(tmp_path):
     assert [row["prompt_ids"] for row in parts] == [row["prompt_ids"] for row in whole]
 
 
-@pytest.mark.parametrize("stop", [3, 4, 5])
-def test_resumed_is_uninterrupted_with_a_sampler_with_state(tmp_path, monkeypatch, stop):
+def test_resumed_is_uninterrupted_with_a_sampler_with_state(tmp_path, monkeypatch):
     whole = fit(tmp_path / "whole", save_steps=2, sampler=WORST)
 
-    with stopped_at(stop, monkeypatch):
+    with stopped_at(4, monkeypatch):  # two steps past the last checkpoint
         fit(tmp_path / "parts", save_steps=2, sampler=WORST)
     resumed = fit(tmp_path / "parts", save_steps=2, sampler=WORST)
     assert losses(resumed) == losses(whole)

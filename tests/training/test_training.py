@@ -157,24 +157,27 @@ def test_a_step_of_grouped_examples_computes_what_they_share_once_and_resumes_as
     assert losses(resumed) == losses(together)
 
 
-@pytest.mark.parametrize(("stop", "logging_steps"), [(2, 1), (3, 1), (4, 1), (4, 5)])
-def test_resumed_is_uninterrupted(tmp_path, monkeypatch, stop, logging_steps):
+@pytest.mark.parametrize(
+    ("logging_steps", "stops", "steps"), [(1, (2, 3, 4), list(range(1, 10))), (5, (4,), [2, 4, 5, 6, 8, 9])]
+)
+def test_resumed_is_uninterrupted(tmp_path, monkeypatch, logging_steps, stops, steps):
     """Stopped within and at the end of an epoch, after steps past the last checkpoint."""
     often = {"save_steps": 2, "logging_steps": logging_steps}
     whole = fit(tmp_path / "whole", **often)
-
-    with stopped_at(stop + 1, monkeypatch):
-        fit(tmp_path / "parts", **often)
-    with (tmp_path / "parts/train.jsonl").open("a") as file:
-        file.write('{"step": 99, "lo')
-    resumed = fit(tmp_path / "parts", **often)
-    assert [row["step"] for row in resumed] == (list(range(1, 10)) if logging_steps == 1 else [2, 4, 5, 6, 8, 9])
-    assert sum(row["examples"] for row in resumed) == 3 * len(EXAMPLES)
-    keys = ("step", "prompt_ids", "loss", "learning_rate", "examples", "tokens")
-    assert [[r[k] for k in keys] for r in resumed] == [[r[k] for k in keys] for r in whole]
-    for name, tensor in adapter(tmp_path / "whole").items():
-        assert torch.equal(tensor, adapter(tmp_path / "parts")[name])
-    assert not (tmp_path / "parts/checkpoints").exists()
+    for stop in stops:
+        parts = tmp_path / f"parts{stop}"
+        with stopped_at(stop + 1, monkeypatch):
+            fit(parts, **often)
+        with (parts / "train.jsonl").open("a") as file:
+            file.write('{"step": 99, "lo')
+        resumed = fit(parts, **often)
+        assert [row["step"] for row in resumed] == steps
+        assert sum(row["examples"] for row in resumed) == 3 * len(EXAMPLES)
+        keys = ("step", "prompt_ids", "loss", "learning_rate", "examples", "tokens")
+        assert [[r[k] for k in keys] for r in resumed] == [[r[k] for k in keys] for r in whole]
+        for name, tensor in adapter(tmp_path / "whole").items():
+            assert torch.equal(tensor, adapter(parts)[name])
+        assert not (parts / "checkpoints").exists()
 
 
 def test_packed_training_is_padded_training(tmp_path):
@@ -185,10 +188,10 @@ def test_packed_training_is_padded_training(tmp_path):
     assert sum(r["tokens"] for r in left) < sum(r["tokens"] for r in right)
 
 
-@pytest.mark.parametrize("kind", ["mamba", "bloom"])
-def test_a_model_that_cannot_be_packed_is_trained_on_right_padded_batches(tmp_path, kind):
-    targets = {"mamba": ["in_proj"], "bloom": ["query_key_value"]}[kind]
-    log = fit(tmp_path, model=engine(kind), lora=LoraSection(target_modules=targets), num_train_epochs=8)
+@pytest.mark.parametrize(("kind", "targets", "epochs"), [("mamba", "in_proj", 3), ("bloom", "query_key_value", 8)])
+def test_a_model_that_cannot_be_packed_is_trained_on_right_padded_batches(tmp_path, kind, targets, epochs):
+    lora = LoraSection(target_modules=[targets])
+    log = fit(tmp_path, model=engine(kind), lora=lora, num_train_epochs=epochs)
     assert losses(log)[-1] < losses(log)[0]
 
 

@@ -205,7 +205,9 @@ class Engine:
 
     def forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
         """Return the logits at the kept positions."""
-        more = {"past_key_values": cache, "use_cache": True} if cache is not None else {"use_cache": False}
+        more: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:  # the argument was renamed in transformers 5.24
+            more["cache" if "cache" in self._accepted else "past_key_values"] = cache
         if self.keeps_logits:
             return self.model(**inputs, **more).logits
         keep = inputs.pop("logits_to_keep")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import altair as alt
+import vl_convert
 
 from paft.reporting.read import RunResult
 from paft.reporting.tables import counted, points
@@ -22,8 +23,9 @@ def save(chart: alt.VConcatChart, folder: Path, name: str) -> None:
     """Write a chart as PNG and SVG."""
     with replacing(folder / f"{name}.svg") as temporary:
         chart.save(str(temporary), format="svg")
+        svg = temporary.read_text(encoding="utf-8")
     with replacing(folder / f"{name}.png") as temporary:
-        chart.save(str(temporary), format="png", ppi=144)
+        temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=144))  # the chart is laid out once
 
 
 def axes_chart(rows: Sequence[Mapping[str, float | str]], metric: str) -> alt.VConcatChart:
@@ -66,7 +68,7 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
             if last
             else axis.title(None).axis(labels=False, ticks=False)
         )
-        colour = alt.value(COLOURS[index % len(COLOURS)])
+        colour = alt.ColorValue(COLOURS[index % len(COLOURS)])
         density = (
             alt.Chart(data)
             .transform_density("accuracy", as_=["accuracy", "density"], extent=[0, 100], bandwidth=2.5)
@@ -76,7 +78,7 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         ticks = (
             alt.Chart(data)
             .mark_tick(thickness=1.5, size=14, yOffset=-7)
-            .encode(x=axis, y=alt.value(64), color=colour, tooltip=["accuracy:Q", "prompt:N"])
+            .encode(x=axis, y=alt.YValue(64), color=colour, tooltip=["accuracy:Q", "prompt:N"])
         )
         mean = alt.Chart(data).mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
         summary = method.summary
