@@ -162,7 +162,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "rows": [[unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
-            _capitalise(difference_in_words(d, result.title(d.first), result.title(d.second)))
+            _sentence(difference_in_words(d, result.title(d.first), result.title(d.second)))
             for d in result.differences
         ],
         "command": result.command,
@@ -191,8 +191,9 @@ def _training(training: Any) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
 
 
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence(text: str) -> str:
+    """Return a text as a sentence; a method's name at its beginning keeps its case."""
+    return f"The {text[4:]}" if text.startswith("the ") else text
 
 
 def page_data(results: Sequence[RunResult]) -> dict[str, Any]:
