@@ -158,6 +158,19 @@ def test_a_run_without_common_cells_or_asked_in_another_way_is_no_baseline(proje
     assert_refused(gate(path, "--no-worse-than", "old", "--method", "paft"), "no method 'paft'")
 
 
+def test_a_prompt_that_was_edited_beside_its_id_is_not_compared_with_its_earlier_text(project, serve):
+    path = gated(project, serve(right_about(1)), prompts=2, examples=6)
+    rows = [
+        {"id": f"p{i}"} | json.loads(line)
+        for i, line in enumerate(Path("prompts/test.jsonl").read_text().splitlines())
+    ]
+    write_rows(project / "prompts/test.jsonl", rows)
+    evaluate(load_config(path, []), project / "old", QUIET)
+    write_rows(project / "prompts/test.jsonl", [rows[0], rows[1] | {"text": "Now, {thing}?"}])
+    gate(path, "--no-worse-than", "old")
+    assert verdict()["notes"] == ["1 of 2 test prompts: the others are not in old"]
+
+
 REFUSED = {
     "a percentage": (["--at-least", "mean>=80"], "from 0 to 1"),
     "no threshold": (["--at-least", "mean"], "expected a figure and a threshold"),

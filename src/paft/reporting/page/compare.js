@@ -32,7 +32,7 @@ function pickPrompt(k, p) {
   compared.prompts[k] = p;
   if (p === null) compared.prompts[1 - k] = null;
   else if (compared.prompts[1 - k] === null) {
-    const same = side === other ? -1 : other.r.prompts.findIndex(({ id }) => id === side.r.prompts[p].id);
+    const same = side === other ? -1 : other.r.prompts.findIndex(({ key }) => key === side.r.prompts[p].key);
     const rest = byAccuracy(other).filter((q) => side !== other || q !== p);
     compared.prompts[1 - k] = same >= 0 ? same : rest.at(-1) ?? null;
   }
@@ -54,7 +54,7 @@ function inCommon() {
   const [left, right] = compared.sides.map((i) => SIDES[i]);
   const asked = ({ r, m }) => new Map(r.keys.map((key, e) => [key, e]).filter(([, e]) =>
     r.prompts.some((_, p) => cells(m)[p * r.keys.length + e] !== NOT_ASKED)));
-  const places = ({ r, m }) => new Map(r.prompts.map(({ id }, p) => [id, p]).filter(([, p]) => m.accuracy[p] !== null));
+  const places = ({ r, m }) => new Map(r.prompts.map(({ key }, p) => [key, p]).filter(([, p]) => m.accuracy[p] !== null));
   const both = (one, other) => [...one].filter(([key]) => other.has(key)).map(([key, place]) => [place, other.get(key)]);
   const [a, b, c, d] = [places(left), places(right), asked(left), asked(right)];
   const prompts = compared.prompts[0] === null ? both(a, b) : [compared.prompts];
