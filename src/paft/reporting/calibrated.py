@@ -12,7 +12,9 @@ from paft.reporting.predictions import Grid
 from paft.types import LETTERS
 
 
-def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> np.ndarray | None:
+def calibrated_scores(
+    grid: Grid, examples: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]
+) -> np.ndarray | None:
     """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
 
     It is NaN where a cell was not asked.
@@ -22,12 +24,14 @@ def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> 
 
     Args:
         examples: rows of ``examples.jsonl`` by id.
+        config: of the run; it says whether answers are letters.
     """
     likelihoods = _likelihoods(grid)
     options: list[Any] = [examples.get(example, {}).get("options") for example in grid.example_ids]
     if likelihoods is None or not all(isinstance(o, list) and len(o) == likelihoods.shape[-1] for o in options):
         return None
-    right = np.array([_right(names, target) for names, target in zip(options, grid.targets, strict=True)])
+    answer = _answer(config)
+    right = np.array([_right(names, target, answer) for names, target in zip(options, grid.targets, strict=True)])
     values = calibrated(likelihoods)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
     found = np.take_along_axis(right[None], chosen[..., None], axis=-1)[..., 0]
@@ -35,9 +39,19 @@ def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> 
     return np.where(grid.answered, scores, np.nan)
 
 
-def _right(options: Sequence[str], target: str) -> list[bool]:
-    """Return which options are right: those whose text, or whose letter, is the target."""
-    if target in options:
+def _answer(config: Mapping[str, Any]) -> str:
+    """Return what stands for an option, ``label`` or ``letter``; nothing where an older run did not record it."""
+    facts = config.get("run")
+    recorded = facts.get("answer") if isinstance(facts, dict) else None
+    return str(recorded or config["task"].get("answer") or "")
+
+
+def _right(options: Sequence[str], target: str, answer: str) -> list[bool]:
+    """Return which options are right: those whose text, or whose letter, is the target.
+
+    The letter of one option may be the text of another.
+    """
+    if answer != "letter" and target in options:
         return [option == target for option in options]
     letter = LETTERS.find(target) if len(target) == 1 else -1
     right = options[letter] if 0 <= letter < len(options) else None
