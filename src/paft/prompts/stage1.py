@@ -104,9 +104,8 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
         console.say(f"{place}: not imported: {reason}")
     kept, out = screen(prompts, task, examples + more, off=rules.off, near_duplicate=rules.near_duplicate)
     if not kept:
-        raise UserError(
-            f"{path}: none of its {len(prompts) + len(failures)} prompts fits {task.name} ({counts(out)})"
-        )
+        lacking = f"fits {task.name} ({counts(out)})" if out else "could be imported"
+        raise UserError(f"{path}: none of its {len(prompts) + len(failures)} prompts {lacking}")
     screened_file = output.with_suffix(".screened.jsonl")
     write_screened(screened_file, (("", s) for s in out))
     write_prompts(output, kept)
