@@ -159,6 +159,11 @@ def _hub_rows(source: HubSource) -> Rows:
         data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
         return Rows(source, list(data), _class_names(data.features))
     except Exception as error:  # the hub client's errors have no common base
+        if (Path(source.hub) / "state.json").is_file():
+            raise UserError(
+                f"data set {_title(source)}: the folder is one data set of save_to_disk, without splits; write it "
+                "with to_parquet and name that file, or save a DatasetDict"
+            ) from None
         raise UserError(f"data set {_title(source)}: cannot load: {one_line(error)}") from None
 
 
