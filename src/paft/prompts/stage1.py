@@ -71,9 +71,8 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
         write_prompts(folder / "test.jsonl", test)
     write_prompts(folder / "train.jsonl", train)
-    console.say(
-        f"{folder}: {len(train)} training prompts, {len(test)} test prompts, {counts(generated.screened)} left out"
-    )
+    made = f"{len(train)} training prompts" + (f", {len(test)} test prompts" if config.prompts.test is None else "")
+    console.say(f"{folder}: {made}, {counts(generated.screened) or 'none'} left out")
     return generated
 
 
