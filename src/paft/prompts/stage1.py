@@ -71,8 +71,9 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
         write_prompts(folder / "test.jsonl", test)
     write_prompts(folder / "train.jsonl", train)
-    made = f"{len(train)} training prompts" + (f", {len(test)} test prompts" if config.prompts.test is None else "")
-    console.say(f"{folder}: {made}, {counts(generated.screened) or 'none'} left out")
+    tests = f", {len(test)} test prompts" if config.prompts.test is None else ""
+    left_out = counts(generated.screened) or "none"
+    console.say(f"{folder}: {len(train)} training prompts{tests}, {left_out} left out")
     return generated
 
 
