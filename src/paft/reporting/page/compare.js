@@ -116,7 +116,8 @@ function changedExamples(common, changes) {
   const lists = { false: list(-1), true: list(1) }, found = lists[compared.rises];
   const titles = binary ? { false: "Right → wrong", true: "Wrong → right" } : { false: "Lower score", true: "Higher score" };
   const body = h("tbody", {}), more = h("button", { type: "button" }), several = changes.length > 1;
-  const columns = ["Example", left.r.freeText || !binary ? "Target" : "Right", several && "Prompts", sideName(compared.sides[0]), sideName(compared.sides[1])].filter(Boolean);
+  const [i, j] = compared.sides, names = i === j ? ["First prompt", "Second prompt"] : [sideName(i), sideName(j)];
+  const columns = ["Example", left.r.freeText || !binary ? "Target" : "Right", several && "Prompts", ...names].filter(Boolean);
   let shown = 0;
   const extend = () => {
     for (const change of found.slice(shown, (shown += 25))) body.append(changeRow(common, change, several, columns));
