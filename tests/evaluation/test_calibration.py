@@ -44,14 +44,14 @@ def test_an_example_without_an_answer_is_left_out_of_the_offsets():
         Offsets.measure(["a", "b"], scores[1:2])
 
 
-@pytest.mark.parametrize(("answer", "right"), [("letter", 1.0), ("label", 0.0)])
-def test_a_letter_that_is_also_the_text_of_another_option_is_read_as_the_run_says(tmp_path, answer, right):
+@pytest.mark.parametrize(("are_options", "right"), [(False, 1.0), (True, 0.0)])
+def test_a_letter_that_is_also_the_text_of_another_option_is_read_as_the_run_says(tmp_path, are_options, right):
     """Blood groups: the letter B stands for the second option, O; the fourth is the text B."""
     row = {"prompt_id": "p", "prediction": "B", "target": "B", "score": 1.0, "generated_tokens": 0}
     rows = [row | {"example_id": str(i), "scores": [i == 0, 9.0 * (i == 1), 0.0, -9.0]} for i in range(2)]
     parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "p.parquet")
     examples = {"0": {"options": ["A", "AB", "O", "B"]}, "1": {"options": ["A", "O", "AB", "B"]}}
-    config = {"task": {"name": "blood"}, "run": {"answer": answer}}
+    config = {"task": {"name": "blood"}, "run": {"targets_are_options": are_options}}
     scores = calibrated_scores(read_grid(tmp_path / "p.parquet"), examples, config)
     assert scores[0, 1] == right
 
