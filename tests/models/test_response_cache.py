@@ -83,8 +83,13 @@ def test_echoed_tokens_are_kept(tmp_path):
 
 def test_ctrl_c_says_what_it_waits_for(capsys):
     done = []
-    with pytest.raises(KeyboardInterrupt), pools(Model()) as pool:
-        pool["m"].submit(lambda: done.append(time.sleep(0.1)))
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with pools(Model()) as pool:
+            pool["m"].submit(lambda: done.append(time.sleep(0.1)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert len(done) == 1
     assert "waiting for the answers to open requests" in capsys.readouterr().err
