@@ -96,3 +96,10 @@ def test_a_module_of_the_users_own_that_is_not_found_is_told_where_it_was_looked
         UserError, match=r"No module named .*; it is looked for in .*/run and .*; start paft in its"
     ):
         start(finished, "base")
+
+
+def test_a_file_of_something_else_is_not_replaced(finished):
+    (finished / "offsets.json").write_text("[1]\n")
+    with pytest.raises(UserError, match="the file exists and is not of `paft calibrate`"):
+        start(finished, "base")
+    assert (finished / "offsets.json").read_text() == "[1]\n"
