@@ -128,8 +128,8 @@ def _cell(text: str) -> str:
     """Return a text for a cell of a Markdown table, which nothing in it can leave."""
     short = " ".join(text.split())
     short = short if len(short) <= LONGEST else f"{short[:LONGEST]} ..."
-    marks = {mark: f"\\{mark}" for mark in "\\`*_[]|#"} | {mark: f"&#{ord(mark)};" for mark in "<>@"}
-    return short.translate(str.maketrans(marks))
+    marks = {ord(mark): f"\\{mark}" for mark in "\\`*_[]|#"} | {ord(mark): f"&#{ord(mark)};" for mark in "<>@"}
+    return short.translate(marks)
 
 
 def _plain(text: str) -> str:
