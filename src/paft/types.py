@@ -25,7 +25,12 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if not self.id:
-            object.__setattr__(self, "id", content_hash(self.text, self.system or ""))
+            object.__setattr__(self, "id", self.content)
+
+    @property
+    def content(self) -> str:
+        """The hash of its text: its id, unless its file names another, or its text was edited beside the id."""
+        return content_hash(self.text, self.system or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def test_evaluate_has_a_directory_of_its_own(project):
         (["run", "config.yaml", "trainig.K=3"], ["trainig is unknown", "'training'"]),
         (["report", "prompts"], ["prompts", "no run directory"]),
         (["report", "nowhere"], ["nowhere", "no run directory"]),
+        (["report", "nowhere", "-o", "page.md"], ["page.md", "ends in .html"]),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(project, arguments, words):

@@ -67,6 +67,13 @@ def test_without_noise_each_axis_has_its_share_exactly():
     assert (same.variance, same.rest, same.alone[0].value) == (0, 0, 0)
 
 
+def test_scores_that_depend_on_the_example_alone_leave_nothing_to_an_axis():
+    (levels, combination, example, _), *_ = made_up(0, cells=510, examples=20)
+    found = decompose(levels, combination, example, (example < 3).astype(float))
+    assert [share.value for share in found.with_examples] == pytest.approx([0, 0, 0], abs=1e-9)
+    assert found.examples.value == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.medium
 def test_the_intervals_cover_the_true_shares():
     covers, estimates, zero = [], [], []

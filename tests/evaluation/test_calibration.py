@@ -3,13 +3,18 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pyarrow import parquet
 
 from paft.errors import UserError
 from paft.evaluation.calibration import Offsets, calibrated, normalised, offsets
+from paft.evaluation.grid import SCHEMA
+from paft.reporting.calibrated import calibrated_scores
+from paft.reporting.predictions import read_grid
 
 LOGS = st.floats(-30, 0)
 
@@ -37,6 +42,18 @@ def test_an_example_without_an_answer_is_left_out_of_the_offsets():
     assert Offsets.measure(["a", "b"], scores).examples == 2
     with pytest.raises(UserError, match="no example has an answer"):
         Offsets.measure(["a", "b"], scores[1:2])
+
+
+@pytest.mark.parametrize(("are_options", "right"), [(False, 1.0), (True, 0.0)])
+def test_a_letter_that_is_also_the_text_of_another_option_is_read_as_the_run_says(tmp_path, are_options, right):
+    """Blood groups: the letter B stands for the second option, O; the fourth is the text B."""
+    row = {"prompt_id": "p", "prediction": "B", "target": "B", "score": 1.0, "generated_tokens": 0}
+    rows = [row | {"example_id": str(i), "scores": [i == 0, 9.0 * (i == 1), 0.0, -9.0]} for i in range(2)]
+    parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "p.parquet")
+    examples = {"0": {"options": ["A", "AB", "O", "B"]}, "1": {"options": ["A", "O", "AB", "B"]}}
+    config = {"task": {"name": "blood"}, "run": {"targets_are_options": are_options}}
+    scores = calibrated_scores(read_grid(tmp_path / "p.parquet"), examples, config)
+    assert scores[0, 1] == right
 
 
 def test_offsets_choose_as_the_calibrated_grid_does_and_refuse_other_answers(tmp_path):

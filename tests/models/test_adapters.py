@@ -233,6 +233,20 @@ def test_a_saved_adapter_names_the_revision_of_its_base_model(tmp_path, tiny_mod
         assert len(loaded(tiny_model, tmp_path / "new", **same)[1]) == 1
 
 
+def test_an_adapter_trained_on_a_merged_one_names_both_and_is_not_loaded_on_the_first_model_alone(
+    tmp_path, tiny_model, adapter
+):
+    from peft import AutoPeftModelForCausalLM
+
+    model, _ = loaded(tiny_model, adapter)
+    add_adapter(model, LoraSection()).save_pretrained(tmp_path / "new")
+    name = f"{tiny_model} with {adapter} merged"
+    assert json.loads((tmp_path / "new/adapter_config.json").read_text())["base_model_name_or_path"] == name
+    with pytest.raises(OSError, match="merged"):
+        AutoPeftModelForCausalLM.from_pretrained(tmp_path / "new")
+    assert loaded(tiny_model, tmp_path / "new")[1][1].endswith(f"was made for {name}, and is used on {tiny_model}")
+
+
 def test_a_model_with_an_adapter_scores_alike_merged_and_apart(tiny_model, adapter):
     scores = []
     for merge in (True, False):

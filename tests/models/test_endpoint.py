@@ -53,10 +53,11 @@ def test_a_request_holds_what_was_asked_and_the_answer_its_cost(serve):
         (429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}),
         (500, {"error": {}}, {}),
         (503, b"<html>", {}),
+        (200, b'{"id": "1", "choices": [{"index": 0, "mess', {}),
         "hang",
         "cut",
     ],
-    ids=["429", "500", "503", "hang", "cut"],
+    ids=["429", "500", "503", "JSON cut off", "hang", "cut"],
 )
 def test_a_fault_that_passes_is_tried_again(serve, fault):
     server, endpoint = serve(fault, OK)
@@ -79,6 +80,11 @@ def test_retry_after_is_waited_for(serve):
         ((404, {"error": {"message": "model m does not exist"}}, {}), True, "does not exist"),
         ((401, {"error": {"message": f"wrong key {SECRET}"}}, {}), True, "check the key in \\$TEST_KEY"),
         ((200, b"this is not JSON", {}), False, "not an answer"),
+        (
+            (200, b"<html>\n<title>Chat</title>", {"Content-Type": "text/html"}),
+            False,
+            "the text '<html> <title>Chat.*check base_url",
+        ),
         ((200, b"", {}), False, "not an answer"),
         ((200, b"[" * 100_000, {}), False, "not an answer"),
         ((200, b"junk", {"Content-Encoding": "gzip"}), False, "no connection|not an answer"),

@@ -1,12 +1,13 @@
 """Answers on the disk: asked for once, each damaged line named; and a model that fails is left."""
 
 import json
+import time
 
 import pytest
 
 from paft.errors import UserError
 from paft.models.client import Completion, ModelError
-from paft.models.response_cache import CircuitBreaker, ResponseCache, read_answers
+from paft.models.response_cache import CircuitBreaker, ResponseCache, pools, read_answers
 from paft.types import Conversation
 
 ASK = Conversation("Write.")
@@ -78,3 +79,17 @@ def test_echoed_tokens_are_kept(tmp_path):
     cache = ResponseCache(tmp_path / "answers")
     cache.get("k", lambda: Completion("red", 7, 0, echoed=((" r", -0.5), ("ed", -0.25))))
     assert read_answers(cache.path)["k"].echoed == ((" r", -0.5), ("ed", -0.25))
+
+
+def test_ctrl_c_says_what_it_waits_for(capsys):
+    done = []
+
+    def interrupted():
+        with pools(Model()) as pool:
+            pool["m"].submit(lambda: done.append(time.sleep(0.1)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(done) == 1
+    assert "waiting for the answers to open requests" in capsys.readouterr().err

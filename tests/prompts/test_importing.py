@@ -172,6 +172,12 @@ def test_a_prompt_of_promptfoo_that_is_more_than_a_template_is_left_out_with_the
     assert "\n" not in problem
 
 
+def test_a_quote_that_is_not_closed_does_not_join_two_prompts(tmp_path):
+    (tmp_path / "a.csv").write_text('text\n"Say {question}\n"Name {question}"\n')
+    with pytest.raises(UserError, match=r'a.csv:3: not CSV: a quoted cell goes on after its .*write ""'):
+        imported(tmp_path / "a.csv")
+
+
 def test_files_outside_the_folder_of_a_config_are_not_read(tmp_path):
     folder = tmp_path / "configs"
     folder.mkdir()

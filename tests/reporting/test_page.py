@@ -281,6 +281,17 @@ def test_a_page_without_a_training_on_rewards_has_no_section_of_it(browser, page
     assert browser.logged == []
 
 
+def test_a_run_without_training_has_no_chart_and_no_column_of_it(browser, tmp_path):
+    folder = make_run(tmp_path, {"base": [0.5] * 6}, trained=())
+    write_report(folder)
+    browser.open(folder / "report.html")
+    assert browser.js("document.querySelectorAll('#cost svg').length") == 0
+    assert "Training" not in browser.js("document.querySelector('#cost thead').textContent")
+    assert browser.js("document.querySelector('#training p').textContent") == "No finished method was trained."
+    heads = browser.js("[...document.querySelectorAll('#compare .changes th')].map((th) => th.textContent)")
+    assert heads[-2:] == ["First prompt", "Second prompt"]
+
+
 def test_a_run_is_chosen_on_a_page_of_several(browser, tmp_path):
     for seed in range(2):
         make_run(tmp_path / f"run{seed}", SKILLS, seed=seed)

@@ -1,5 +1,7 @@
 """Two methods, runs or prompts are compared on what both have, by a paired test, with the examples that changed."""
 
+import json
+
 import numpy as np
 import pytest
 from pyarrow import parquet
@@ -11,7 +13,7 @@ from made_up_runs import SKILLS, make_free_text_run, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import over_examples
 from paft.reporting.comparison import describe
-from paft.reporting.pairs import changes, compare_sides, find_side
+from paft.reporting.pairs import changes, compare_sides, differences_of_all, example_keys, find_side
 from paft.reporting.read import read_run
 
 
@@ -40,6 +42,22 @@ def test_two_methods_are_compared_as_in_the_report(tmp_path):
     assert most.count == len(won)
     assert most.prompts[0] == most.prompts[1] == won[0]
     assert most.answers == tuple(of[won[0], example]["prediction"] for of in (left, right))
+
+
+def test_prompts_are_matched_by_their_text_and_not_by_an_id_beside_which_it_was_edited(tmp_path):
+    one, other = (make_run(tmp_path / name, {"base": [0.5] * 6}, examples=9) for name in ("one", "other"))
+    texts = [json.loads(line) for line in (other / "prompts/test.jsonl").read_text().splitlines()]
+    texts[0]["text"], texts[1]["id"] = "quite another text", "p9"
+    write_rows(other / "prompts/test.jsonl", texts)
+    path = other / "methods/base/predictions.parquet"
+    table = parquet.read_table(path)
+    ids = ["p9" if i == "p1" else i for i in table["prompt_id"].to_pylist()]
+    parquet.write_table(table.set_column(0, "prompt_id", [ids]), path)
+    results = [read_run(one), read_run(other)]
+    assert compared(results, "one", "other").cells.prompts == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    keys = [example_keys(result, result.methods[0]) for result in results]
+    [difference] = differences_of_all([(result, result.methods[0]) for result in results], keys).values()
+    assert difference.cells == 5 * 9
 
 
 def test_two_prompts_are_compared_over_examples_and_those_that_changed_are_listed(tmp_path):

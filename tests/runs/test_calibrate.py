@@ -95,3 +95,19 @@ def test_the_snippet_of_the_documentation_runs(finished, monkeypatch):
     names: dict = {}
     exec(snippet, names)
     assert names["label"] in COLOURS
+
+
+def test_a_module_of_the_users_own_that_is_not_found_is_told_where_it_was_looked_for(finished, monkeypatch):
+    config = finished / "run/config.yaml"
+    config.write_text(config.read_text().replace("- base\n", "- base\n- nowhere_to_be_found:Method\n"))
+    with pytest.raises(
+        UserError, match=r"No module named .*; it is looked for in .*/run and .*; start paft in its"
+    ):
+        start(finished, "base")
+
+
+def test_a_file_of_something_else_is_not_replaced(finished):
+    (finished / "offsets.json").write_text("[1]\n")
+    with pytest.raises(UserError, match="the file exists and is not of `paft calibrate`"):
+        start(finished, "base")
+    assert (finished / "offsets.json").read_text() == "[1]\n"

@@ -158,6 +158,26 @@ def test_a_run_without_common_cells_or_asked_in_another_way_is_no_baseline(proje
     assert_refused(gate(path, "--no-worse-than", "old", "--method", "paft"), "no method 'paft'")
 
 
+def test_a_prompt_that_was_edited_beside_its_id_is_not_compared_with_its_earlier_text(project, serve):
+    path = gated(project, serve(right_about(1)), prompts=2, examples=6)
+    rows = [
+        {"id": f"p{i}"} | json.loads(line)
+        for i, line in enumerate(Path("prompts/test.jsonl").read_text().splitlines())
+    ]
+    write_rows(project / "prompts/test.jsonl", rows)
+    evaluate(load_config(path, []), project / "old", QUIET)
+    write_rows(project / "prompts/test.jsonl", [rows[0], rows[1] | {"text": "Now, {thing}?"}])
+    gate(path, "--no-worse-than", "old")
+    assert verdict()["notes"] == ["1 of 2 test prompts: the others are not in old"]
+
+
+def test_marks_in_a_prompt_are_shown_in_the_comment_as_they_are(project, serve):
+    path = gated(project, serve(right_about(0)), prompts=2)
+    write_rows(project / "prompts/test.jsonl", [{"text": "{thing} -> #1 | <b> @all"}, {"text": "{thing}?"}])
+    gate(path, "--at-least", "mean>=0.8")
+    assert r"| {thing} -&#62; \#1 \| &#60;b&#62; &#64;all | 0.00 |" in (project / "out/gate.md").read_text()
+
+
 REFUSED = {
     "a percentage": (["--at-least", "mean>=80"], "from 0 to 1"),
     "no threshold": (["--at-least", "mean"], "expected a figure and a threshold"),

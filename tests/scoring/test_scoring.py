@@ -277,6 +277,7 @@ def test_options_are_formatted_as_the_answer_is_written():
     label, letter = ANSWER_FORMATS["label"], ANSWER_FORMATS["letter"]
     assert label.format_options(OPTIONS, are_shared=True) == "red, green, blue"
     assert label.format_options(OPTIONS, are_shared=False) == "- red\n- green\n- blue"
+    assert label.format_options(("late", "lost, broken"), are_shared=True) == "late; lost, broken"
     for are_shared in (True, False):
         assert letter.format_options(OPTIONS, are_shared) == "A. red\nB. green\nC. blue"
 

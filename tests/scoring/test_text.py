@@ -2,7 +2,7 @@
 
 import pytest
 
-from paft.scoring.text import run_on_cues, without_control_tokens, without_run_on, without_thoughts
+from paft.scoring.text import before_cue, run_on_cues, without_control_tokens, without_run_on, without_thoughts
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,13 @@ def test_a_line_that_begins_as_the_prompts_lines_do_ends_the_output():
     assert without_run_on("B\n### Question 2\nnext?") == "B\n"
     assert without_run_on("entity: x\nhuman: y", answers=("human",)) == "entity: x\nhuman: y"
     assert without_run_on("Question: which?\nAnswer: A") == "Question: which?\nAnswer: A"
+
+
+def test_a_line_of_an_accepted_answer_begins_no_next_question_whatever_its_prompt_looks_like():
+    answer, cues = "Amount: 5\nMessage: rent", ("Message:", "Note:")
+    assert before_cue(answer, cues, ["Amount: 7", answer]) == answer
+    assert before_cue(f"{answer}\nNote: next", cues, [answer]) == f"{answer}\n"
+    assert before_cue(answer, cues, ["Message: rent"]) == "Amount: 5\n"
 
 
 @pytest.mark.parametrize(

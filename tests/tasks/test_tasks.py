@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conftest import write_rows
+from conftest import things, write_rows
 from paft.config.task import HubSource, OptionColumns, TaskConfig
 from paft.errors import UserError
 from paft.tasks.load import load_task, subset
@@ -84,6 +84,15 @@ def test_tables_keep_every_cell_as_the_text_it_is(tmp_path, suffix):
     path.write_text(f'q{comma}a\n"007, two\nlines"{comma}yes\nNULL{comma}no\n', encoding="utf-8")
     examples = load_task(custom(path))[2]
     assert [e.fields["q"] for e in examples] == ["007, two\nlines", "NULL"]
+
+
+def test_a_folder_of_save_to_disk_without_splits_is_refused_with_what_to_do(tmp_path):
+    import datasets
+
+    datasets.Dataset.from_list(things(3)).save_to_disk(tmp_path / "data")
+    config = custom("unused").model_copy(update={"test": HubSource(hub=str(tmp_path / "data"), split="test")})
+    with pytest.raises(UserError, match="one data set of save_to_disk, without splits; write it with to_parquet"):
+        load_task(config)
 
 
 def test_parquet_and_a_local_folder_of_the_hubs_layout_are_read(tmp_path):

@@ -125,6 +125,19 @@ def test_a_setting_for_another_loss_is_refused(tmp_path, setting):
         sft(tmp_path, **setting)
 
 
+@pytest.mark.parametrize("name", ["eval_dataset", "compute_metrics", "compute_loss_func", "formatting_func"])
+def test_an_argument_that_would_have_no_effect_is_refused(tmp_path, name):
+    trl = pytest.importorskip("trl")
+    args = trl.SFTConfig(output_dir=str(tmp_path), **SETTINGS)
+    with pytest.raises(UserError, match=f"{name}: .*; leave it out"):
+        type("Sft", (DynamicPrompts, trl.SFTTrainer), {})(args, data(make_model()), **{name: print})
+
+
+def test_a_batch_size_that_may_change_is_refused(tmp_path):
+    with pytest.raises(UserError, match="auto_find_batch_size: prompts are drawn for steps of a known size"):
+        plain(tmp_path, auto_find_batch_size=True)
+
+
 def test_one_process_trains_on_one_gpu(tmp_path):
     args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS)
     args._n_gpu = 2  # as on a machine with two

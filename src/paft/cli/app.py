@@ -65,6 +65,8 @@ def main() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it reports missing kernels
     # transformers warns of its own attribute when PEFT asks for it; a user cannot fix it
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    # PEFT looks for a config file of the model that an adapter names, also where that is one with another merged
+    warnings.filterwarnings("ignore", message="Could not find a config file in .* merged", category=UserWarning)
     try:
         app()
     except UserError as error:

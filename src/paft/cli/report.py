@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from paft.cli.options import Quiet
+from paft.errors import UserError
 from paft.utils.console import Console, interruptible
 
 
@@ -37,6 +38,8 @@ def report(
     Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
+    if output is not None and output.suffix.lower() != ".html":
+        raise UserError(f"--output {output}: the page is HTML; name a file that ends in .html")
     from paft.reporting.axes import is_axes_run
     from paft.reporting.comparison import describe
     from paft.reporting.page_axes import write_axes_page, write_axes_report

@@ -193,25 +193,28 @@ def _shares_within_examples(
 
     Two cells of one example covary by the variance of the example, and by the variance of an axis if they have the
     same level of it. So their product is regressed on which levels they share (Haseman and Elston 1972,
-    doi:10.1007/BF01066731). The intervals are by bootstrap over the examples.
+    doi:10.1007/BF01066731), with a constant for each example: a hard example whose cells share more levels than
+    others' by chance would otherwise count for the axes. The intervals are by bootstrap over the examples.
     """
-    grams, moments = [], []
+    grams, moments, sums, sizes = [], [], [], []
     for group in np.unique(example):
         cells = np.flatnonzero(example == group)
         first, second = np.triu_indices(len(cells), 1)
-        same = levels[cells[first]] == levels[cells[second]]
-        # less the chance of the same level, so that the constant is the variance of the examples
-        x = np.hstack([same - 1 / counts, np.ones((len(same), 1))])
-        grams.append(x.T @ x)
-        moments.append(x.T @ (centred[cells[first]] * centred[cells[second]]))
-    gram, moment = np.stack(grams), np.stack(moments)
+        # less the chance of the same level, so that the constants are the variance of the examples
+        x = (levels[cells[first]] == levels[cells[second]]) - 1 / counts
+        y = centred[cells[first]] * centred[cells[second]]
+        within = x - x.mean(axis=0) if len(x) else x
+        grams.append(within.T @ within)
+        moments.append(within.T @ y)
+        sums.append(np.append(x.sum(axis=0), y.sum()))
+        sizes.append(len(y))
+    pairs = _Pairs(np.stack(grams), np.stack(moments), np.stack(sums), np.array(sizes))
     count = len(grams)
     # effects that sum to 0 covary negatively, and so do examples, less their mean
-    size = np.append((counts - 1) / counts, count / max(1, count - 1)) / variance
+    scale = np.append((counts - 1) / counts, count / max(1, count - 1)) / variance
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    drawn = _solved(np.tensordot(weights, gram, 1), weights @ moment) * size
-    estimate = _solved(gram.sum(axis=0)[None], moment.sum(axis=0)[None])[0] * size
+    drawn, [estimate] = pairs.variances(weights) * scale, pairs.variances(np.ones((1, count))) * scale
     shares = []
     for value, draws in zip(estimate.tolist(), drawn.T, strict=True):
         ends = interval(draws)
@@ -220,9 +223,26 @@ def _shares_within_examples(
     return shares
 
 
-def _solved(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Return the least-squares solutions of normal equations; ``(draws, n, n)`` and ``(draws, n)``."""
-    return np.einsum("dij,dj->di", np.linalg.pinv(gram, hermitian=True), moment)
+@dataclass(frozen=True)
+class _Pairs:
+    """What pairs of cells of each example say: normal equations, sums of the columns and the products, numbers."""
+
+    grams: np.ndarray
+    moments: np.ndarray
+    sums: np.ndarray
+    sizes: np.ndarray
+
+    def variances(self, weights: np.ndarray) -> np.ndarray:
+        """Return the variance of each axis, then that of the examples.
+
+        Args:
+            weights: ``(draws, examples)``, how often each example counts.
+        """
+        inverse = np.linalg.pinv(np.tensordot(weights, self.grams, 1), hermitian=True)
+        axes = np.einsum("dij,dj->di", inverse, weights @ self.moments)
+        means = weights @ self.sums / np.maximum(1, weights @ self.sizes)[:, None]
+        examples = means[:, -1] - (means[:, :-1] * axes).sum(axis=1)
+        return np.column_stack([axes, examples])
 
 
 def _noncentralities(statistic: float, first: int, second: int) -> tuple[float, float]:

@@ -261,8 +261,8 @@ def answer_cells(
     shown = f"\n{plain_form(task)}" if task.shots else ""
     cues = {prompt: run_on_cues(prompt.text + shown, slots) for prompt, _ in cells}
     answered = (
-        (generated, before_cue(generated.text, cues[prompt]))
-        for generated, (prompt, _) in zip(outputs, cells, strict=False)
+        (generated, before_cue(generated.text, cues[prompt], task.targets(example)))
+        for generated, (prompt, example) in zip(outputs, cells, strict=False)
     )
     for generated, text in _prepared(scorers, answered, [example for _, example in cells]):
         prompt, example = next(remaining)

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 from paft.config.schema import EndpointSection
@@ -217,14 +218,17 @@ class Endpoint:
                 )
 
     def _sent(self, call: Callable[[], Result]) -> Result:
-        """Return the result of a call of the client library, sent again where an error came with status 200."""
+        """Return the result of a call of the client library.
+
+        It is sent again where an error came with status 200, or JSON that was cut off.
+        """
         from openai import OpenAIError
 
         for attempt in range(self._retries + 1):
             try:
                 return call()
-            except ErrorReplyError as error:
-                if attempt == self._retries or not passes(error.status):
+            except (ErrorReplyError, JSONDecodeError) as error:
+                if attempt == self._retries or not passes(getattr(error, "status", None)):
                     raise self._failures.of(error) from None
                 time.sleep(min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * random.uniform(0.75, 1))
             except (OpenAIError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

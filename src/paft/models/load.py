@@ -76,7 +76,10 @@ def load_model(config: ModelConfig, say: Say = print, *, merge: bool = True) -> 
                 f"config key model.adapter: {config.adapter} adapts the output layer, which shares its weights "
                 "with the embeddings; it cannot be merged, and so not trained on"
             )
-        model = _merged(model, config.adapter) if merge else model
+        if merge:
+            model = _merged(model, config.adapter)
+            # PEFT saves this name with an adapter; on the model without this one, it would be silently wrong
+            model.name_or_path = f"{model.name_or_path} with {config.adapter} merged"
         model.has_merged_adapter = merge
     model.base_revision = config.revision
     model = (model.to(device) if quantization_of(model) == "none" else model).eval()

@@ -95,6 +95,8 @@ def prompt_tokens(reply: Any) -> int:
 
 
 def _choice(reply: Any) -> Any:
+    if isinstance(reply, str):  # such as the page of a web interface, or of a proxy
+        raise ValueError(f"no JSON but the text {' '.join(reply[:60].split())!r}; check base_url")
     if error := getattr(reply, "error", None):
         raise ErrorReplyError(error)
     choices = getattr(reply, "choices", None)

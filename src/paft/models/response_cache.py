@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from paft.errors import UserError
 from paft.models.client import Client, Completion, ModelError
 from paft.types import Conversation
+from paft.utils.console import Console
 from paft.utils.io import append_jsonl, read_log
 
 FAILURES = 3
@@ -99,6 +100,9 @@ def pools(*clients: Client) -> Iterator[dict[str, ThreadPoolExecutor]]:
     found = {client.name: ThreadPoolExecutor(client.parallel) for client in clients}
     try:
         yield found
+    except KeyboardInterrupt:
+        Console().say("\nwaiting for the answers to open requests, which are kept")
+        raise
     finally:
         for pool in found.values():
             pool.shutdown(wait=False, cancel_futures=True)

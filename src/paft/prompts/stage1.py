@@ -71,9 +71,9 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
         write_prompts(folder / "test.jsonl", test)
     write_prompts(folder / "train.jsonl", train)
-    console.say(
-        f"{folder}: {len(train)} training prompts, {len(test)} test prompts, {counts(generated.screened)} left out"
-    )
+    tests = f", {len(test)} test prompts" if config.prompts.test is None else ""
+    left_out = counts(generated.screened) or "none"
+    console.say(f"{folder}: {len(train)} training prompts{tests}, {left_out} left out")
     return generated
 
 
@@ -104,9 +104,8 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
         console.say(f"{place}: not imported: {reason}")
     kept, out = screen(prompts, task, examples + more, off=rules.off, near_duplicate=rules.near_duplicate)
     if not kept:
-        raise UserError(
-            f"{path}: none of its {len(prompts) + len(failures)} prompts fits {task.name} ({counts(out)})"
-        )
+        lacking = f"fits {task.name} ({counts(out)})" if out else "could be imported"
+        raise UserError(f"{path}: none of its {len(prompts) + len(failures)} prompts {lacking}")
     screened_file = output.with_suffix(".screened.jsonl")
     write_screened(screened_file, (("", s) for s in out))
     write_prompts(output, kept)

@@ -137,9 +137,10 @@ def sentence(result: AxesResult) -> str:
     most = max(range(len(names)), key=lambda i: shares.with_examples[i].value)
     none = [name for name, share in zip(names, shares.alone, strict=True) if share.interval.low == 0]
     unmoved = f" The mean score may not depend on {', '.join(none)} at all." if none else ""
+    largest = f" (the largest part: {names[most]}, {points(shares.with_examples[most].value)} %)"
     return (
-        f"How a question is asked causes {points(total)} % of the variance of the {result.metric}, most of it "
-        f"{names[most]} ({points(shares.with_examples[most].value)} %); how hard the example is causes "
+        f"How a question is asked causes {points(total)} % of the variance of the {result.metric}"
+        f"{largest if points(total) != points(0) else ''}; how hard the example is causes "
         f"{points(shares.examples.value)} %.{unmoved}"
     )
 

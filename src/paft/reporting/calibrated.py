@@ -12,7 +12,9 @@ from paft.reporting.predictions import Grid
 from paft.types import LETTERS
 
 
-def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> np.ndarray | None:
+def calibrated_scores(
+    grid: Grid, examples: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]
+) -> np.ndarray | None:
     """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
 
     It is NaN where a cell was not asked.
@@ -22,12 +24,17 @@ def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> 
 
     Args:
         examples: rows of ``examples.jsonl`` by id.
+        config: of the run; it says whether targets are texts of options or their letters.
     """
     likelihoods = _likelihoods(grid)
     options: list[Any] = [examples.get(example, {}).get("options") for example in grid.example_ids]
     if likelihoods is None or not all(isinstance(o, list) and len(o) == likelihoods.shape[-1] for o in options):
         return None
-    right = np.array([_right(names, target) for names, target in zip(options, grid.targets, strict=True)])
+    facts = config.get("run")
+    are_texts = facts.get("targets_are_options") if isinstance(facts, dict) else None
+    right = np.array(
+        [_right(names, target, are_texts) for names, target in zip(options, grid.targets, strict=True)]
+    )
     values = calibrated(likelihoods)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
     found = np.take_along_axis(right[None], chosen[..., None], axis=-1)[..., 0]
@@ -35,13 +42,18 @@ def calibrated_scores(grid: Grid, examples: Mapping[str, Mapping[str, Any]]) -> 
     return np.where(grid.answered, scores, np.nan)
 
 
-def _right(options: Sequence[str], target: str) -> list[bool]:
-    """Return which options are right: those whose text, or whose letter, is the target."""
-    if target in options:
+def _right(options: Sequence[str], target: str, are_texts: bool | None) -> list[bool]:
+    """Return which options are right: those whose text, or whose letter, is the target.
+
+    The letter of one option may be the text of another.
+
+    Args:
+        are_texts: whether targets are texts of options. None where an older run did not record it: a target that
+            is the text of an option is then taken for that.
+    """
+    if are_texts or (are_texts is None and target in options):
         return [option == target for option in options]
-    letter = LETTERS.find(target) if len(target) == 1 else -1
-    right = options[letter] if 0 <= letter < len(options) else None
-    return [option == right for option in options]
+    return [LETTERS[i : i + 1] == target for i in range(len(options))]
 
 
 def _likelihoods(grid: Grid) -> np.ndarray | None:

@@ -128,9 +128,8 @@ def _cell(text: str) -> str:
     """Return a text for a cell of a Markdown table, which nothing in it can leave."""
     short = " ".join(text.split())
     short = short if len(short) <= LONGEST else f"{short[:LONGEST]} ..."
-    for mark in "\\`*_[]<>|#@":
-        short = short.replace(mark, f"\\{mark}" if mark not in "<>@" else f"&#{ord(mark)};")
-    return short
+    marks = {ord(mark): f"\\{mark}" for mark in "\\`*_[]|#"} | {ord(mark): f"&#{ord(mark)};" for mark in "<>@"}
+    return short.translate(marks)
 
 
 def _plain(text: str) -> str:

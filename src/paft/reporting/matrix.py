@@ -9,7 +9,7 @@ import numpy as np
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
-from paft.reporting.pairs import example_keys, has_texts
+from paft.reporting.pairs import example_keys, has_texts, prompt_keys
 from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import answers_by, bracket, counted, estimated, points, run_names, shortest_ends
 
@@ -122,7 +122,7 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
     if len(modes) > 1:
         notes.append(f"{column}: answers by {' in some runs, by '.join(modes)} in others.")
     by_id = not all(has_texts(entry.result, entry.method) for entry in entries)
-    prompts = [entry.method.prompt_ids for entry in entries]
+    prompts = [prompt_keys(entry.result, entry.method) for entry in entries]
     examples = [example_keys(entry.result, entry.method, by_id=by_id) for entry in entries]
     if all(p == prompts[0] for p in prompts) and all(e == examples[0] for e in examples):
         return list(entries), notes

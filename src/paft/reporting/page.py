@@ -278,6 +278,7 @@ def _prompt(result: RunResult, prompt: str) -> dict[str, Any]:
     known = result.prompts.get(prompt)
     return {
         "id": prompt,
+        "key": known.content if known else prompt,
         "text": cut(known.text if known else "", 8000),
         "system": cut((known and known.system) or ""),
     }

@@ -114,6 +114,14 @@ def example_keys(run: RunResult, method: MethodResult, *, by_id: bool = False) -
     return keys
 
 
+def prompt_keys(run: RunResult, method: MethodResult) -> list[str]:
+    """Return what identifies each prompt of a grid: its text; its id, if the run lacks the text.
+
+    A file may name ids, and a text may be edited beside an id, so equal ids may stand for different texts.
+    """
+    return [run.prompts[i].content if i in run.prompts else i for i in method.prompt_ids]
+
+
 def common_cells(left: Side, right: Side) -> Cells:
     """Return the cells that both sides have; two prompts that are named are taken as each other's counterpart."""
     by_id = not (has_texts(left.run, left.method) and has_texts(right.run, right.method))
@@ -121,7 +129,8 @@ def common_cells(left: Side, right: Side) -> Cells:
     if left.prompt is not None and right.prompt is not None:
         rows = [[s.method.prompt_ids.index(s.prompt)] for s in (left, right) if s.prompt is not None]
         return Cells((rows[0], rows[1]), _matches(keys[0], keys[1]), by_id)
-    return Cells(_matches(left.method.prompt_ids, right.method.prompt_ids), _matches(keys[0], keys[1]), by_id)
+    prompts = [prompt_keys(side.run, side.method) for side in (left, right)]
+    return Cells(_matches(prompts[0], prompts[1]), _matches(keys[0], keys[1]), by_id)
 
 
 def has_texts(run: RunResult, method: MethodResult) -> bool:
@@ -242,8 +251,9 @@ def differences_of_all(
         keys: what identifies the examples of each method, see :func:`example_keys`.
     """
     groups: dict[tuple[str, str, tuple[str, ...], tuple[Hashable, ...]], list[int]] = {}
-    for index, (run, method) in enumerate(methods):
-        groups.setdefault((run.task, run.metric, method.prompt_ids, tuple(keys[index])), []).append(index)
+    asked = [tuple(prompt_keys(run, method)) for run, method in methods]
+    for index, (run, _) in enumerate(methods):
+        groups.setdefault((run.task, run.metric, asked[index], tuple(keys[index])), []).append(index)
     found = {}
     for (_, _, prompts, _), members in groups.items():
         if len(prompts) > 1:
@@ -256,7 +266,7 @@ def differences_of_all(
         for i, j in itertools.product(left, right):
             pair = min(i, j), max(i, j)
             of = [methods[index][1] for index in pair]
-            cells = Cells(_matches(of[0].prompt_ids, of[1].prompt_ids), _matches(keys[pair[0]], keys[pair[1]]))
+            cells = Cells(_matches(asked[pair[0]], asked[pair[1]]), _matches(keys[pair[0]], keys[pair[1]]))
             if len(cells.prompts[0]) > 1 and cells.examples[0]:
                 grids = {str(index): cells.of(of[k].grid.scores, k) for k, index in enumerate(pair)}
                 for difference in differences(grids, is_corrected=False):

@@ -325,7 +325,7 @@ def read_run(path: Path) -> RunResult:
 def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
     """Return the metrics of a method's grid; estimates where not all of its cells were answered."""
     others = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores, strict=True))
-    calibrated = calibrated_scores(grid, run.examples) if run.is_calibrated else None
+    calibrated = calibrated_scores(grid, run.examples, run.config) if run.is_calibrated else None
     estimate = None if grid.is_complete else estimate_cells(grid.scores, run.top, **_covariates(run, grid))
     if estimate is None:
         summary = summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)

@@ -93,9 +93,14 @@ def _figures(summary: Summary) -> str:
     if of_std.low > 0:
         spread, low = points(std, 0), points(quantile, 0)
     else:
-        spread = f"0 to {points(of_std.high, 0)}"
-        low = f"{points(of_quantile.low, 0)} to {points(of_quantile.high, 0)}"
+        spread, low = _range(0, of_std.high), _range(of_quantile.low, of_quantile.high)
     return f"mean {summary.mean:.0%}, noise-free Std {spread}, 5% quantile {low}"
+
+
+def _range(low: float, high: float) -> str:
+    """Return a range in percentage points; one number where both ends round to it."""
+    ends = dict.fromkeys((points(low, 0), points(high, 0)))
+    return " to ".join(ends)
 
 
 def counted(count: int, noun: str) -> str:
@@ -203,6 +208,7 @@ def columns(results: Sequence[RunResult]) -> Columns:
         "Unparsed": any(r.mode == "generate" for r in results) or any(m.failures.unparsed for m in methods),
         "Cut": any(m.failures.cut for m in methods),
         f"{measure} if read": any(m.failures.unparsed for m in methods),
+        "Training": any(m.log for m in methods),
     }
     every: Columns = {
         "Method": lambda m: m.name,

@@ -10,6 +10,7 @@ import pyarrow as pa
 from paft.errors import UserError, nearest, one_line
 from paft.evaluation.intervals import Interval
 from paft.evaluation.sequential import Decision, MeanTest
+from paft.prompts.files import read_prompts
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import differences, how_asked, read_fingerprint
 from paft.tasks.task import Task
@@ -29,7 +30,7 @@ class Baseline:
 
     Attributes:
         margin: how much lower than its mean a mean may be.
-        scores: by prompt id and by the content of the example.
+        scores: by the content of the prompt and by that of the example: ids are those of files, which may differ.
     """
 
     run: Path
@@ -62,10 +63,11 @@ class Baseline:
             str(row.get("id")): _content(row.get("fields"), row.get("options"), row.get("targets"))
             for _, row in read_jsonl(directory.examples, DATA)
         }
+        texts = {prompt.id: prompt.content for prompt in read_prompts(directory.prompts("test"))}
         try:
             batches = list(parquet_batches(file, ["prompt_id", "example_id", "score"]))
             rows = [row for batch in batches for row in batch.to_pylist()]
-            scores = {(r["prompt_id"], content[r["example_id"]]): float(r["score"]) for r in rows}
+            scores = {(texts[r["prompt_id"]], content[r["example_id"]]): float(r["score"]) for r in rows}
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise UserError(
                 f"{file}: damaged, or of an old version ({one_line(error, 100)}); remove it and run the same "
@@ -100,8 +102,8 @@ class Baseline:
             UserError: there are none.
         """
         known = {prompt for prompt, _ in self.scores}
-        shared = [prompt for prompt in prompts if prompt.id in known]
-        both = [e for e in examples if all((p.id, content_of(e, task)) in self.scores for p in shared)]
+        shared = [prompt for prompt in prompts if prompt.content in known]
+        both = [e for e in examples if all((p.content, content_of(e, task)) in self.scores for p in shared)]
         if not shared or not both:
             lacking = "prompts" if not shared else "examples"
             raise UserError(
@@ -118,7 +120,7 @@ class Baseline:
 
     def value(self, score: float, prompt: Prompt, example: Example, task: Task) -> float:
         """Return the score of a cell's difference."""
-        return (1 + score - self.scores[prompt.id, content_of(example, task)]) / 2
+        return (1 + score - self.scores[prompt.content, content_of(example, task)]) / 2
 
     def as_difference(self, decision: Decision) -> Decision:
         """Return the decision with the difference of the means as its estimate."""

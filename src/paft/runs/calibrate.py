@@ -32,9 +32,10 @@ def calibrate(
         examples_file: rows with the task's fields; right answers are not read.
 
     Raises:
-        UserError: there is no such run, method, prompt or file, the method is not trained yet, or the examples do
-            not share their answers.
+        UserError: there is no such run, method, prompt or file, the method is not trained yet, the examples do
+            not share their answers, or ``output`` is another file.
     """
+    _check_own(output)
     finished = FinishedMethod.of(run, method)
     task, examples = unlabelled(finished.config.task, str(examples_file))
     if shots := finished.config.prompts.shots:
@@ -53,6 +54,17 @@ def calibrate(
         console.say(warning)
     write_text(output, json.dumps(_record(finished, prompt, offsets, model), indent=1) + "\n")
     return offsets
+
+
+def _check_own(output: Path) -> None:
+    """Refuse to replace a file that this command did not write."""
+    try:
+        if output.exists():
+            Offsets.read(output)
+    except UserError:
+        raise UserError(
+            f"{output}: the file exists and is not of `paft calibrate`; choose another --output"
+        ) from None
 
 
 def _answers(task: Task, examples: list[Example]) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ class RunData:
             "yes_or_no": self.scorers[0].is_binary,
             "fields": list(task.fields),
             "labels": None if task.labels is None else list(task.labels),
+            "targets_are_options": all(task.candidates(example) == example.options for example in examples),
             "aliases": dict(task.aliases),
         }
 

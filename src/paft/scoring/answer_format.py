@@ -141,8 +141,12 @@ class LabelAnswers:
         return options
 
     def format_options(self, options: tuple[str, ...], are_shared: bool) -> str:
-        """Return one line of labels, or a list of the options where each example has its own."""
-        return ", ".join(options) if are_shared else "\n".join(f"- {text}" for text in options)
+        """Return one line of labels, or a list of the options where each example has its own.
+
+        Labels with a comma are separated by semicolons, so that none looks like two.
+        """
+        separator = "; " if any("," in text for text in options) else ", "
+        return separator.join(options) if are_shared else "\n".join(f"- {text}" for text in options)
 
     def read(self, output: str, options: tuple[str, ...], names: tuple[str, ...] = ()) -> int | None:
         """Return the index of the option whose text an output gives."""

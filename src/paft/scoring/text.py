@@ -112,7 +112,7 @@ def without_run_on(text: str, cues: tuple[str, ...] = (), *, answers: Container[
     return before_cue(text[: min(ends, default=len(text))], cues)
 
 
-def before_cue(text: str, cues: tuple[str, ...]) -> str:
+def before_cue(text: str, cues: tuple[str, ...], answers: Collection[str] = ()) -> str:
     """Return an output up to the first line, after something else, that begins as a line of its prompt does.
 
     A base model that has answered goes on with a prompt of its own. An output with thoughts is left as it is: a
@@ -120,12 +120,19 @@ def before_cue(text: str, cues: tuple[str, ...]) -> str:
 
     Args:
         cues: literal beginnings of the prompt's lines, such as ``Question:``; see :func:`run_on_cues`.
+        answers: the accepted answers; a line that begins as a later line of one of them is a part of the answer.
     """
+    cues = tuple(cue for cue in cues if not any("\n" in answer and _line(answer, (cue,)) for answer in answers))
     if not cues or without_thoughts(text) != text:
         return text
-    beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
-    match = beginnings.search(text, len(text) - len(text.lstrip()) + 1)
+    match = _line(text, cues)
     return text[: match.start()] if match else text
+
+
+def _line(text: str, cues: tuple[str, ...]) -> re.Match[str] | None:
+    """Return the first line, after something else, that begins with one of the cues."""
+    beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
+    return beginnings.search(text, len(text) - len(text.lstrip()) + 1)
 
 
 def run_on_cues(prompt: str, fields: Collection[str]) -> tuple[str, ...]:

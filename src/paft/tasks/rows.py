@@ -91,19 +91,20 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
             _check_cells(f"{path}: row {number}", cells, len(header), is_tsv=is_tsv)
             yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        what = (
-            "a quoted cell goes on after its closing quote"
-            if "expected after" in str(error)
-            else "a quote opens a cell and never closes"
-            if "unexpected end" in str(error)
-            else str(error)
-        )
         where = f"row {number + 1}" if header else "the header"
-        raise UserError(
-            f'{path}: {where} (line {lines.line_num}): {what}; write "" for a quote in a quoted cell'
-        ) from None
+        raise UserError(f"{path}: {where} (line {lines.line_num}): {csv_problem(error)}") from None
     if header is None:
         raise UserError(f"{path}: the file is empty")
+
+
+def csv_problem(error: csv.Error) -> str:
+    """Return what is wrong with a table that is read strictly, and the fix."""
+    text = str(error)
+    if "expected after" in text:
+        text = "a quoted cell goes on after its closing quote"
+    elif "unexpected end" in text:
+        text = "a quote opens a cell and never closes"
+    return f'{text}; write "" for a quote in a quoted cell'
 
 
 def _header(path: Path, names: list[str]) -> list[str]:
@@ -158,6 +159,11 @@ def _hub_rows(source: HubSource) -> Rows:
         data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
         return Rows(source, list(data), _class_names(data.features))
     except Exception as error:  # the hub client's errors have no common base
+        if (Path(source.hub) / "state.json").is_file():
+            raise UserError(
+                f"data set {_title(source)}: the folder is one data set of save_to_disk, without splits; write it "
+                "with to_parquet and name that file, or save a DatasetDict"
+            ) from None
         raise UserError(f"data set {_title(source)}: cannot load: {one_line(error)}") from None
 
 

@@ -28,6 +28,14 @@ from paft.types import Prompt
 from paft.utils.hf_internals import prepare_own_loss, train_on_device, use_exact_products
 from paft.utils.plugins import Part, user_code
 
+NOT_USED = {
+    "eval_dataset": "there is no evaluation during training; measure the adapter with `paft evaluate`",
+    "compute_metrics": "there is no evaluation during training; measure the adapter with `paft evaluate`",
+    "compute_loss_func": "the loss is that of prompt_data's objective; pass one of your own there",
+    "formatting_func": "prompts are filled from the rows of prompt_data",
+}
+"""Arguments of the trainers that would have no effect, with the reason."""
+
 ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
 """Settings of the trainers that would change the loss, or pack rows in another way."""
 
@@ -62,6 +70,11 @@ class DynamicPrompts:
         for setting in dataclasses.fields(args):
             if setting.name in ANOTHER_LOSS and getattr(args, setting.name) != setting.default:
                 raise UserError(f"{setting.name}: the loss is taken on the answers alone; leave it out")
+        for name, reason in NOT_USED.items():
+            if kwargs.get(name) is not None:
+                raise UserError(f"{name}: {reason}; leave it out")
+        if args.auto_find_batch_size:
+            raise UserError("auto_find_batch_size: prompts are drawn for steps of a known size; leave it out")
         if args.neftune_noise_alpha is not None:
             raise UserError(
                 "neftune_noise_alpha: its noise depends on how rows are packed; use prompt_noise instead"

@@ -74,11 +74,20 @@ def load_object(reference: str, key: str) -> Any:
     except Exception as error:  # a user's module runs whatever it holds
         raise UserError(
             f"config key {key}: cannot import {module_name!r}: {describe(error)}{place(error)}"
+            f"{_where_it_may_be(error, module_name)}"
         ) from None
     if not hasattr(module, name):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise UserError(f"config key {key}: {module_name!r} has no {name!r}{nearest(name, names)}")
     return getattr(module, name)
+
+
+def _where_it_may_be(error: Exception, module_name: str) -> str:
+    """Return where a module was looked for that is nowhere; nothing for other errors."""
+    if not isinstance(error, ModuleNotFoundError) or error.name != module_name.partition(".")[0]:
+        return ""
+    folders = " and ".join(dict.fromkeys((*_folders, str(Path.cwd()))))
+    return f"; it is looked for in {folders}; start paft in its folder, or set PYTHONPATH"
 
 
 def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> Any:

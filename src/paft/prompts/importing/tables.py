@@ -10,6 +10,7 @@ from typing import Any
 from paft.errors import UserError
 from paft.prompts.importing import promptsuite
 from paft.prompts.importing.entry import Entry
+from paft.tasks.rows import csv_problem
 from paft.tasks.task import Task
 from paft.utils.io import read_jsonl
 from paft.utils.safe_io import PROMPTS, read_text
@@ -39,14 +40,15 @@ def csv_rows(path: Path, text: str) -> Iterator[tuple[str, dict[Any, Any]]]:
     """Yield the place of each row, and the row; cells beyond the header are under the key None.
 
     Raises:
-        UserError: it is not CSV.
+        UserError: it is not CSV, such as where a quote is not closed, which would join the rows after it.
     """
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         for row in reader:
             yield f"{path}:{reader.line_num}", row
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from None
+        raise UserError(f"{path}:{reader.reader.line_num}: not CSV: {csv_problem(error)}") from None
 
 
 def _columns(place: str, row: dict[str, Any]) -> Entry:

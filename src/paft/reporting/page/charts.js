@@ -154,13 +154,15 @@ function drawCost() {
   const { methods } = run();
   if (!methods.length) return show("cost", h("p", {}, "No method is finished."));
   const chosen = methods.some((m) => m.chooseSeconds || m.chooseTokens);
-  const head = ["Method", `${capital(measure(run()))}, %`, chosen && "Choosing, s", chosen && "Tokens of language models", "Training, s",
-    "Training tokens", "Answering, s", "Generated tokens"].filter(Boolean);
+  const trained = chosen || methods.some((m) => m.trainTokens);
+  const head = ["Method", `${capital(measure(run()))}, %`, chosen && "Choosing, s", chosen && "Tokens of language models", trained && "Training, s",
+    trained && "Training tokens", "Answering, s", "Generated tokens"].filter(Boolean);
   const table = h("div", { class: "scroll" }, h("table", { class: "figures" },
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, methods.map((m) => h("tr", {}, h("th", { scope: "row", "data-method": m.name, color: colour(m) }, m.name),
-      [percent(m.mean), ...(chosen ? [number(m.chooseSeconds), number(m.chooseTokens)] : []), number(m.trainSeconds), number(m.trainTokens), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
+      [percent(m.mean), ...(chosen ? [number(m.chooseSeconds), number(m.chooseTokens)] : []), ...(trained ? [number(m.trainSeconds), number(m.trainTokens)] : []), m.evalSeconds === null ? "–" : number(m.evalSeconds), number(m.generatedTokens)]
         .map((cell) => h("td", {}, cell)))))));
+  if (!trained) return show("cost", table);
   show("cost",
     h("div", { class: "pair" }, h("div", {}), h("div", {})), legend(methods),
     h("p", { class: "note" }, "Filled: mean over prompts with its 95 % interval; hollow: the worst prompt."), table);
@@ -188,7 +190,7 @@ function scatter(width, methods, cost, title) {
 
 function drawTraining() {
   const trained = run().methods.filter((m) => m.curve.length);
-  if (!trained.length) return show("training", h("p", {}, "Nothing was trained in this run."));
+  if (!trained.length) return show("training", h("p", {}, "No finished method was trained."));
   const readout = h("output", { "aria-live": "polite" });
   show("training", legend(trained), h("div", {}), readout,
     h("p", { class: "note" }, "Loss by step; the thick line is the mean of the steps around. Ticks below mark the steps at which the training prompts changed. Point, or focus the chart and use the arrow keys, to read them."));

@@ -32,7 +32,7 @@ function pickPrompt(k, p) {
   compared.prompts[k] = p;
   if (p === null) compared.prompts[1 - k] = null;
   else if (compared.prompts[1 - k] === null) {
-    const same = side === other ? -1 : other.r.prompts.findIndex(({ id }) => id === side.r.prompts[p].id);
+    const same = side === other ? -1 : other.r.prompts.findIndex(({ key }) => key === side.r.prompts[p].key);
     const rest = byAccuracy(other).filter((q) => side !== other || q !== p);
     compared.prompts[1 - k] = same >= 0 ? same : rest.at(-1) ?? null;
   }
@@ -54,7 +54,7 @@ function inCommon() {
   const [left, right] = compared.sides.map((i) => SIDES[i]);
   const asked = ({ r, m }) => new Map(r.keys.map((key, e) => [key, e]).filter(([, e]) =>
     r.prompts.some((_, p) => cells(m)[p * r.keys.length + e] !== NOT_ASKED)));
-  const places = ({ r, m }) => new Map(r.prompts.map(({ id }, p) => [id, p]).filter(([, p]) => m.accuracy[p] !== null));
+  const places = ({ r, m }) => new Map(r.prompts.map(({ key }, p) => [key, p]).filter(([, p]) => m.accuracy[p] !== null));
   const both = (one, other) => [...one].filter(([key]) => other.has(key)).map(([key, place]) => [place, other.get(key)]);
   const [a, b, c, d] = [places(left), places(right), asked(left), asked(right)];
   const prompts = compared.prompts[0] === null ? both(a, b) : [compared.prompts];
@@ -116,7 +116,8 @@ function changedExamples(common, changes) {
   const lists = { false: list(-1), true: list(1) }, found = lists[compared.rises];
   const titles = binary ? { false: "Right → wrong", true: "Wrong → right" } : { false: "Lower score", true: "Higher score" };
   const body = h("tbody", {}), more = h("button", { type: "button" }), several = changes.length > 1;
-  const columns = ["Example", left.r.freeText || !binary ? "Target" : "Right", several && "Prompts", sideName(compared.sides[0]), sideName(compared.sides[1])].filter(Boolean);
+  const [i, j] = compared.sides, names = i === j ? ["First prompt", "Second prompt"] : [sideName(i), sideName(j)];
+  const columns = ["Example", left.r.freeText || !binary ? "Target" : "Right", several && "Prompts", ...names].filter(Boolean);
   let shown = 0;
   const extend = () => {
     for (const change of found.slice(shown, (shown += 25))) body.append(changeRow(common, change, several, columns));

@@ -48,14 +48,15 @@ class ScorerReward:
     """A scorer as the reward: what the evaluation would give the output."""
 
     def __init__(self, scorer: Scorer, task: Task):
-        self.scorer = scorer
+        self.scorer, self.task = scorer, task
         self._fields = {*task.fields, *(name for name, slot in task.aliases.items() if slot in task.fields)}
 
     def __call__(self, answers: Sequence[Answer], asked: Sequence[Asked]) -> list[Reward]:
         """Return the score of each answer."""
         rewards = []
         for answer, question in zip(answers, asked, strict=True):
-            text = before_cue(answer.text, run_on_cues(question.prompt.text, self._fields))
+            cues = run_on_cues(question.prompt.text, self._fields)
+            text = before_cue(answer.text, cues, self.task.targets(question.example))
             score = self.scorer.score(text, question.example)
             rewards.append(Reward(score.value, score.answer is not None))
         return rewards
