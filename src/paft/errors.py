@@ -29,8 +29,8 @@ def one_line(error: object, longest: int = 300) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the known names in order."""
-    from rapidfuzz import process
+    from rapidfuzz import fuzz, process
 
     names = sorted(str(k) for k in known)  # a set has another order in each run
-    best = process.extractOne(name, names, processor=str.lower, score_cutoff=60)
+    best = process.extractOne(name, names, scorer=fuzz.ratio, processor=str.lower, score_cutoff=60)
     return f"; did you mean {best[0]!r}?" if best else f"; known: {', '.join(names)}"
