@@ -293,18 +293,24 @@ def _other(score: OtherScore | None) -> str:
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table over runs that differ only in the seed; no rows for other runs."""
-    seeds = {result.config.get("seed", 0) for result in results}
-    if len(seeds) < max(len(results), 2) or len({_without_seed(result) for result in results}) > 1:
+    if not differ_in_seed(results):
         return []
     common = set.intersection(*({m.name for m in r.methods} for r in results))
     rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]
     for name in [m.name for m in results[0].methods if m.name in common]:
         runs = [m.summary for r in results for m in r.methods if m.name == name]
-        rows.append((name, *(_mean_and_std([getattr(s, key) for s in runs]) for key in _OVER_SEEDS)))
+        rows.append((name, *(mean_and_std([getattr(s, key) for s in runs]) for key in _OVER_SEEDS)))
     return rows
 
 
-def _mean_and_std(values: Sequence[float | None]) -> str:
+def differ_in_seed(results: Sequence[RunResult]) -> bool:
+    """Return True of several runs if each has a seed of its own and they differ in nothing else."""
+    seeds = {result.config.get("seed", 0) for result in results}
+    return len(seeds) == len(results) > 1 and len({_without_seed(result) for result in results}) == 1
+
+
+def mean_and_std(values: Sequence[float | None]) -> str:
+    """Return mean and sample standard deviation of several values, in percentage points."""
     known = [100 * value for value in values if value is not None]
     if len(known) < len(values):
         return MISSING
