@@ -61,13 +61,22 @@ def estimated(result: RunResult) -> str:
     known = (f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in methods if m.estimate)
     graded = "" if result.is_binary else " A score between 0 and 1 counts as that share of a right answer."
     return (
-        f"Estimated from the answered cells of the grid ({counts}) with a random-effects logistic model: mean, "
-        f"Std, top, worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
+        f"Estimated from the answered cells of the grid ({counts}) with {_models(methods)}: mean, Std, top, "
+        f"worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
         f"The mean of the whole grid has these 95 % intervals: {', '.join(known)}. Brackets elsewhere hold this "
         "uncertainty, and that prompts and examples are samples. Failures, scores by label, calibrated and other "
         "scores, and the agreement of pairs of prompts are those of the answered cells. Left out: the examples "
         "that are right under every prompt, the interval of Same answer, and the effects of traits."
     )
+
+
+def _models(methods: Sequence[MethodResult]) -> str:
+    """Return the models by which the figures of methods are estimated."""
+    names = {
+        True: "a random-effects model of the options' log-likelihoods",
+        False: "a random-effects logistic model",
+    }
+    return " or ".join(dict.fromkeys(names[m.estimate.from_options] for m in methods if m.estimate))
 
 
 def compared_cells(result: RunResult) -> str:
