@@ -65,6 +65,7 @@ CASES = [
     _case("scoring-trec", "--prompts 3 --examples 20"),
     _case("scoring-hellaswag", "--prompts 2 --examples 10"),
     _case("scoring-piqa", "--prompts 2 --examples 16"),
+    _case("training-race-middle-by-article", "--group article --steps 8"),
     _case("scoring-race-middle", "--prompts 2 --examples 8"),
     _case("scoring-race-middle-by-article", "--group article --prompts 2 --examples 40"),
     _case("scoring-trec-8-shots", "--shots 8 --prompts 3 --examples 20"),

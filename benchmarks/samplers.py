@@ -55,6 +55,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "importance-trait": _sampler("importance", 4, by="trait"),
     "group-dro": _sampler("group-dro", 4),
     "hardest": _sampler("hardest", 4),
+    "uniform-k1-calibration": {"K": 1, "objective": "calibration"},
+    "uniform-k1-noise": {"K": 1, "prompt_noise": 5},
     "mixed-4-consistency": _sampler("mixed", 4) | {"objective": "consistency"},
     "mixed-4-calibration": _sampler("mixed", 4) | {"objective": "calibration"},
     "mixed-4-noise": _sampler("mixed", 4) | {"prompt_noise": 5},

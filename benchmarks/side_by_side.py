@@ -86,7 +86,11 @@ def arguments(description: str, *, asks_job: bool = True, **defaults: Any) -> ar
 def job_of(options: argparse.Namespace) -> Job:
     """Return the job that the options name."""
     overrides = [f"prompts.shots={options.shots}", f"model.chat_template={options.template}"]
-    return Job(options.task, overrides + ([f"model.path={options.model}"] if options.model else []))
+    if options.model:
+        overrides.append(f"model.path={options.model}")
+    if getattr(options, "group", ""):
+        overrides.append("training.examples=1000000")  # a drawn part would have few examples of a group
+    return Job(options.task, overrides)
 
 
 def case(script: str, options: argparse.Namespace) -> str:

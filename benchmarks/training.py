@@ -3,12 +3,13 @@
     python benchmarks/training.py --task trec
     python benchmarks/training.py --task hellaswag
     python benchmarks/training.py --task trec --shots 8
+    python benchmarks/training.py --task race-middle --group article
     python benchmarks/training.py --task trec --model gemma-3-270m.gguf --template none
 
 All sides use the same model, LoRA settings, data type, batches, prompts and examples, token for token. The peers
-receive rows that are already tokenised, in paft's order; paft renders and tokenises during training. TRL runs
-without gradient checkpointing, which is faster than its default; `trl-default` uses TRL's default settings.
-Without TRL installed, the rest is compared.
+receive rows that are already tokenised, in paft's order (with ``--group`` that of ``training.group_by``); paft
+renders and tokenises during training. TRL runs without gradient checkpointing, which is faster than its default;
+`trl-default` uses TRL's default settings. Without TRL installed, the rest is compared.
 """
 
 import tempfile
@@ -19,12 +20,12 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from side_by_side import Job, Side, arguments, case, compare, job_of, left_out
+from side_by_side import Job, Side, arguments, case, compare, job_of, left_out, whole_groups
 from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from paft.engine.engine import Engine
 from paft.engine.pack import packed
-from paft.training.data import PromptData, epoch_order, rows
+from paft.training.data import EpochDataset, PromptData, rows
 from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts
 
@@ -57,10 +58,12 @@ class PaftTrainer(DynamicPrompts, Trainer):
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", steps=9, batch=8, length=600)
+    options = arguments(__doc__, task="trec", steps=9, batch=8, length=600, group="")
     job = job_of(options)
-    examples = [e for e in job.train if _length(job, e) <= options.length][: options.steps * options.batch]
-    data = PromptData(job.engine, job.task, examples, job.prompts.train, K=4, seed=0)
+    short = [e for e in job.train if _length(job, e) <= options.length]
+    examples = whole_groups(short, options.group, options.steps * options.batch)
+    group_by = options.group or None
+    data = PromptData(job.engine, job.task, examples, job.prompts.train, K=4, seed=0, group_by=group_by)
     settings = {
         "output_dir": tempfile.mkdtemp(),
         "per_device_train_batch_size": options.batch,
@@ -120,7 +123,7 @@ def main() -> None:
         {"paft": side(paft), **peers, "trainer": side(plain)},
         options,
         left_out=missing,
-        steps=options.steps,
+        steps=-(-len(examples) // options.batch),
         batch=options.batch,
         packed_tokens=sum(packed(r)["input_ids"].numel() for r in batches(data, options.batch)),
         row_tokens=sum(len(row) for row in tokenised["input_ids"]),
@@ -140,8 +143,8 @@ def batches(data: PromptData, batch: int) -> list[list[Any]]:
     """Return the rows of each step, as paft orders them."""
     steps = -(-len(data.examples) // batch)
     sampler = UniformSampler(data.prompts, K=data.K, steps_per_epoch=steps, seed=data.seed)
-    order = epoch_order(len(data.examples), data.seed, 0)
-    step_examples = [[data.examples[i] for i in order[s * batch : (s + 1) * batch]] for s in range(steps)]
+    epoch = EpochDataset(data.examples, batch, data.seed, group_by=data.group_by)
+    step_examples = map(epoch.step_examples, range(steps))
     return [rows(data.engine, data.task, sampler.draw(s, batch), batch) for s, batch in enumerate(step_examples)]
 
 

@@ -173,24 +173,22 @@ def test_runs_of_two_settings_are_compared_by_seed_on_the_same_cells(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path / f"low-{seed}", {"paft": [0.2, 0.3, 0.3, 0.4, 0.5, 0.5]}, examples=40, seed=seed)
         make_run(tmp_path / f"high-{seed}", {"paft": [0.7, 0.8, 0.8, 0.9, 0.9, 1.0]}, examples=40, seed=seed)
-    make_run(tmp_path / "other", {"paft": [0.2, 0.3]}, prompts=2, examples=40)
+    make_run(tmp_path / "other", {"user": [0.2, 0.3], "paft": [0.8, 0.9]}, prompts=2, examples=40)
 
     def run(first, second):
-        sides = [
-            "--first",
-            *(tmp_path / name for name in first),
-            "--second",
-            *(tmp_path / name for name in second),
-        ]
-        command = [sys.executable, ROOT / "benchmarks/paired.py", *sides]
-        return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300)
+        command = [sys.executable, ROOT / "benchmarks/paired.py", "--first", *first, "--second", *second]
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, cwd=tmp_path)
 
     done = run(["low-0", "low-1"], ["high-0", "high-1"])
     assert done.returncode == 0, done.stderr
     assert "higher under 6 of 6 prompts, p = 0.031" in done.stdout
     assert "second less first: +4" in done.stdout or "second less first: +5" in done.stdout
     assert "each seed needs both" in run(["low-0", "low-1"], ["high-0"]).stderr
-    assert "different prompts" in run(["low-0", "other"], ["high-0", "high-1"]).stderr
+    assert "each seed needs both" in run(["low-0", "other:paft"], ["high-0", "high-1"]).stderr
+    assert "RUN:METHOD" in run(["other"], ["other"]).stderr
+    own_prompts = run(["other:user", "low-0"], ["other:paft", "high-0"]).stdout
+    assert "higher under 8 of 8 prompts" in own_prompts
+    assert "p =" not in own_prompts
 
 
 @pytest.mark.slow

@@ -133,10 +133,6 @@ class Tickets:
             return [*words[1:], f"model.base_url={self.endpoint}", f"task.test={data}", "prompts.test.size=2"]
         if words[1] == "gate":  # the tiny model falls short of any figure that a reader would ask for
             return [*words[1:-1], "mean>=0"]
-        if words[1:3] == ["prompts", "generate"]:
-            models = f"[{{model: m, base_url: '{self.endpoint}'}}]"
-            wanted = f"prompts.train={{generate: {{models: {models}, zero_shot: 3, few_shot: 3}}}}"
-            return [*words[1:], wanted, "--output", "generated"]
         return words[1:]
 
 
@@ -151,20 +147,20 @@ def reply(body):
 
 
 def test_the_readme_can_be_walked_through(tmp_path, tiny_model, monkeypatch):
-    """Every ``paft`` command of the README but the long table, in order, and its snippet to load and merge."""
+    """Every ``paft`` command of the README, in order, and its snippet to load and merge."""
     server = Server(reply)
     tickets = Tickets(tmp_path, tiny_model, server.url)
     monkeypatch.chdir(tmp_path)
     done = []
     for words in commands(ROOT / "README.md"):
-        if words[0] != "paft" or words[1] == "reproduce":
+        if words[0] != "paft":
             continue
         monkeypatch.setattr("sys.argv", ["paft", *tickets.arguments(words)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert not ended.value.code, words
         done.append(" ".join(words[1:3]))
-    assert {"run tickets.yaml", "evaluate examples/served.yaml", "prompts generate", "prompts import"} <= set(done)
+    assert {"run tickets.yaml", "report runs/tickets", "evaluate examples/served.yaml"} <= set(done)
     for run in ("runs/tickets", "runs/second", "runs/fixed", "runs/tickets-evaluate", "runs/served-evaluate"):
         assert (tmp_path / run / "report.html").is_file(), run
     monkeypatch.setattr("sys.argv", ["paft", "report", "runs/tickets", "runs/second"])

@@ -205,6 +205,13 @@ def test_another_config_is_refused_and_the_keys_that_differ_are_named(project):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_a_field_to_group_by_that_the_task_lacks_is_refused_with_those_that_it_has(project):
+    with pytest.raises(
+        UserError, match=r"training\.group_by: 'article' is no field of the task 'colours'; use thing"
+    ):
+        start(project, "training.group_by=article")
+
+
 def test_changed_data_under_the_same_config_is_refused(project):
     start(project, "methods=[base]")
     write_rows(project / "test.jsonl", things(7, 100))

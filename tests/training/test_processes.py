@@ -216,6 +216,7 @@ BUILT_IN = {
     "hardest": "sampler: hardest, prompts_per_step: 3",
     "consistency": "sampler: mixed, objective: consistency",
     "noise": "sampler: mixed, prompt_noise: 5",
+    "group-by": "group_by: thing",
 }
 
 

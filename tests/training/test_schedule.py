@@ -1,12 +1,14 @@
 """The uniform sampler is the paper's schedule: K, T, uniform draws, a pure function of seed and step."""
 
+import itertools
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paft.training.data import epoch_order
+from paft.training.data import EpochDataset, epoch_order
 from paft.training.samplers import UniformSampler
+from paft.types import Example
 
 SCHEDULES = st.builds(
     UniformSampler,
@@ -70,3 +72,21 @@ def test_an_epoch_visits_every_example_once(size, seed, epoch):
 def test_epochs_visit_the_examples_in_different_orders():
     assert epoch_order(50, 0, 0) != epoch_order(50, 0, 1)
     assert epoch_order(50, 0, 0) != tuple(range(50))
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40), st.integers(0, 99))
+def test_examples_of_a_group_follow_each_other_and_each_is_visited_once(passages, seed):
+    examples = [Example(str(i), {"passage": passage}) for i, passage in enumerate(passages)]
+    data = EpochDataset(examples, step_size=4, seed=seed, group_by="passage")
+    order = data.order(1)
+    assert sorted(order) == list(range(len(passages)))
+    assert sum(1 for _ in itertools.groupby(passages[index] for index in order)) == len(set(passages))
+    steps = [example for step in range(data.steps_per_epoch, 2 * data.steps_per_epoch)
+             for example in data.step_examples(step)]  # fmt: skip
+    assert steps == [examples[index] for index in order]
+    assert [data[len(data) + place].example for place in range(len(data))] == steps
+
+
+def test_groups_come_in_another_order_in_each_epoch():
+    data = EpochDataset([Example(str(i), {"passage": str(i // 3)}) for i in range(60)], 4, 0, group_by="passage")
+    assert data.order(0) != data.order(1)

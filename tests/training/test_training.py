@@ -48,13 +48,14 @@ def fit(
     sampler="uniform",
     objective="cross-entropy",
     prompt_noise=None,
+    group_by=None,
     **arguments,
 ):
     arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
     finetune(
         model or engine(), TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
         lora=lora or LoraSection(), seed=seed, console=QUIET, sampler=sampler, objective=objective,
-        prompt_noise=prompt_noise,
+        prompt_noise=prompt_noise, group_by=group_by,
     )  # fmt: skip
     return read_log(folder / "train.jsonl")
 
@@ -139,6 +140,21 @@ def stopped_at(step, monkeypatch):
         patch.setattr(StepLog, "on_log", dying)
         with pytest.raises(StoppedError):
             yield
+
+
+def test_a_step_of_grouped_examples_computes_what_they_share_once_and_resumes_as_uninterrupted(
+    tmp_path, monkeypatch
+):
+    things = [f"passage {i % 4} " * 9 for i in range(16)]
+    examples = [Example(str(i), {"thing": thing}, tuple(COLOURS), i % 3) for i, thing in enumerate(things)]
+    how = {"prompts": [Prompt("{thing}")], "examples": examples, "num_train_epochs": 2, "save_steps": 2}
+    apart = fit(tmp_path / "apart", **how)
+    together = fit(tmp_path / "together", group_by="thing", **how)
+    assert sum(row["tokens"] for row in together) < 0.6 * sum(row["tokens"] for row in apart)
+    with stopped_at(3, monkeypatch):
+        fit(tmp_path / "parts", group_by="thing", **how)
+    resumed = fit(tmp_path / "parts", group_by="thing", **how)
+    assert losses(resumed) == losses(together)
 
 
 @pytest.mark.parametrize(("stop", "logging_steps"), [(2, 1), (3, 1), (4, 1), (4, 5)])

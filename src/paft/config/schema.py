@@ -276,6 +276,9 @@ class TrainingConfig(BaseModel):
     """What is minimised: a name, ``module:name``, or ``{name: ..., ...its settings}``."""
     prompt_noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Noise on the embeddings of prompt tokens while training: NEFTune's alpha, such as 5."""
+    group_by: str | None = None
+    """A field, such as a passage: examples with the same value follow each other in an epoch, so that a step
+    computes what they share once."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
     lr_scheduler_type: str = "cosine"
@@ -302,7 +305,7 @@ class TrainingConfig(BaseModel):
 def trainer_arguments(training: TrainingConfig) -> dict[str, Any]:
     """Return the part of the section that goes to ``transformers.TrainingArguments``, by the names there."""
     own = {"examples", "epochs", "K", "batch_size", "max_length", "on_overlength", "sampler", "objective", "lora"}
-    own |= {"prompts_per_step", "prompt_noise"}
+    own |= {"prompts_per_step", "prompt_noise", "group_by"}
     return {"num_train_epochs": training.epochs} | training.model_dump(exclude=own)
 
 

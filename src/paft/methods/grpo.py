@@ -102,6 +102,7 @@ class Grpo(Method, GroupSettings):
             job.folder,
             GroupData(self, reward, self.longest(job), job.evaluation.stop),
             sampler=job.sampler,
+            group_by=training.group_by,
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),

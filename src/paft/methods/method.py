@@ -172,6 +172,7 @@ class Method(Section, ABC):
             sampler=job.sampler,
             objective=job.objective,
             prompt_noise=training.prompt_noise,
+            group_by=training.group_by,
             K=training.K,
             batch_size=training.batch_size,
             arguments=trainer_arguments(training),

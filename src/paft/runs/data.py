@@ -65,6 +65,9 @@ class RunData:
             ids = ", ".join(example.id for example in task.demonstrations[: task.shots])
             console.say(f"demonstrations (prompts.shots): training examples {ids}")
         if training := [variant for variant in variants if variant.method.trains]:
+            for variant in training:
+                if variant.training.group_by is not None:
+                    task.check_field(variant.training.group_by, "config key training.group_by")
             largest = max(training, key=lambda variant: variant.training.examples)
             examples = data.training_examples(largest)
             _check_test_examples(examples, data.test_examples, console)

@@ -221,7 +221,9 @@ def _forwards(engine: ShapeEngine, training: TrainingConfig, variant: Variant, d
     sampler, objective = parts(setting)
     if type(sampler).bind is not PromptSampler.bind:  # it draws by the losses of a model
         sampler, objective = parts(with_prompts_per_step("mixed", sampler.prompts_per_step))
-    dataset = EpochDataset(examples, step_size, data.seed, training.batch_size, objective.prompts_per_example)
+    dataset = EpochDataset(
+        examples, step_size, data.seed, training.batch_size, objective.prompts_per_example, training.group_by
+    )
     builder = BatchBuilder(engine, data.task, (*prompts, *sampler.extra_prompts), sampler, dataset)
     every = max(1, steps * training.epochs // STEPS)
     for step in range(0, steps * training.epochs, every):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from paft.errors import UserError
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.types import LETTERS, SHOTS, Example
 
@@ -67,6 +68,20 @@ class Task:
     def has_own_options(self) -> bool:
         """Whether each example brings options of its own."""
         return self.has_options and self.labels is None
+
+    def check_field(self, name: str, key: str) -> None:
+        """Refuse a name that is no field of the task.
+
+        Args:
+            key: of the setting that names it, for the message.
+
+        Raises:
+            UserError: the task has no such field.
+        """
+        if name not in self.fields:
+            raise UserError(
+                f"{key}: {name!r} is no field of the task {self.name!r}; use {' or '.join(self.fields)}"
+            )
 
     def slot_values(self, example: Example) -> dict[str, str]:
         """Return what each slot is filled with for this example."""

@@ -1,11 +1,11 @@
 """The training examples as the trainer meets them, and the model's inputs for each optimiser step."""
 
+import itertools
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +33,7 @@ class PromptData:
         seed: of the order of the examples and of the sampler.
         sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
         prompt_noise: NEFTune's alpha, on prompt tokens only; None for no noise.
+        group_by: a field; examples with the same value follow each other in every epoch.
     """
 
     engine: Engine
@@ -44,12 +45,24 @@ class PromptData:
     sampler: Part = "uniform"
     objective: Part = "cross-entropy"
     prompt_noise: float | None = None
+    group_by: str | None = None
 
 
-@lru_cache(maxsize=2)
 def epoch_order(size: int, seed: int, epoch: int) -> tuple[int, ...]:
     """Return the order in which an epoch visits the examples 0 to ``size - 1``, each once."""
     return tuple(random.Random(f"order:{seed}:{epoch}").sample(range(size), size))
+
+
+def grouped(order: Sequence[int], values: Sequence[str]) -> tuple[int, ...]:
+    """Return an order in which examples with the same value follow each other, each group where its first one was.
+
+    Args:
+        values: of each example, by its index.
+    """
+    groups: dict[str, list[int]] = {}
+    for index in order:
+        groups.setdefault(values[index], []).append(index)
+    return tuple(itertools.chain.from_iterable(groups.values()))
 
 
 class Item(NamedTuple):
@@ -91,10 +104,21 @@ class EpochDataset(Dataset[Item]):
         seed: of the order within each epoch.
         batch: examples of one forward, over the processes; an epoch is filled up to whole ones.
         copies: how many rows a step holds of each of its examples, each under a prompt of its own.
+        group_by: a field; examples with the same value follow each other.
     """
 
-    def __init__(self, examples: Sequence[Example], step_size: int, seed: int, batch: int = 1, copies: int = 1):
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        step_size: int,
+        seed: int,
+        batch: int = 1,
+        copies: int = 1,
+        group_by: str | None = None,
+    ):
         self.examples, self.step_size, self.seed, self.copies = examples, step_size, seed, copies
+        self._values = [example.fields[group_by] for example in examples] if group_by else None
+        self._order: tuple[int, tuple[int, ...]] = (-1, ())  # of the epoch that was asked for last
         self.steps_per_epoch = -(-len(examples) // step_size)
         self._places = -(-len(examples) // batch) * batch
 
@@ -104,10 +128,17 @@ class EpochDataset(Dataset[Item]):
     def __getitem__(self, position: int) -> Item:
         epoch, place = divmod(position, self._places)
         step_in_epoch, place_in_step = divmod(place, self.step_size)
-        order = epoch_order(len(self.examples), self.seed, epoch)
+        order = self.order(epoch)
         example = self.examples[order[place % len(order)]]
         step = epoch * self.steps_per_epoch + step_in_epoch
         return Item(step, place_in_step, example, is_padding=place >= len(order))
+
+    def order(self, epoch: int) -> tuple[int, ...]:
+        """Return the indices of the examples in the order in which an epoch visits them."""
+        if self._order[0] != epoch:
+            order = epoch_order(len(self.examples), self.seed, epoch)
+            self._order = epoch, grouped(order, self._values) if self._values else order
+        return self._order[1]
 
     def step_examples(self, step: int) -> list[Example]:
         """Return all examples of an optimiser step, over accumulation and processes; padding is left out.
@@ -115,7 +146,7 @@ class EpochDataset(Dataset[Item]):
         With several copies, all examples come once, then all of them again, and so on.
         """
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        order = epoch_order(len(self.examples), self.seed, epoch)
+        order = self.order(epoch)
         first = step_in_epoch * self.step_size
         return [self.examples[index] for index in order[first : first + self.step_size]] * self.copies
 

@@ -112,6 +112,7 @@ def finetune(
     sampler: Part = "uniform",
     objective: Part = "cross-entropy",
     prompt_noise: float | None = None,
+    group_by: str | None = None,
     K: int,  # noqa: N803
     batch_size: int,
     arguments: Mapping[str, Any],
@@ -128,15 +129,15 @@ def finetune(
     Args:
         sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
         prompt_noise: NEFTune's alpha, on the embeddings of prompt tokens only.
+        group_by: a field; examples with the same value follow each other in every epoch.
         arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
         seed: of the adapter's first weights, the order of the examples and the sampler.
     """
     settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
 
     def make_trainer() -> PromptTrainer:
-        return PromptTrainer(
-            settings, PromptData(engine, task, examples, prompts, K, seed, sampler, objective, prompt_noise)
-        )
+        how = (K, seed, sampler, objective, prompt_noise, group_by)
+        return PromptTrainer(settings, PromptData(engine, task, examples, prompts, *how))
 
     train_adapter(engine, folder, make_trainer, StepLog, lora=lora, seed=seed, console=console)
 

@@ -107,7 +107,7 @@ class DynamicPrompts:
             seed=data.seed,
         )
         self.epoch_data = EpochDataset(
-            data.examples, step_size, data.seed, batch, self.row_objective.prompts_per_example
+            data.examples, step_size, data.seed, batch, self.row_objective.prompts_per_example, data.group_by
         )
         self.prompt_noise = PromptNoise(data.prompt_noise, data.seed) if data.prompt_noise else None
         losses = ModelLosses(data.engine, data.task, args.world_size)
@@ -239,6 +239,7 @@ def prompt_data(
     sampler: Part = "uniform",
     objective: Part = "cross-entropy",
     prompt_noise: float | None = None,
+    group_by: str | None = None,
 ) -> PromptData:
     """Return training data from rows.
 
@@ -256,6 +257,8 @@ def prompt_data(
             further settings, or a subclass of :class:`~paft.training.samplers.PromptSampler`.
         objective: what is minimised; likewise, a subclass of :class:`~paft.training.objectives.Objective`.
         prompt_noise: NEFTune's alpha, on the embeddings of prompt tokens only.
+        group_by: one of ``fields``, such as a passage; rows with the same value follow each other in an epoch, so
+            that a step computes what they share once.
 
     Raises:
         UserError: a row or a prompt does not fit the task.
@@ -263,10 +266,12 @@ def prompt_data(
     labels = choices if choices is None or isinstance(choices, str) else list(choices)
     config = TaskConfig(name="task", fields=list(fields), choices=labels, target=target, answer=answer)
     task, known = task_of_rows(examples, config)
+    if group_by is not None:
+        task.check_field(group_by, "group_by")
     fit, out = screen([Prompt(p) if isinstance(p, str) else p for p in prompts], task, known)
     if out:
         raise UserError(
             f"{len(out)} prompt(s) do not fit ({counts(out)}); the first, {out[0].prompt.text!r}: {out[0].reason}"
         )
     engine = Engine(model, ChatFormat(tokenizer))
-    return PromptData(engine, task, known, fit, K, seed, sampler, objective, prompt_noise)
+    return PromptData(engine, task, known, fit, K, seed, sampler, objective, prompt_noise, group_by)

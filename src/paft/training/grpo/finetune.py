@@ -29,6 +29,7 @@ def finetune_groups(
     groups: GroupData,
     *,
     sampler: Part = "uniform",
+    group_by: str | None = None,
     K: int,  # noqa: N803
     batch_size: int,
     arguments: Mapping[str, Any],
@@ -59,7 +60,7 @@ def finetune_groups(
     settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
 
     def make_trainer() -> GroupTrainer:
-        data = PromptData(engine, task, examples, prompts, K, seed, sampler)
+        data = PromptData(engine, task, examples, prompts, K, seed, sampler, group_by=group_by)
         trainer = GroupTrainer(settings, data, groups)
         if newest_checkpoint(folder / "checkpoints") is None:
             trainer.check_spread(console, starts_from_base=init is None)

@@ -49,6 +49,8 @@ class DynamicPromptGroups:
     state: Any
 
     def __init__(self, args: Any, data: PromptData, reward_funcs: Any = None, **kwargs: Any) -> None:
+        if data.group_by is not None:
+            raise UserError("group_by: TRL's GRPOTrainer has an order of its own; leave it out")
         if data.objective != "cross-entropy" or data.prompt_noise is not None:
             name = "prompt_noise" if data.prompt_noise is not None else "objective"
             raise UserError(f"{name}: GRPO has a loss of its own; leave it out")

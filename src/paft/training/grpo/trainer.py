@@ -64,7 +64,7 @@ class GroupTrainer(DynamicPrompts, Trainer):
         """Make the sampler, the order of the examples, and what samples and builds the batches of a step."""
         groups, settings = self.group_data, self.group_data.settings
         step_size = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-        draws = EpochDataset(data.examples, step_size, data.seed, batch=step_size)
+        draws = EpochDataset(data.examples, step_size, data.seed, batch=step_size, group_by=data.group_by)
         self.epoch_data: Any = GroupDataset(draws, settings.num_iterations)
         self.prompt_sampler = group_sampler(
             data.sampler,
