@@ -3,10 +3,11 @@
     python benchmarks/cells.py RUN... [--prompteval PYTHON --package FOLDER]
 
 Every predictions.parquet below the folders that is a complete grid of yes-or-no scores is cut down to plans of 5,
-10, 20 and 40 % of its cells, each with several seeds. From the same cells, the noise-free Std, the 5 % quantile
-and the mean of the whole grid are estimated by paft, from the plain accuracy of each prompt, and by PromptEval
-(Maia Polo et al. 2024). The table shows the mean absolute error against the whole grid, in points, and how often
-the 95 % interval of paft holds the value of the whole grid.
+10, 20 and 40 % of its cells, each with several seeds. A second file of the same grid is left out. From the same
+cells, the noise-free Std, the 5 % quantile and the mean of the whole grid are estimated by paft, by paft without
+the log-likelihoods of the options, from the plain accuracy of each prompt, and by PromptEval (Maia Polo et al.
+2024). The table shows the mean absolute error against the whole grid, in points, and how often a 95 % interval of
+paft holds the value of the whole grid.
 
 PromptEval's package is on GitHub only (what PyPI calls prompteval is something else): give a Python that has
 scikit-learn and tqdm, and a checkout of https://github.com/felipemaiapolo/prompteval. Its model is fitted without
@@ -28,6 +29,7 @@ import numpy as np
 from paft.evaluation.estimate import Estimate, estimate_cells, trait_matrix
 from paft.evaluation.plan import plan_cells
 from paft.evaluation.two_way import layout
+from paft.reporting.options import option_scores
 from paft.reporting.predictions import Grid
 from paft.reporting.read import read_run
 from paft.utils.io import write_text
@@ -64,7 +66,7 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=[0.05, 0.1, 0.2, 0.4])
     parser.add_argument("--seeds", type=int, default=3, help="plans of each size")
     parser.add_argument("--prompts", type=int, default=12, help="grids with fewer prompts are left out")
-    parser.add_argument("--examples", type=int, default=40, help="grids with fewer examples are left out")
+    parser.add_argument("--examples", type=int, default=24, help="grids with fewer examples are left out")
     parser.add_argument("--without", default="-pilot", help="paths that contain this are left out")
     parser.add_argument("--no-labels", action="store_true", help="fit without the effect of a prompt on a label")
     parser.add_argument("--prompteval", type=Path, help="the Python that PromptEval runs in")
@@ -78,12 +80,10 @@ def main() -> None:
         for share in options.shares:
             for seed in range(options.seeds):
                 scores = _plan(grid, share, seed)
-                started = time.process_time()
-                found = estimate_cells(scores, seed=seed, **known)
-                seconds = time.process_time() - started
+                estimates, seconds = _estimates(scores, seed, known)
                 plans |= {f"scores{len(rows)}": scores, f"traits{len(rows)}": _independent(known["traits"])}
                 about = {"grid": str(file), "share": share, "seed": seed, "seconds": seconds}
-                rows.append(about | _row(truth, found, scores))
+                rows.append(about | _row(truth, estimates, scores))
         print(f"{file}: {grid.scores.shape[0]} x {grid.scores.shape[1]}", file=sys.stderr, flush=True)
     if not rows:
         sys.exit("no complete grid of yes-or-no scores of this size in these folders")
@@ -98,6 +98,7 @@ def main() -> None:
 
 def _grids(options: argparse.Namespace) -> Iterator[tuple[Path, Grid, dict[str, Any]]]:
     """Yield the grids with what paft's estimate may know of their prompts and examples."""
+    seen = set()
     for folder in options.runs:
         for file in sorted(folder.rglob("predictions.parquet")):
             if options.without in str(file):
@@ -105,13 +106,28 @@ def _grids(options: argparse.Namespace) -> Iterator[tuple[Path, Grid, dict[str, 
             run = read_run(file.parents[2])
             for method in run.methods:
                 grid = method.grid
-                is_large = grid.scores.shape >= (options.prompts, options.examples)
+                is_large = grid.scores.shape[0] >= options.prompts and grid.scores.shape[1] >= options.examples
                 if grid.path != file or not (grid.is_complete and grid.is_binary and is_large):
                     continue
+                key = (grid.prompt_ids, grid.example_ids, grid.scores.tobytes())
+                if key in seen:
+                    continue
+                seen.add(key)
                 prompts = [run.prompts[p] for p in grid.prompt_ids if p in run.prompts]
                 traits = [run.traits_of(p) for p in prompts] if len(prompts) == len(grid.prompt_ids) else None
                 labels = grid.targets if run.labels and not options.no_labels else None
-                yield file, grid, {"traits": traits, "groups": labels}
+                likelihoods = option_scores(grid, run.examples, run.config)
+                yield file, grid, {"traits": traits, "groups": labels, "options": likelihoods}
+
+
+def _estimates(scores: np.ndarray, seed: int, known: dict[str, Any]) -> tuple[dict[str, Estimate], float]:
+    """Return paft's estimates, with and without the options where these were scored; and the first's seconds."""
+    started = time.process_time()
+    found = of_scores = estimate_cells(scores, seed=seed, **known)
+    seconds = time.process_time() - started
+    if found.from_options:
+        of_scores = estimate_cells(scores, seed=seed, **known | {"options": None})
+    return {"paft": found, "paft, scores only": of_scores}, seconds
 
 
 def _plan(grid: Grid, share: float, seed: int) -> np.ndarray:
@@ -140,14 +156,17 @@ def _independent(traits: Any) -> np.ndarray:
     return matrix[:, kept]
 
 
-def _row(truth: dict[str, float], found: Estimate, scores: np.ndarray) -> dict[str, Any]:
-    ends = {name: found.intervals[name] for name in FIGURES}
+def _row(truth: dict[str, float], estimates: dict[str, Estimate], scores: np.ndarray) -> dict[str, Any]:
     return {
         "truth": truth,
-        "paft": {name: found.values[name] for name in FIGURES},
+        **{kind: {name: found.values[name] for name in FIGURES} for kind, found in estimates.items()},
         "plain": _of_prompts(np.nanmean(scores, axis=1)),
-        "interval": {name: [e.low, e.high] for name, e in ends.items() if e is not None},
+        "intervals": {kind: _ends(found) for kind, found in estimates.items()},
     }
+
+
+def _ends(found: Estimate) -> dict[str, list[float]]:
+    return {name: [e.low, e.high] for name in FIGURES if (e := found.intervals[name]) is not None}
 
 
 def _of_prompts(per_prompt: np.ndarray) -> dict[str, float]:
@@ -173,7 +192,8 @@ def _prompteval(options: argparse.Namespace, plans: dict[str, np.ndarray]) -> di
 
 def _table(rows: list[dict[str, Any]], shares: list[float]) -> str:
     """Return a table of errors and coverage, a line for each share and estimator."""
-    names = ["paft", "plain", *(name for name in ("prompteval", "prompteval, traits") if name in rows[0])]
+    kinds = ("paft", "paft, scores only", "plain", "prompteval", "prompteval, traits")
+    names = [kind for kind in kinds if kind in rows[0]]
     lines = [
         f"{len({row['grid'] for row in rows})} grids, {len(rows) // len(shares)} plans of each size; "
         "mean absolute error against the whole grid in points, and coverage of 95 % intervals",
@@ -182,11 +202,16 @@ def _table(rows: list[dict[str, Any]], shares: list[float]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for share in shares:
-        of = [row for row in rows if row["share"] == share]
         for name in names:
-            errors = [100 * np.mean([abs(r[name][f] - r["truth"][f]) for r in of if name in r]) for f in FIGURES]
-            covered = [np.mean([_is_in(r["truth"][f], r["interval"][f]) for r in of]) for f in FIGURES]
-            shown = [f"{value:.0%}" for value in covered] if name == "paft" else [""] * 3
+            of = [row for row in rows if row["share"] == share and name in row]
+            errors = [100 * np.mean([abs(r[name][f] - r["truth"][f]) for r in of]) for f in FIGURES]
+            ends = [r["intervals"][name] for r in of if name in r["intervals"]]
+            covered = [
+                np.mean([_is_in(r["truth"][f], e[f]) for r, e in zip(of, ends, strict=True)])
+                for f in FIGURES
+                if ends
+            ]
+            shown = [f"{value:.0%}" for value in covered] or [""] * 3
             cells = [f"{share:.0%}", name, *(f"{error:.2f}" for error in errors), *shown]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

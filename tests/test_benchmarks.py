@@ -148,7 +148,7 @@ def test_the_comparison_of_few_cells_with_whole_grids_reads_runs(tmp_path):
     assert "| 50% | paft |" in done.stdout
     [row] = json.loads((tmp_path / "cells.json").read_text())["rows"]
     assert row["grid"] == str(tmp_path / "one/methods/base/predictions.parquet")
-    assert row["truth"].keys() == row["paft"].keys() == row["plain"].keys() == row["interval"].keys()
+    assert row["truth"].keys() == row["paft"].keys() == row["plain"].keys() == row["intervals"]["paft"].keys()
 
 
 def test_calibration_takes_out_the_shift_of_a_prompt_and_adds_one_where_labels_are_skewed():

@@ -55,10 +55,10 @@ def test_runs_of_other_prompts_and_examples_are_compared_on_what_all_have_and_ma
     small = make(tmp_path / "small", "b", "x", {"base": [0.4] * 4}, prompts=4, examples=30)
     results, _ = read_all([large, small])
     matrix = matrix_of(results)
-    entry = matrix.entries["a, paft", "x"]
+    [entry] = matrix.entries["a, paft", "x"]
     expected = summarise(scores(large, "paft", 4, 30), 0.5, is_binary=True)
     assert (entry.summary.mean, entry.summary.quantile_05) == (expected.mean, expected.quantile_05)
-    assert (entry.is_part, matrix.entries["b, base", "x"].is_part) == (True, False)
+    assert (entry.is_part, matrix.entries["b, base", "x"][0].is_part) == (True, False)
     (note,) = matrix.notes
     assert "large 6 x 40, small 4 x 30" in note
     assert "on the 4 prompts x 30 examples that all have" in note
@@ -86,17 +86,47 @@ def test_runs_with_little_in_common_keep_figures_of_their_own(tmp_path):
     assert "*" not in text
 
 
-def test_two_runs_in_one_cell_have_a_row_each_by_their_seed_if_that_differs(tmp_path):
+def test_runs_that_differ_only_in_the_seed_share_a_cell_that_has_their_mean_and_spread(tmp_path):
+    """Each seed has its own examples, and both models those of the seed: nothing is missing and nothing is said of it."""
+    skills = {"a": {"paft": [0.5] * 6}, "b": {"paft": [0.8] * 6}}
+    folders = [
+        make(tmp_path / f"{model}-{seed}", model, "x", skills[model], seed=seed)
+        for model in "ab"
+        for seed in (0, 1, 2)
+    ]
+    for folder in folders:
+        rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text().splitlines()]
+        rows = [row | {"fields": {"thing": f"{folder.name[-1]} {row['id']}"}} for row in rows]
+        write_text(folder / "examples.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    results, _ = read_all(folders)
+    matrix = matrix_of(results)
+    assert matrix.rows == ["a, paft", "b, paft"]
+    assert [entry.seed for entry in matrix.entries["b, paft", "x"]] == [0, 1, 2]
+    values = [100 * result.methods[0].summary.quantile_05 for result in results[3:]]
+    shown = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    assert f"| b, paft | {shown} |" in compare(results)
+    assert matrix.notes == ["x: mean of 3 runs that differ only in the seed, ± their sample standard deviation."]
+    of_json = json.loads((write_all(results, []).parent / "comparison.json").read_text())["matrix"]
+    assert [(e["row"], e["run"]) for e in of_json] == [(f"{f.name[0]}, paft", f.name) for f in folders]
+    (note,) = matrix_of([*results[:3], results[3]]).notes[1:]
+    assert "not to be compared, for the runs have no test example in common" in note, "b has the first seed only"
+
+
+def test_runs_in_one_cell_that_differ_in_more_than_the_seed_have_a_row_each(tmp_path):
     def rows(*runs):
         folders = [
             make(tmp_path / f"{len(runs)}-{i}", "a", task, {"paft": [0.5] * 6}, seed=seed)
-            for i, (task, seed) in enumerate(runs)
+            for i, (task, seed, _) in enumerate(runs)
         ]
+        for folder, (_, _, epochs) in zip(folders, runs, strict=True):
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            config["training"]["epochs"] = epochs
+            write_text(folder / "config.yaml", yaml.safe_dump(config))
         return matrix_of(read_all(folders)[0]).rows
 
-    assert rows(("x", 0), ("y", 1)) == ["a, paft"]
-    assert rows(("x", 0), ("x", 1), ("y", 1)) == ["a, paft, seed 0", "a, paft, seed 1"]
-    assert rows(("x", 0), ("x", 0), ("y", 1), ("y", 1)) == ["a, paft", "a, paft (run 2)"]
+    assert rows(("x", 0, 2), ("y", 1, 2)) == ["a, paft"]
+    assert rows(("x", 0, 2), ("x", 1, 3), ("y", 1, 2)) == ["a, paft, seed 0", "a, paft, seed 1"]
+    assert rows(("x", 0, 2), ("x", 0, 2), ("y", 1, 2), ("y", 1, 3)) == ["a, paft", "a, paft (run 2)"]
 
 
 def test_a_comparison_is_written_as_page_markdown_and_json(tmp_path):

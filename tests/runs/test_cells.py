@@ -115,20 +115,20 @@ def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, 
     assert high - low <= 0.18
     assert f"after {base['cells']['answered']} of 240 cells" in rounds[-1]
     assert lines("evaluation.until=9", name="until") == rounds, "the same, and nothing is asked"
-    [*_, last] = lines("evaluation.until=1", "evaluation.cells=0.2", name="far")
+    [*_, last] = lines("evaluation.until=0.1", "evaluation.cells=0.2", name="far")
     assert "after 48 of 240 cells" in last
-    assert "evaluation.until (mean 1) is not reached with evaluation.cells" in last
+    assert "evaluation.until (mean 0.1) is not reached with evaluation.cells" in last
 
 
 def test_until_takes_the_5_percent_quantile_too_and_then_asks_more(wide, capsys):
     counts = {}
-    for until in ("{mean: 9}", "{mean: 9, quantile_05: 9}"):
+    for until in ("{mean: 9}", "{mean: 9, quantile_05: 1}"):
         folder = measure(wide, f"evaluation.until={until}", name=until[1:5] + str(len(until)))
         base = report(folder)["methods"]["base"]
         counts[until] = base["cells"]["answered"]
     low, high = base["whole_grid_intervals"]["quantile_05"] or (0, 0)
-    assert high - low <= 0.18
-    assert counts["{mean: 9}"] < counts["{mean: 9, quantile_05: 9}"]
+    assert high - low <= 0.02
+    assert counts["{mean: 9}"] < counts["{mean: 9, quantile_05: 1}"]
 
 
 def test_methods_are_compared_on_the_cells_that_both_have(wide):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,9 @@ from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
 from paft.utils.io import encodable, replacing
+
+if TYPE_CHECKING:  # imports scipy
+    from paft.evaluation.option_effects import OptionScores
 
 SCHEMA = pa.schema(
     [
@@ -130,6 +133,31 @@ def read_scores(path: Path, prompts: Sequence[Prompt], examples: Sequence[Exampl
     for prompt, example, score in zip(*table.values(), strict=True):
         scores[rows[prompt], columns[example]] = score
     return scores
+
+
+def read_options(
+    path: Path, prompts: Sequence[Prompt], examples: Sequence[Example], task: Task
+) -> "OptionScores | None":
+    """Return the options of a predictions file, NaN where a cell is not answered; None where they are not scored.
+
+    None too where the examples differ in how many options they have.
+    """
+    from paft.evaluation.option_effects import OptionScores
+
+    options = [task.candidates(example) for example in examples]
+    if len({len(names) for names in options}) != 1 or not options[0]:
+        return None
+    rows = {prompt.id: index for index, prompt in enumerate(prompts)}
+    columns = {example.id: index for index, example in enumerate(examples)}
+    table = parquet.read_table(path, columns=["prompt_id", "example_id", "scores"]).to_pydict()
+    likelihoods = np.full((len(prompts), len(examples), len(options[0])), np.nan)
+    for prompt, example, scores in zip(*table.values(), strict=True):
+        if scores is None:
+            return None
+        likelihoods[rows[prompt], columns[example]] = scores
+    targets = [task.target(example) for example in examples]
+    right = [[name == target for name in names] for names, target in zip(options, targets, strict=True)]
+    return OptionScores(likelihoods, np.array(right))
 
 
 def _cells_of(path: Path) -> Cells | None:

@@ -80,23 +80,34 @@ class RandomEffects:
         of = np.zeros(examples, dtype=int) if groups is None else groups
         self.groups = of if prompts * (of.max() + 1) <= WIDEST else np.zeros(examples, dtype=int)
         self.members = [np.flatnonzero(self.groups == g) for g in range(self.groups.max() + 1)]
-        self.kernels = self._kernels(prompts, traits)
-        self.names = ["example", *self.kernels]
+        self.kernels = {"prompt": np.eye(prompts)}
+        if traits is not None and traits.size:
+            self.kernels["traits"] = traits @ traits.T
+        self.names = ["example", *self.kernels, *(["prompt x group"] if len(self.members) > 1 else [])]
         self.dispersion = 1.0
         self._last: tuple[np.ndarray, np.ndarray] | None = None
 
-    def _kernels(self, prompts: int, traits: np.ndarray | None) -> dict[str, np.ndarray]:
-        """Return the covariance of ``theta`` that each standard deviation scales, and fix that of the others."""
-        count = len(self.members)
-        every = np.ones((count, count))
-        self._fixed = MEAN_STD**2 * np.ones((count * prompts, count * prompts)) + 1e-6 * np.eye(count * prompts)
-        kernels = {"prompt": np.kron(every, np.eye(prompts))}
-        if traits is not None and traits.size:
-            kernels["traits"] = np.kron(every, traits @ traits.T)
+    def _prior(self, std: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the precision of ``theta`` before any cell is answered, and the log determinant of its inverse.
+
+        A part of the covariance is shared by all groups, and each has the same one of its own. So the mean over
+        groups and the differences between them are independent, and only matrices over prompts are inverted.
+
+        Args:
+            std: standard deviations of ``names`` but that of the examples.
+        """
+        count, prompts = len(self.members), len(self.scores)
+        every, unit = np.ones((prompts, prompts)), np.eye(prompts)
+        shared = MEAN_STD**2 * every + sum(s**2 * k for s, k in zip(std, self.kernels.values(), strict=False))
+        own = 1e-6 * unit
         if count > 1:
-            self._fixed += GROUP_STD**2 * np.kron(np.eye(count), np.ones((prompts, prompts)))
-            kernels["prompt x group"] = np.eye(count * prompts)
-        return kernels
+            own = own + GROUP_STD**2 * every + std[-1] ** 2 * unit
+        blocks = [count * shared + own, own]
+        of_mean, of_differences = (linalg.inv(block) for block in blocks)
+        log_dets = [np.linalg.slogdet(block)[1] for block in blocks]
+        mean = np.full((count, count), 1 / count)
+        precision = np.kron(mean, of_mean) + np.kron(np.eye(count) - mean, of_differences)
+        return precision, float(log_dets[0] + (count - 1) * log_dets[1])
 
     def grids(self, draws: int, seed: int) -> Iterator[np.ndarray]:
         """Yield complete grids ``(prompts, examples)``: answered cells as they are, the others drawn."""
@@ -187,10 +198,8 @@ class RandomEffects:
     def mode(self, std: np.ndarray) -> Mode:
         """Return the most likely effects under the standard deviations of ``names``."""
         std = np.maximum(std, SMALLEST_STD)
-        of_example, *others = std
-        covariance = self._fixed + sum(s**2 * k for s, k in zip(others, self.kernels.values(), strict=True))
-        root = linalg.cholesky(covariance, lower=True)
-        inverse = linalg.cho_solve((root, True), np.eye(len(root)))
+        of_example = std[0]
+        inverse, log_det_prior = self._prior(std[1:])
         shape = len(self.members), len(self.scores)
         theta, examples = self._last or (np.zeros(shape), np.zeros(self.scores.shape[1]))
         value = self._log_posterior(theta, examples, inverse, of_example)
@@ -215,7 +224,7 @@ class RandomEffects:
                 break
         self._last = theta, examples
         log_det = 2 * np.log(np.diag(factor)).sum() + np.log(precision).sum()
-        log_det += 2 * np.log(np.diag(root)).sum() + 2 * len(examples) * np.log(of_example)
+        log_det += log_det_prior + 2 * len(examples) * np.log(of_example)
         return replace(mode, theta=theta, examples=examples, log_marginal=float(value - 0.5 * log_det))
 
     def _step(self, mode: Mode, of_example: float, chance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

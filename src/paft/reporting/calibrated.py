@@ -1,15 +1,13 @@
 """The accuracy after Batch Calibration, computed from the likelihoods in ``predictions.parquet``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from paft.evaluation.calibration import calibrated
+from paft.reporting.options import option_scores
 from paft.reporting.predictions import Grid
-from paft.types import LETTERS
 
 
 def calibrated_scores(
@@ -17,57 +15,16 @@ def calibrated_scores(
 ) -> np.ndarray | None:
     """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
 
-    It is NaN where a cell was not asked.
-
-    None where it cannot be computed: answers were generated, the examples differ in how many options they have, or
-    ``examples.jsonl`` lacks some of them.
+    It is NaN where a cell was not asked. None where :func:`paft.reporting.options.option_scores` finds no options.
 
     Args:
-        examples: rows of ``examples.jsonl`` by id.
-        config: of the run; it says whether targets are texts of options or their letters.
+        examples, config: of the run.
     """
-    likelihoods = _likelihoods(grid)
-    options: list[Any] = [examples.get(example, {}).get("options") for example in grid.example_ids]
-    if likelihoods is None or not all(isinstance(o, list) and len(o) == likelihoods.shape[-1] for o in options):
+    options = option_scores(grid, examples, config)
+    if options is None:
         return None
-    facts = config.get("run")
-    are_texts = facts.get("targets_are_options") if isinstance(facts, dict) else None
-    right = np.array(
-        [_right(names, target, are_texts) for names, target in zip(options, grid.targets, strict=True)]
-    )
-    values = calibrated(likelihoods)
+    values = calibrated(options.likelihoods)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
-    found = np.take_along_axis(right[None], chosen[..., None], axis=-1)[..., 0]
+    found = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
     scores = np.where(np.isnan(values).any(axis=-1), False, found).astype(float)
     return np.where(grid.answered, scores, np.nan)
-
-
-def _right(options: Sequence[str], target: str, are_texts: bool | None) -> list[bool]:
-    """Return which options are right: those whose text, or whose letter, is the target.
-
-    The letter of one option may be the text of another.
-
-    Args:
-        are_texts: whether targets are texts of options. None where an older run did not record it: a target that
-            is the text of an option is then taken for that.
-    """
-    if are_texts or (are_texts is None and target in options):
-        return [option == target for option in options]
-    return [LETTERS[i : i + 1] == target for i in range(len(options))]
-
-
-def _likelihoods(grid: Grid) -> np.ndarray | None:
-    """Return the log-likelihoods ``(prompts, examples, options)``; None where there are none of one shape.
-
-    They are NaN where a cell was not asked.
-    """
-    column = parquet.read_table(grid.path, columns=["scores"])["scores"].combine_chunks()
-    if column.null_count or not len(column):
-        return None
-    values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if len(values) % len(column) or not (np.diff(column.offsets.to_numpy()) == len(values) // len(column)).all():
-        return None
-    rows = values.reshape(len(column), -1)
-    likelihoods = np.full((*grid.scores.shape, rows.shape[1]), np.nan)
-    likelihoods[grid.answered] = rows
-    return likelihoods

@@ -11,7 +11,17 @@ from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
 from paft.reporting.pairs import example_keys, has_texts, prompt_keys
 from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import answers_by, bracket, counted, estimated, points, run_names, shortest_ends
+from paft.reporting.tables import (
+    answers_by,
+    bracket,
+    counted,
+    differ_in_seed,
+    estimated,
+    mean_and_std,
+    points,
+    run_names,
+    shortest_ends,
+)
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
@@ -37,31 +47,44 @@ class Entry:
     summary: Summary
     is_part: bool = False
 
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.result.config.get("seed", 0))
+
 
 @dataclass(frozen=True)
 class Matrix:
-    """The entries by row and column, and what the reader must know of them."""
+    """The entries by row and column, and what the reader must know of them.
+
+    Attributes:
+        entries: one, or one for each seed of runs that differ only in it.
+    """
 
     rows: list[str]
     columns: list[str]
-    entries: dict[tuple[str, str], Entry]
+    entries: dict[tuple[str, str], list[Entry]]
     notes: list[str]
 
     def table(self, figure: str) -> list[tuple[str, ...]]:
         """Return header and rows of one figure, ``mean`` or ``quantile_05``, with its interval."""
         body = [
-            (row, *(_cell(self.entries.get((row, column)), figure) for column in self.columns))
+            (row, *(_cell(self.entries.get((row, column), []), figure) for column in self.columns))
             for row in self.rows
         ]
         return [("Model, method", *self.columns), *body]
 
 
-def _cell(entry: Entry | None, figure: str) -> str:
-    if entry is None:
+def _cell(entries: Sequence[Entry], figure: str) -> str:
+    """Return a figure with its interval; of several seeds, the mean ± the standard deviation over them."""
+    if not entries:
         return ""
-    value: float | None = getattr(entry.summary, figure)
-    interval: Interval | None = getattr(entry.summary, f"{figure}_interval")
-    return f"{points(value)}{MARK if entry.is_part else ''} {bracket(interval)}".strip()
+    values: list[float | None] = [getattr(entry.summary, figure) for entry in entries]
+    mark = MARK if any(entry.is_part for entry in entries) else ""
+    if len(entries) > 1:
+        return f"{mean_and_std(values)}{mark}"
+    interval: Interval | None = getattr(entries[0].summary, f"{figure}_interval")
+    return f"{points(values[0])}{mark} {bracket(interval)}".strip()
 
 
 def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
@@ -71,21 +94,50 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
         return None
     columns = _columns([result for _, result in finished])
     rows = _rows([result for _, result in finished], columns)
-    placed: dict[str, dict[str, Entry]] = {column: {} for column in columns}
+    placed: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
     order: list[str] = []
     for (name, result), column, labels in zip(finished, columns, rows, strict=True):
         for method, label in zip(result.methods, labels, strict=True):
             taken = sum(other.partition(" (run ")[0] == label for other in placed[column])
-            row = f"{label} (run {taken + 1})" if taken else label
-            placed[column][row] = Entry(name, result, method, method.summary)
+            seeds = [entry.result for entry in placed[column].get(label, [])]
+            row = f"{label} (run {taken + 1})" if taken and not differ_in_seed([*seeds, result]) else label
+            placed[column].setdefault(row, []).append(Entry(name, result, method, method.summary))
             order.append(row)
-    entries: dict[tuple[str, str], Entry] = {}
+    entries: dict[tuple[str, str], list[Entry]] = {}
     notes = [f"{name}: {text}" for name, result in finished if (text := estimated(result))]
     for column, of_rows in placed.items():
-        found, lines = _on_what_all_have(column, list(of_rows.values()))
-        entries |= {(row, column): entry for row, entry in zip(of_rows, found, strict=True)}
-        notes += lines
+        notes += _over_seeds(column, list(of_rows.values()))
+        for name, together in _compared_together(column, list(of_rows.values())):
+            found, lines = _on_what_all_have(name, together)
+            places = {id(entry): new for entry, new in zip(together, found, strict=True)}
+            of_rows |= {row: [places.get(id(e), e) for e in cell] for row, cell in of_rows.items()}
+            notes += lines
+        entries |= {(row, column): cell for row, cell in of_rows.items()}
     return Matrix(_by_model(order), list(placed), entries, notes)
+
+
+def _over_seeds(column: str, cells: Sequence[Sequence[Entry]]) -> list[str]:
+    """Return a note where cells of a column hold several seeds."""
+    counts = sorted({len(cell) for cell in cells if len(cell) > 1})
+    if not counts:
+        return []
+    seeds = " or ".join(map(str, counts))
+    return [f"{column}: mean of {seeds} runs that differ only in the seed, ± their sample standard deviation."]
+
+
+def _compared_together(column: str, cells: Sequence[Sequence[Entry]]) -> list[tuple[str, list[Entry]]]:
+    """Return the entries of a column that should have the same prompts and examples, with a name for them.
+
+    These are the runs of each seed, which may draw other prompts than another one; all runs, if the rows have
+    different seeds.
+    """
+    seeds = [[entry.seed for entry in cell] for cell in cells]
+    if len(seeds[0]) < 2 or any(sorted(of) != sorted(seeds[0]) for of in seeds):
+        return [(column, [entry for cell in cells for entry in cell])]
+    return [
+        (f"{column}, seed {seed}", [entry for cell in cells for entry in cell if entry.seed == seed])
+        for seed in sorted(seeds[0])
+    ]
 
 
 def _columns(results: Sequence[RunResult]) -> list[str]:
@@ -95,18 +147,24 @@ def _columns(results: Sequence[RunResult]) -> list[str]:
 
 
 def _rows(results: Sequence[RunResult], columns: Sequence[str]) -> list[list[str]]:
-    """Return the row of each method of each run: model and method; and the seed, where runs differ only in it."""
+    """Return the row of each method of each run: model and method.
+
+    Runs that differ only in the seed share a row. Where runs of one cell differ in the seed and in more, all rows
+    have their seed.
+    """
     models = list(dict.fromkeys(result.model for result in results))
     short = dict(zip(models, shortest_ends([PurePath(model) for model in models]), strict=True))
-    seeds = [result.config.get("seed", 0) for result in results]
-    rows, seen = [], set()
-    for result, column, seed in zip(results, columns, seeds, strict=True):
+    rows: list[list[str]] = []
+    of_cells: dict[tuple[str, str], list[RunResult]] = {}
+    for result, column in zip(results, columns, strict=True):
         model = short[result.model] + result.model_in_words.removeprefix(result.model)
         rows.append([f"{model}, {method.name}" for method in result.methods])
-        seen |= {(row, column, seed) for row in rows[-1]}
-    if len({(row, column) for row, column, _ in seen}) == len(seen):
+        for row in rows[-1]:
+            of_cells.setdefault((row, column), []).append(result)
+    seeds = {id(result): result.config.get("seed", 0) for result in results}
+    if all(len({seeds[id(r)] for r in of}) == 1 or differ_in_seed(of) for of in of_cells.values()):
         return rows
-    return [[f"{row}, seed {seed}" for row in of] for of, seed in zip(rows, seeds, strict=True)]
+    return [[f"{row}, seed {seeds[id(r)]}" for row in of] for of, r in zip(rows, results, strict=True)]
 
 
 def _by_model(rows: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from paft.reporting.files import (
     read_search_cost,
     read_training_log,
 )
+from paft.reporting.options import option_scores
 from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid, read_grid
 from paft.runs.directory import RunDirectory
@@ -241,8 +242,7 @@ class RunResult:
     def traits_of(self, prompt: Prompt) -> PromptTraits:
         """Return the traits of a prompt."""
         fields = self.facts.get("fields") or self.config["task"].get("fields") or []
-        aliases = self.facts.get("aliases")
-        aliases = aliases if isinstance(aliases, dict) else {}
+        aliases = found if isinstance(found := self.facts.get("aliases"), dict) else {}
         return traits_of(prompt, list(map(str, fields)), self.labels, aliases, has_options=self.has_options)
 
     @property
@@ -345,12 +345,12 @@ def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult
 
 
 def _covariates(run: RunResult, grid: Grid) -> dict[str, Any]:
-    """Return what the estimate knows of prompts and examples: traits, where all texts are known, and labels."""
-    prompts = [run.prompts[prompt] for prompt in grid.prompt_ids if prompt in run.prompts]
-    is_known = len(prompts) == len(grid.prompt_ids)
+    """Return what the estimate may use: traits of the prompts, where all texts are known, labels and options."""
+    is_known = run.prompts.keys() >= set(grid.prompt_ids)
     return {
-        "traits": [run.traits_of(prompt) for prompt in prompts] if is_known else None,
+        "traits": [run.traits_of(run.prompts[prompt]) for prompt in grid.prompt_ids] if is_known else None,
         "groups": grid.targets if run.labels else None,
+        "options": option_scores(grid, run.examples, run.config),
     }
 
 

@@ -105,7 +105,7 @@ def as_json(results: Sequence[RunResult]) -> str:
                 "run": entry.run,
                 "model": entry.result.model_in_words,
                 "method": entry.method.name,
-                "seed": entry.result.config.get("seed", 0),
+                "seed": entry.seed,
                 "mean": entry.summary.mean,
                 "mean_interval": ends(entry.summary.mean_interval),
                 "quantile_05": entry.summary.quantile_05,
@@ -114,7 +114,8 @@ def as_json(results: Sequence[RunResult]) -> str:
                 "examples": entry.summary.examples,
                 "is_part": entry.is_part,
             }
-            for (row, column), entry in matrix.entries.items()
+            for (row, column), seeds in matrix.entries.items()
+            for entry in seeds
         ],
         "notes": matrix.notes if matrix else [],
     }  # fmt: skip

@@ -61,13 +61,22 @@ def estimated(result: RunResult) -> str:
     known = (f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in methods if m.estimate)
     graded = "" if result.is_binary else " A score between 0 and 1 counts as that share of a right answer."
     return (
-        f"Estimated from the answered cells of the grid ({counts}) with a random-effects logistic model: mean, "
-        f"Std, top, worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
+        f"Estimated from the answered cells of the grid ({counts}) with {_models(methods)}: mean, Std, top, "
+        f"worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
         f"The mean of the whole grid has these 95 % intervals: {', '.join(known)}. Brackets elsewhere hold this "
         "uncertainty, and that prompts and examples are samples. Failures, scores by label, calibrated and other "
         "scores, and the agreement of pairs of prompts are those of the answered cells. Left out: the examples "
         "that are right under every prompt, the interval of Same answer, and the effects of traits."
     )
+
+
+def _models(methods: Sequence[MethodResult]) -> str:
+    """Return the models by which the figures of methods are estimated."""
+    names = {
+        True: "a random-effects model of the options' log-likelihoods",
+        False: "a random-effects logistic model",
+    }
+    return " or ".join(dict.fromkeys(names[m.estimate.from_options] for m in methods if m.estimate))
 
 
 def compared_cells(result: RunResult) -> str:
@@ -299,18 +308,24 @@ def _other(score: OtherScore | None) -> str:
 
 def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table over runs that differ only in the seed; no rows for other runs."""
-    seeds = {result.config.get("seed", 0) for result in results}
-    if len(seeds) < max(len(results), 2) or len({_without_seed(result) for result in results}) > 1:
+    if not differ_in_seed(results):
         return []
     common = set.intersection(*({m.name for m in r.methods} for r in results))
     rows: list[tuple[str, ...]] = [("Method", *map(str.capitalize, _OVER_SEEDS))]
     for name in [m.name for m in results[0].methods if m.name in common]:
         runs = [m.summary for r in results for m in r.methods if m.name == name]
-        rows.append((name, *(_mean_and_std([getattr(s, key) for s in runs]) for key in _OVER_SEEDS)))
+        rows.append((name, *(mean_and_std([getattr(s, key) for s in runs]) for key in _OVER_SEEDS)))
     return rows
 
 
-def _mean_and_std(values: Sequence[float | None]) -> str:
+def differ_in_seed(results: Sequence[RunResult]) -> bool:
+    """Return True of several runs if each has a seed of its own and they differ in nothing else."""
+    seeds = {result.config.get("seed", 0) for result in results}
+    return len(seeds) == len(results) > 1 and len({_without_seed(result) for result in results}) == 1
+
+
+def mean_and_std(values: Sequence[float | None]) -> str:
+    """Return mean and sample standard deviation of several values, in percentage points."""
     known = [100 * value for value in values if value is not None]
     if len(known) < len(values):
         return MISSING

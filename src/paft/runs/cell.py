@@ -299,22 +299,23 @@ class Cell:
     def _half_widths(self, count: int, figures: Sequence[str]) -> dict[str, float]:
         """Return half of the intervals of the whole grid's figures, in points, after the first ``count`` cells."""
         from paft.evaluation.estimate import estimate_cells
-        from paft.evaluation.grid import read_scores
+        from paft.evaluation.grid import read_options, read_scores
         from paft.evaluation.plan import plan_cells
 
         prompts, examples = self.data.prompts.test, self.data.test_examples
-        scores = read_scores(self.folder / "predictions.parquet", prompts, examples)
+        file, task = self.folder / "predictions.parquet", self.data.task
+        scores = read_scores(file, prompts, examples)
         planned = plan_cells(len(prompts), len(examples), count, self.data.seed)
         scores[~planned] = float("nan")  # the answer must not depend on what a larger plan has added
         if planned.all():
             return dict.fromkeys(figures, 0.0)
-        task = self.data.task
         traits = [
             traits_of(prompt, task.fields, task.labels, task.aliases, has_options=task.has_options)
             for prompt in prompts
         ]
         groups = None if task.labels is None else [example.target for example in examples]
-        intervals = estimate_cells(scores, traits=traits, groups=groups).intervals
+        options = read_options(file, prompts, examples, task)
+        intervals = estimate_cells(scores, traits=traits, groups=groups, options=options).intervals
         ends = {name: interval for name in figures if (interval := intervals[name]) is not None}
         return {name: 50 * (interval.high - interval.low) for name, interval in ends.items()}
 
