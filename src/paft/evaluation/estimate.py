@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from paft.evaluation.consistency import UNREAD
 from paft.evaluation.intervals import Interval, sample_std
@@ -93,11 +94,12 @@ def estimate_cells(
         of_groups = None if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
         model = RandomEffects(scores, of_traits, of_groups)
     grids, figures, per_prompt = [], [], np.zeros(len(scores))
-    for number, grid in enumerate(model.grids(DRAWS, seed)):
-        figures.append(_figures(grid, top))
-        per_prompt += grid.mean(axis=1) / DRAWS
-        if number % (DRAWS // SUMMARISED) == DRAWS // SUMMARISED - 1:
-            grids.append(grid)
+    with threadpool_limits(1, user_api="blas"):  # more threads wait for each other at every small product
+        for number, grid in enumerate(model.grids(DRAWS, seed)):
+            figures.append(_figures(grid, top))
+            per_prompt += grid.mean(axis=1) / DRAWS
+            if number % (DRAWS // SUMMARISED) == DRAWS // SUMMARISED - 1:
+                grids.append(grid)
     draws = {name: _known([row[name] for row in figures]) for name in FIGURES}
     values = {name: None if d is None else float(np.median(d)) for name, d in draws.items()}
     values["mean"] = float(per_prompt.mean())
