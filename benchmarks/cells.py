@@ -116,8 +116,8 @@ def _grids(options: argparse.Namespace) -> Iterator[tuple[Path, Grid, dict[str, 
                 prompts = [run.prompts[p] for p in grid.prompt_ids if p in run.prompts]
                 traits = [run.traits_of(p) for p in prompts] if len(prompts) == len(grid.prompt_ids) else None
                 labels = grid.targets if run.labels and not options.no_labels else None
-                likelihoods = option_scores(grid, run.examples, run.config)
-                yield file, grid, {"traits": traits, "groups": labels, "options": likelihoods}
+                options_of_grid = option_scores(grid, run.examples, run.facts.get("targets_are_options"))
+                yield file, grid, {"traits": traits, "groups": labels, "options": options_of_grid}
 
 
 def _estimates(scores: np.ndarray, seed: int, known: dict[str, Any]) -> tuple[dict[str, Estimate], float]:

@@ -12,6 +12,7 @@ renders and tokenises during training. TRL runs without gradient checkpointing, 
 `trl-default` uses TRL's default settings. Without TRL installed, the rest is compared.
 """
 
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -64,6 +65,13 @@ def main() -> None:
     examples = whole_groups(short, options.group, options.steps * options.batch)
     group_by = options.group or None
     data = PromptData(job.engine, job.task, examples, job.prompts.train, K=4, seed=0, group_by=group_by)
+    tokens = {"packed_tokens": sum(packed(r)["input_ids"].numel() for r in batches(data, options.batch))}
+    if group_by:
+        ungrouped = batches(replace(data, group_by=None), options.batch)
+        tokens["packed_tokens_in_random_order"] = sum(packed(r)["input_ids"].numel() for r in ungrouped)
+    tokenised = rows_in_order(data, options.batch)
+    tokens["row_tokens"] = sum(len(row) for row in tokenised["input_ids"])
+    print(f"{len(examples)} examples: {tokens}", file=sys.stderr, flush=True)
     settings = {
         "output_dir": tempfile.mkdtemp(),
         "per_device_train_batch_size": options.batch,
@@ -95,7 +103,6 @@ def main() -> None:
         return run
 
     first_losses: dict[str, float] = {}
-    tokenised = rows_in_order(data, options.batch)
 
     def paft() -> Any:
         engine = Engine(adapted(job), job.engine.format)
@@ -125,8 +132,7 @@ def main() -> None:
         left_out=missing,
         steps=-(-len(examples) // options.batch),
         batch=options.batch,
-        packed_tokens=sum(packed(r)["input_ids"].numel() for r in batches(data, options.batch)),
-        row_tokens=sum(len(row) for row in tokenised["input_ids"]),
+        **tokens,
         first_losses=first_losses,
     )
 

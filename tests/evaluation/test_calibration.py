@@ -13,7 +13,7 @@ from pyarrow import parquet
 from paft.errors import UserError
 from paft.evaluation.calibration import Offsets, calibrated, normalised, offsets
 from paft.evaluation.grid import SCHEMA
-from paft.reporting.calibrated import calibrated_scores
+from paft.reporting.options import calibrated_scores, option_scores
 from paft.reporting.predictions import read_grid
 
 LOGS = st.floats(-30, 0)
@@ -51,8 +51,8 @@ def test_a_letter_that_is_also_the_text_of_another_option_is_read_as_the_run_say
     rows = [row | {"example_id": str(i), "scores": [i == 0, 9.0 * (i == 1), 0.0, -9.0]} for i in range(2)]
     parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "p.parquet")
     examples = {"0": {"options": ["A", "AB", "O", "B"]}, "1": {"options": ["A", "O", "AB", "B"]}}
-    config = {"task": {"name": "blood"}, "run": {"targets_are_options": are_options}}
-    scores = calibrated_scores(read_grid(tmp_path / "p.parquet"), examples, config)
+    grid = read_grid(tmp_path / "p.parquet")
+    scores = calibrated_scores(option_scores(grid, examples, are_options), grid.answered)
     assert scores[0, 1] == right
 
 

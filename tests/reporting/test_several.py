@@ -101,7 +101,7 @@ def test_runs_that_differ_only_in_the_seed_share_a_cell_that_has_their_mean_and_
     results, _ = read_all(folders)
     matrix = matrix_of(results)
     assert matrix.rows == ["a, paft", "b, paft"]
-    assert [entry.seed for entry in matrix.entries["b, paft", "x"]] == [0, 1, 2]
+    assert [entry.result.seed for entry in matrix.entries["b, paft", "x"]] == [0, 1, 2]
     values = [100 * result.methods[0].summary.quantile_05 for result in results[3:]]
     shown = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     assert f"| b, paft | {shown} |" in compare(results)

@@ -25,7 +25,8 @@ def save(chart: alt.VConcatChart, folder: Path, name: str) -> None:
         chart.save(str(temporary), format="svg")
         svg = temporary.read_text(encoding="utf-8")
     with replacing(folder / f"{name}.png") as temporary:
-        temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=144))  # the chart is laid out once
+        # from the SVG: to render the chart again would take most of the time once more
+        temporary.write_bytes(vl_convert.svg_to_png(svg, ppi=144))
 
 
 def axes_chart(rows: Sequence[Mapping[str, float | str]], metric: str) -> alt.VConcatChart:

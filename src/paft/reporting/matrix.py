@@ -47,11 +47,6 @@ class Entry:
     summary: Summary
     is_part: bool = False
 
-    @property
-    def seed(self) -> int:
-        """The seed of the run."""
-        return int(self.result.config.get("seed", 0))
-
 
 @dataclass(frozen=True)
 class Matrix:
@@ -131,11 +126,11 @@ def _compared_together(column: str, cells: Sequence[Sequence[Entry]]) -> list[tu
     These are the runs of each seed, which may draw other prompts than another one; all runs, if the rows have
     different seeds.
     """
-    seeds = [[entry.seed for entry in cell] for cell in cells]
+    seeds = [[entry.result.seed for entry in cell] for cell in cells]
     if len(seeds[0]) < 2 or any(sorted(of) != sorted(seeds[0]) for of in seeds):
         return [(column, [entry for cell in cells for entry in cell])]
     return [
-        (f"{column}, seed {seed}", [entry for cell in cells for entry in cell if entry.seed == seed])
+        (f"{column}, seed {seed}", [entry for cell in cells for entry in cell if entry.result.seed == seed])
         for seed in sorted(seeds[0])
     ]
 
@@ -161,10 +156,9 @@ def _rows(results: Sequence[RunResult], columns: Sequence[str]) -> list[list[str
         rows.append([f"{model}, {method.name}" for method in result.methods])
         for row in rows[-1]:
             of_cells.setdefault((row, column), []).append(result)
-    seeds = {id(result): result.config.get("seed", 0) for result in results}
-    if all(len({seeds[id(r)] for r in of}) == 1 or differ_in_seed(of) for of in of_cells.values()):
+    if all(len({result.seed for result in of}) == 1 or differ_in_seed(of) for of in of_cells.values()):
         return rows
-    return [[f"{row}, seed {seeds[id(r)]}" for row in of] for of, r in zip(rows, results, strict=True)]
+    return [[f"{row}, seed {result.seed}" for row in of] for of, result in zip(rows, results, strict=True)]
 
 
 def _by_model(rows: Sequence[str]) -> list[str]:

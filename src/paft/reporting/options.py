@@ -1,4 +1,4 @@
-"""The options of a grid whose answers are the likeliest ones: their log-likelihoods, and which are right."""
+"""The options of a grid whose answers are the likeliest ones, and the scores after Batch Calibration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,42 +7,51 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
+from paft.evaluation.calibration import calibrated
 from paft.evaluation.option_effects import OptionScores
 from paft.reporting.predictions import Grid
 from paft.types import LETTERS
 
 
 def option_scores(
-    grid: Grid, examples: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]
+    grid: Grid, examples: Mapping[str, Mapping[str, Any]], targets_are_options: bool | None
 ) -> OptionScores | None:
-    """Return the log-likelihoods of the options; they are NaN where a cell was not asked.
+    """Return the log-likelihoods of the options, NaN where a cell was not asked, and which options are right.
 
     None where there are none: answers were generated, the examples differ in how many options they have, or
     ``examples.jsonl`` lacks some of them.
 
     Args:
         examples: rows of ``examples.jsonl`` by id.
-        config: of the run; it says whether targets are texts of options or their letters.
+        targets_are_options: whether targets are texts of options, or else their letters, since the letter of one
+            option may be the text of another. None where an older run did not record it: a target that is the
+            text of an option is then taken for that.
     """
     likelihoods = _likelihoods(grid)
     options: list[Any] = [examples.get(example, {}).get("options") for example in grid.example_ids]
     if likelihoods is None or not all(isinstance(o, list) and len(o) == likelihoods.shape[-1] for o in options):
         return None
-    facts = config.get("run")
-    are_texts = facts.get("targets_are_options") if isinstance(facts, dict) else None
-    right = [_right(names, target, are_texts) for names, target in zip(options, grid.targets, strict=True)]
+    right = [
+        _right(names, target, targets_are_options) for names, target in zip(options, grid.targets, strict=True)
+    ]
     return OptionScores(likelihoods, np.array(right))
 
 
-def _right(options: Sequence[str], target: str, are_texts: bool | None) -> list[bool]:
-    """Return which options are right: those whose text, or whose letter, is the target.
-
-    The letter of one option may be the text of another.
+def calibrated_scores(options: OptionScores, answered: np.ndarray) -> np.ndarray:
+    """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
 
     Args:
-        are_texts: whether targets are texts of options. None where an older run did not record it: a target that
-            is the text of an option is then taken for that.
+        answered: ``(prompts, examples)``; the result is NaN where a cell was not asked.
     """
+    values = calibrated(options.likelihoods)
+    chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
+    found = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
+    scores = np.where(np.isnan(values).any(axis=-1), False, found).astype(float)
+    return np.where(answered, scores, np.nan)
+
+
+def _right(options: Sequence[str], target: str, are_texts: bool | None) -> list[bool]:
+    """Return which options are right: those whose text, or whose letter, is the target."""
     if are_texts or (are_texts is None and target in options):
         return [option == target for option in options]
     return [LETTERS[i : i + 1] == target for i in range(len(options))]

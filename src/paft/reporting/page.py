@@ -144,7 +144,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
     return {
         "task": result.task,
         "model": result.model_in_words,
-        "seed": result.config.get("seed", 0),
+        "seed": result.seed,
         "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
         "size": size(result) if result.methods else "",
         "answers": answers_by(result),

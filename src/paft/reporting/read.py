@@ -16,7 +16,6 @@ from paft.evaluation.failures import Failures, count_failures
 from paft.evaluation.metrics import Summary, balanced_accuracy, majority, score_per_label, summarise
 from paft.evaluation.paired import Difference, differences
 from paft.prompts.traits import PromptTraits, traits_of
-from paft.reporting.calibrated import calibrated_scores
 from paft.reporting.files import (
     check_complete,
     read_judge,
@@ -25,7 +24,7 @@ from paft.reporting.files import (
     read_search_cost,
     read_training_log,
 )
-from paft.reporting.options import option_scores
+from paft.reporting.options import calibrated_scores, option_scores
 from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid, read_grid
 from paft.runs.directory import RunDirectory
@@ -203,10 +202,14 @@ class RunResult:
     def command(self) -> str:
         """The command that reproduces the run from within its directory."""
         processes = self.facts.get("processes")
-        several = isinstance(processes, int) and processes > 1
-        return (
-            f"torchrun --nproc-per-node {processes} -m paft run config.yaml" if several else "paft run config.yaml"
-        )
+        if isinstance(processes, int) and processes > 1:
+            return f"torchrun --nproc-per-node {processes} -m paft run config.yaml"
+        return "paft run config.yaml"
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.config.get("seed", 0))
 
     @property
     def task(self) -> str:
@@ -242,7 +245,8 @@ class RunResult:
     def traits_of(self, prompt: Prompt) -> PromptTraits:
         """Return the traits of a prompt."""
         fields = self.facts.get("fields") or self.config["task"].get("fields") or []
-        aliases = found if isinstance(found := self.facts.get("aliases"), dict) else {}
+        found = self.facts.get("aliases")
+        aliases = found if isinstance(found, dict) else {}
         return traits_of(prompt, list(map(str, fields)), self.labels, aliases, has_options=self.has_options)
 
     @property
@@ -325,11 +329,17 @@ def read_run(path: Path) -> RunResult:
 def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
     """Return the metrics of a method's grid; estimates where not all of its cells were answered."""
     others = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores, strict=True))
-    calibrated = calibrated_scores(grid, run.examples, run.config) if run.is_calibrated else None
-    estimate = None if grid.is_complete else estimate_cells(grid.scores, run.top, **_covariates(run, grid))
-    if estimate is None:
+    are_used = run.is_calibrated or not grid.is_complete
+    options = option_scores(grid, run.examples, run.facts.get("targets_are_options")) if are_used else None
+    calibrated = calibrated_scores(options, grid.answered) if options and run.is_calibrated else None
+    estimate = None
+    if grid.is_complete:
         summary = summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)
     else:
+        prompts = [run.prompts.get(i) for i in grid.prompt_ids]
+        traits = [run.traits_of(prompt) for prompt in prompts if prompt] if all(prompts) else None
+        groups = grid.targets if run.labels else None
+        estimate = estimate_cells(grid.scores, run.top, traits=traits, groups=groups, options=options)
         summary = summarise_estimate(estimate, grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)
     return MethodResult(
         name,
@@ -342,16 +352,6 @@ def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult
         estimate=estimate,
         **files,
     )
-
-
-def _covariates(run: RunResult, grid: Grid) -> dict[str, Any]:
-    """Return what the estimate may use: traits of the prompts, where all texts are known, labels and options."""
-    is_known = run.prompts.keys() >= set(grid.prompt_ids)
-    return {
-        "traits": [run.traits_of(run.prompts[prompt]) for prompt in grid.prompt_ids] if is_known else None,
-        "groups": grid.targets if run.labels else None,
-        "options": option_scores(grid, run.examples, run.config),
-    }
 
 
 def _other_names(run: RunResult, count: int) -> list[str]:

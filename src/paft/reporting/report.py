@@ -68,7 +68,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "schema": SCHEMA,
         "task": result.task,
         "model": result.model,
-        "seed": result.config.get("seed", 0),
+        "seed": result.seed,
         "scorers": result.scorers,
         "yes_or_no": result.is_binary,
         "chance": result.chance,

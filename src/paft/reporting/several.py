@@ -105,7 +105,7 @@ def as_json(results: Sequence[RunResult]) -> str:
                 "run": entry.run,
                 "model": entry.result.model_in_words,
                 "method": entry.method.name,
-                "seed": entry.seed,
+                "seed": entry.result.seed,
                 "mean": entry.summary.mean,
                 "mean_interval": ends(entry.summary.mean_interval),
                 "quantile_05": entry.summary.quantile_05,

@@ -320,7 +320,7 @@ def over_seeds(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
 
 def differ_in_seed(results: Sequence[RunResult]) -> bool:
     """Return True of several runs if each has a seed of its own and they differ in nothing else."""
-    seeds = {result.config.get("seed", 0) for result in results}
+    seeds = {result.seed for result in results}
     return len(seeds) == len(results) > 1 and len({_without_seed(result) for result in results}) == 1
 
 
