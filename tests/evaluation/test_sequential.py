@@ -37,11 +37,11 @@ def asked(scores, rounds, seed):
     return Asked(scores[np.arange(prompts), chosen], chosen, examples)
 
 
-def verdicts(figure, scores, threshold, *, rounds=16, orders=60, step=4):
-    found = []
+def verdicts(figure, scores, threshold, *, rounds=16, orders=60):
+    found, test = [], TESTS[figure](threshold)
     for seed in range(orders):
         cells = asked(scores, rounds, seed)
-        looks = (TESTS[figure](threshold).decide(cells.first(n), rounds) for n in range(step, rounds + 1, step))
+        looks = (test.decide(cells.first(n), rounds) for n in test.looks(len(scores), rounds))
         found.append(next((look.verdict for look in looks if look.verdict != "undecided"), "undecided"))
     return {verdict: found.count(verdict) / orders for verdict in ("passed", "fell short")}
 
@@ -86,8 +86,8 @@ def test_the_test_of_the_quantile_is_rarely_wrong(spread):
 def test_one_bad_prompt_makes_the_worst_fall_short_and_the_mean_pass():
     scores = grid(8, 400, spread=0.0)
     scores[3] = scores[3] * (np.arange(400) % 2)
-    assert verdicts("worst", scores, 0.7, rounds=80, orders=5, step=10)["fell short"] == 1
-    assert verdicts("mean", scores, 0.5, rounds=80, orders=5, step=10)["passed"] == 1
+    assert verdicts("worst", scores, 0.7, rounds=80, orders=5)["fell short"] == 1
+    assert verdicts("mean", scores, 0.5, rounds=80, orders=5)["passed"] == 1
 
 
 @pytest.mark.parametrize(
