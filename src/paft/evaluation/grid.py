@@ -144,20 +144,26 @@ def read_options(
     """
     from paft.evaluation.option_effects import OptionScores
 
-    options = [task.candidates(example) for example in examples]
-    if len({len(names) for names in options}) != 1 or not options[0]:
+    right = right_options(task, examples)
+    if right is None:
         return None
     rows = {prompt.id: index for index, prompt in enumerate(prompts)}
     columns = {example.id: index for index, example in enumerate(examples)}
     table = parquet.read_table(path, columns=["prompt_id", "example_id", "scores"]).to_pydict()
-    likelihoods = np.full((len(prompts), len(examples), len(options[0])), np.nan)
+    likelihoods = np.full((len(prompts), *right.shape), np.nan)
     for prompt, example, scores in zip(*table.values(), strict=True):
         if scores is None:
             return None
         likelihoods[rows[prompt], columns[example]] = scores
-    targets = [task.target(example) for example in examples]
-    right = [[name == target for name in names] for names, target in zip(options, targets, strict=True)]
-    return OptionScores(likelihoods, np.array(right))
+    return OptionScores(likelihoods, right)
+
+
+def right_options(task: Task, examples: Sequence[Example]) -> np.ndarray | None:
+    """Return which options are right, ``(examples, options)``; None where examples differ in their number."""
+    options = [task.candidates(example) for example in examples]
+    if len({len(names) for names in options}) != 1 or not options[0]:
+        return None
+    return np.array([[n == task.target(e) for n in names] for names, e in zip(options, examples, strict=True)])
 
 
 def _cells_of(path: Path) -> Cells | None:
