@@ -1,4 +1,4 @@
-"""Make every table of docs/benchmarks.md: run the benchmarks one after the other and print their tables.
+"""Run the benchmarks of docs/benchmarks.md one after the other, and print their tables.
 
     python benchmarks/all.py
     python benchmarks/all.py --only training-trec scoring-trec --quick

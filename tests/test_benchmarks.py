@@ -124,7 +124,8 @@ def test_all_tables_are_those_of_every_kind_of_machine_and_what_is_done_is_not_r
     for kind in ("gpu", "matrix-units", "no-matrix-units"):
         (tmp_path / kind).mkdir()
         for name in names:
-            result = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
+            [stored, *_] = sorted((ROOT / "benchmarks/results").glob(f"*matrix-units/{name}.json"))
+            result = json.loads(stored.read_text())
             (tmp_path / kind / f"{name}.json").write_text(json.dumps({"rounds": 9} | result))
     command = [sys.executable, ROOT / "benchmarks/all.py", "--out", tmp_path, "--before", tmp_path, "--quick"]
     done = subprocess.run([*command, "--only", *names], capture_output=True, text=True, timeout=300)
