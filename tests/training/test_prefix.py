@@ -148,7 +148,9 @@ def test_it_is_computed_in_every_forward_where_a_part_cannot_run_alone_or_nothin
     one = adapted()
     args, accelerator = SimpleNamespace(torch_compile=False), SimpleNamespace(distributed_type=DistributedType.NO)
     assert can_share_prefix(one.model, args, accelerator)
-    accelerator.distributed_type = DistributedType.FSDP
+    args.activation_offloading = True
+    assert not can_share_prefix(one.model, args, accelerator)
+    args.activation_offloading, accelerator.distributed_type = False, DistributedType.FSDP
     assert not can_share_prefix(one.model, args, accelerator)
     for length, pays in ((WORTH // 3, False), (WORTH // 3 + 1, True)):
         forwards = [[Row([*range(5, 5 + length), 90 + part, 7, 0], 2)] for part in range(4)]

@@ -271,7 +271,7 @@ class BatchBuilder:
         self._prompts = frozenset(prompts)
         self.stats: dict[int, StepStats] = {}
         self.drawn: list[Prompt] = []
-        self._probed_tokens, self._shares_prefix = probed_tokens, shares_prefix
+        self._probed_tokens, self.shares_prefix = probed_tokens, shares_prefix
 
     def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
         """Return, for each forward of a step on this process, what the model takes, its ``labels`` and more.
@@ -292,7 +292,7 @@ class BatchBuilder:
             noise = StepNoise(step, rows(self.engine, self.task, self.drawn, examples))
         forwards = [self._rows(items) for items in batches]
         tokens = [forward.tokens for forward in forwards]
-        prefix = shared_prefix(self.engine, tokens, noise) if self._shares_prefix() else None
+        prefix = shared_prefix(self.engine, tokens, noise) if self.shares_prefix() else None
         built = [self._inputs(step, forward, prefix, noise) for forward in forwards]
         self.stats[step] = StepStats(
             tuple(dict.fromkeys(prompt.id for prompt in self.drawn)),

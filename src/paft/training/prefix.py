@@ -24,8 +24,8 @@ from paft.training.noise import NoisePlan, StepNoise
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 """Their backward passes expect each part of the model to be used once per forward of the whole."""
 
-WORTH = 64
-"""Tokens that a step has to save: a further pass through the model takes about as long."""
+WORTH = 128
+"""Tokens that a step has to save; a further pass through a small model on a CPU takes about as long as 64."""
 
 
 class SharedPrefix:
@@ -89,13 +89,15 @@ def shared_prefix(
 def can_share_prefix(model: Any, args: Any, accelerator: Any) -> bool:
     """Return True if a part of a forward may run apart from it.
 
-    Not so where the model is sharded over processes or compiled as a whole, or where gradient checkpointing runs
-    the layers again, which it does without a cache. DistributedDataParallel averages the gradients in the backward
-    pass of a step's last forward, which is that of the beginning too.
+    Not so where the model is sharded over processes or compiled as a whole, where gradient checkpointing runs the
+    layers again, which it does without a cache, or where TRL moves activations away until the backward pass that
+    comes next. DistributedDataParallel averages the gradients in the backward pass of a step's last forward, which
+    is that of the beginning too.
 
     Args:
         args: ``transformers.TrainingArguments``.
         accelerator: of the Trainer.
     """
     recomputes = any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
-    return not (recomputes or args.torch_compile or accelerator.distributed_type in SHARDED)
+    as_one = args.torch_compile or getattr(args, "activation_offloading", False)
+    return not (recomputes or as_one or accelerator.distributed_type in SHARDED)
