@@ -62,6 +62,7 @@ CASES = [
     _case("training-trec", "--steps 5"),
     _case("training-hellaswag", "--steps 3"),
     _case("training-trec-8-shots", "--shots 8 --steps 4"),
+    _case("training-trec-8-shots-in-4-parts", "--shots 8 --accumulation 4 --steps 2"),
     _case("scoring-trec", "--prompts 3 --examples 20"),
     _case("scoring-hellaswag", "--prompts 2 --examples 10"),
     _case("scoring-piqa", "--prompts 2 --examples 16"),

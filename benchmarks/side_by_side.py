@@ -100,6 +100,8 @@ def case(script: str, options: argparse.Namespace) -> str:
         parts.append(f"{options.shots}-shots")
     if getattr(options, "group", ""):
         parts.append(f"by-{options.group}")
+    if int(getattr(options, "accumulation", 1)) > 1:
+        parts.append(f"in-{options.accumulation}-parts")
     if options.model:
         parts.append(Path(options.model).stem.lower())
     return "-".join(parts)

@@ -3,6 +3,7 @@
     python benchmarks/training.py --task trec
     python benchmarks/training.py --task hellaswag
     python benchmarks/training.py --task trec --shots 8
+    python benchmarks/training.py --task trec --shots 8 --accumulation 4
     python benchmarks/training.py --task race-middle --group article
     python benchmarks/training.py --task trec --model gemma-3-270m.gguf --template none
 
@@ -10,6 +11,9 @@ All sides use the same model, LoRA settings, data type, batches, prompts and exa
 receive rows that are already tokenised, in paft's order (with ``--group`` that of ``training.group_by``); paft
 renders and tokenises during training. TRL runs without gradient checkpointing, which is faster than its default;
 `trl-default` uses TRL's default settings. Without TRL installed, the rest is compared.
+
+With ``--accumulation``, a batch comes in so many forwards, and paft is compared with itself: `paft-repeated`
+computes what they begin with in each of them, and `paft-one-forward` packs the batch as one.
 """
 
 import sys
@@ -37,11 +41,13 @@ class Stopwatch(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Reset the records."""
         self.times: list[float] = []
+        self.cpu_times: list[float] = []
         self.losses: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record the time."""
         self.times.append(time.perf_counter())
+        self.cpu_times.append(time.process_time())
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Record the loss."""
@@ -52,6 +58,11 @@ class Stopwatch(TrainerCallback):
         """Steps per second."""
         return (len(self.times) - 1) / (self.times[-1] - self.times[0])
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds of all cores together per step; other jobs on the machine affect them less."""
+        return (self.cpu_times[-1] - self.cpu_times[0]) / (len(self.times) - 1)
+
 
 class PaftTrainer(DynamicPrompts, Trainer):
     """A plain Trainer with dynamic prompts, as in `paft run`."""
@@ -59,7 +70,7 @@ class PaftTrainer(DynamicPrompts, Trainer):
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments(__doc__, task="trec", steps=9, batch=8, length=600, group="")
+    options = arguments(__doc__, task="trec", steps=9, batch=8, length=600, group="", accumulation=1)
     job = job_of(options)
     short = [e for e in job.train if _length(job, e) <= options.length]
     examples = whole_groups(short, options.group, options.steps * options.batch)
@@ -98,15 +109,27 @@ def main() -> None:
                 trainer.add_callback(watch)
             trainer.train()
             first_losses.setdefault(make.__name__, watch.losses[0])
+            cpu_seconds.setdefault(make.__name__, []).append(round(watch.cpu_seconds, 3))
             return watch.rate * options.batch
 
         return run
 
     first_losses: dict[str, float] = {}
+    cpu_seconds: dict[str, list[float]] = {}
 
-    def paft() -> Any:
+    def paft(accumulation: int = options.accumulation) -> Any:
         engine = Engine(adapted(job), job.engine.format)
-        return PaftTrainer(TrainingArguments(**settings), replace(data, engine=engine))
+        parts = {"per_device_train_batch_size": options.batch // accumulation}
+        args = TrainingArguments(**settings | parts, gradient_accumulation_steps=accumulation)
+        return PaftTrainer(args, replace(data, engine=engine))
+
+    def paft_repeated() -> Any:
+        trainer = paft()
+        trainer.batches.shares_prefix = lambda: False
+        return trainer
+
+    def paft_one_forward() -> Any:
+        return paft(accumulation=1)
 
     def trl(**more: Any) -> Any:
         from trl import SFTConfig, SFTTrainer
@@ -122,18 +145,24 @@ def main() -> None:
         args = TrainingArguments(**in_order)
         return Trainer(adapted(job), args, train_dataset=tokenised, data_collator=collator)
 
-    missing = left_out("trl")
-    peers = {} if missing else {"trl": side(trl), "trl-default": side(trl_default)}
+    missing: list[str] = []
+    if options.accumulation > 1:
+        others = {"paft-repeated": side(paft_repeated), "paft-one-forward": side(paft_one_forward)}
+    else:
+        missing = left_out("trl")
+        peers = {} if missing else {"trl": side(trl), "trl-default": side(trl_default)}
+        others = peers | {"trainer": side(plain)}
     compare(
         case("training", options),
         "examples",
-        {"paft": side(paft), **peers, "trainer": side(plain)},
+        {"paft": side(paft)} | others,
         options,
         left_out=missing,
         steps=-(-len(examples) // options.batch),
         batch=options.batch,
         **tokens,
         first_losses=first_losses,
+        cpu_seconds_per_step=cpu_seconds,  # the warm-up first
     )
 
 

@@ -223,6 +223,21 @@ def test_two_processes_are_one_with_every_sampler_and_objective(project, monkeyp
         alone(project, "three", "methods=[paft]", "training.objective=calibration", *quick)
 
 
+def test_each_of_two_processes_computes_what_its_forwards_begin_with_once(project):
+    rule = " ".join(f"Rule {i} is as good as rule {i + 1}." for i in range(20))
+    write_rows(project / "prompts/train.jsonl", [{"text": f"{rule} {{thing}} {'?' * i}"} for i in range(4)])
+    write_rows(project / "train.jsonl", things(17))  # the last forward of the second process is padding
+    options = ["methods=[paft]", "training.gradient_accumulation_steps=2", "training.max_grad_norm=0.1"]
+    alone(project, "one", *options, "training.batch_size=4")
+    run(project, "torchrun", "two", *options, "training.batch_size=2")
+    one, two = log(project / "one"), log(project / "two")
+    assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-4)
+    assert [row["prompt_ids"] for row in two] == [row["prompt_ids"] for row in one]
+    whole = [row for row in two if row["examples"] == 8]
+    assert whole
+    assert all(2 * len(rule) < row["tokens"] < 4 * len(rule) for row in whole)  # a byte is a token
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_spread_over_two_processes_by_fsdp_is_trained_as_one(project, dtype):

@@ -11,7 +11,7 @@ from paft.engine import attention, block_sparse
 from paft.engine.attention import dense_mask
 from paft.engine.batches import by_beginning, cut_into_batches, in_order
 from paft.engine.generation import TextStop, generate_packed, generate_padded, picker
-from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded
+from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded, shared_beginning
 from paft.engine.packable import attention_window, why_not_packed, with_distant_branch
 from paft.errors import UserError, one_line
 from paft.models.chat import ChatFormat
@@ -205,13 +205,16 @@ class Engine:
 
     def forward(self, inputs: Inputs, cache: DynamicCache | None = None) -> torch.Tensor:
         """Return the logits at the kept positions."""
-        more: dict[str, Any] = {"use_cache": cache is not None}
-        if cache is not None:  # the argument was renamed in transformers 5.24
-            more["cache" if "cache" in self._accepted else "past_key_values"] = cache
+        more = {"use_cache": False} if cache is None else self.cache_arguments(cache)
         if self.keeps_logits:
             return self.model(**inputs, **more).logits
         keep = inputs.pop("logits_to_keep")
         return self.model(**inputs, **more).logits[:, keep]
+
+    def cache_arguments(self, cache: DynamicCache) -> dict[str, Any]:
+        """Return the arguments that let the model's forward use a cache."""
+        name = "cache" if "cache" in self._accepted else "past_key_values"  # renamed in transformers 5.24
+        return {"use_cache": True, name: cache}
 
     @property
     def keeps_logits(self) -> bool:
@@ -228,9 +231,12 @@ class Engine:
         """The model of transformers, inside PEFT's wrapper if there is one."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
-    @torch.no_grad()
-    def cache(self, ids: Sequence[int]) -> DynamicCache | None:
-        """Return keys and values of tokens that begin many rows; None if rows are padded."""
+    def cache(self, ids: Sequence[int], gradients: bool = False) -> DynamicCache | None:
+        """Return keys and values of tokens that begin many rows; None if rows are padded.
+
+        Args:
+            gradients: of the weights that need some flow through the keys and values.
+        """
         if not self.packs(len(ids)):
             return None
         # without the config, which would drop keys by their packed index
@@ -238,7 +244,10 @@ class Engine:
         if not ids:
             return cache
         inputs = torch.tensor([list(ids)], device=self.model.device)
-        self.forward({"input_ids": inputs, "logits_to_keep": torch.tensor([0], device=self.model.device)}, cache)
+        with torch.set_grad_enabled(gradients):
+            self.forward(
+                {"input_ids": inputs, "logits_to_keep": torch.tensor([0], device=self.model.device)}, cache
+            )
         return cache
 
     def score(
@@ -256,7 +265,7 @@ class Engine:
             for prompt, opts in zip(prompts, options, strict=True)
         ]
         self.choose_batch_format([row for question in questions[:2] for row in question[:2]])
-        cache = self.cache(_shared(prompts))
+        cache = self.cache(shared_beginning(prompts))
 
         def batches() -> Iterator[tuple[list[int], list[list[float]]]]:
             for batch in self._batches(questions, cache.get_seq_length() if cache is not None else 0):
@@ -308,7 +317,7 @@ class Engine:
         self.choose_batch_format([Row(prompt, 1) for prompt in prompts[:4]])
         stops = self.stops
         has_ended = TextStop(self.format.decode, stop) if stop and not self.thinks else None  # no end of thoughts
-        cache = self.cache(_shared(prompts))
+        cache = self.cache(shared_beginning(prompts))
 
         def batches() -> Iterator[tuple[list[int], list[Generation]]]:
             for batch in self._generation_batches(prompts, cache.get_seq_length() if cache is not None else 0):
@@ -389,9 +398,3 @@ class Engine:
     def positions(self) -> int:
         """The longest sequence that the model takes, in tokens."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-
-
-def _shared(prompts: list[list[int]]) -> list[int]:
-    """Return the tokens that all prompts begin with, at most all but one of the shortest prompt."""
-    first, last = min(prompts), max(prompts)  # all prompts share what these two share
-    return first[: min(common_prefix_length(first, last), len(min(prompts, key=len)) - 1)]

@@ -55,6 +55,12 @@ def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
     return next(differing, min(len(left), len(right)))
 
 
+def shared_beginning(prompts: Sequence[list[int]]) -> list[int]:
+    """Return the tokens that all prompts begin with, at most all but one of the shortest prompt."""
+    first, last = min(prompts), max(prompts)  # all prompts share what these two share
+    return first[: min(common_prefix_length(first, last), len(min(prompts, key=len)) - 1)]
+
+
 Inputs = dict[str, torch.Tensor]
 """The arguments of a model, and ``labels`` of the same shape as the positions that are kept."""
 

@@ -18,6 +18,7 @@ from paft.prompts.template import render, slots
 from paft.tasks.task import Task
 from paft.training.noise import NoisePlan, StepNoise
 from paft.training.objectives import StepRows
+from paft.training.prefix import SharedPrefix, shared_prefix
 from paft.training.samplers import PromptSampler, draw_prompts
 from paft.types import Example, Prompt
 from paft.utils.plugins import Part
@@ -209,13 +210,27 @@ class RowTags:
         )
 
 
+class ForwardRows(NamedTuple):
+    """The rows of one forward.
+
+    Attributes:
+        places: the place of each row in the step; none if all items are padding, which are one row then.
+        examples, prompts, tokens: of each row.
+    """
+
+    places: list[int]
+    examples: list[Example]
+    prompts: list[Prompt]
+    tokens: list[Row]
+
+
 class StepStats(NamedTuple):
     """What this process prepared for an optimiser step.
 
     Attributes:
         prompt_ids: the distinct prompts of the whole step, in order of first use.
         examples, tokens: of this process; an example under several prompts is counted once, and tokens are those
-            of all forwards, also of those that a sampler asks for.
+            of all forwards, also of those that a sampler asks for. A beginning that is computed apart counts once.
         seconds: spent on drawing, rendering, tokenising and packing.
     """
 
@@ -233,6 +248,7 @@ class BatchBuilder:
         data: the examples of every step, also those of other processes.
         has_noise: whether noise is added to the prompts' embeddings.
         probed_tokens: returns the tokens of all forwards so far that the sampler asked for, of this process.
+        shares_prefix: returns True if what all rows of a step begin with may be computed apart, once.
 
     Attributes:
         stats: of each step that was built.
@@ -248,18 +264,20 @@ class BatchBuilder:
         data: EpochDataset,
         has_noise: bool = False,
         probed_tokens: Callable[[], int] = lambda: 0,
+        shares_prefix: Callable[[], bool] = lambda: False,
     ):
         self.engine, self.task, self.sampler, self.data = engine, task, sampler, data
         self.has_noise = has_noise
         self._prompts = frozenset(prompts)
         self.stats: dict[int, StepStats] = {}
         self.drawn: list[Prompt] = []
-        self._probed_tokens = probed_tokens
+        self._probed_tokens, self.shares_prefix = probed_tokens, shares_prefix
 
     def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
-        """Return, for each forward of a step on this process, what the model takes, ``labels`` and ``rows``.
+        """Return, for each forward of a step on this process, what the model takes, its ``labels`` and more.
 
-        ``rows`` are :class:`RowTags`. Labels are -100 where every item of a batch is padding.
+        ``rows`` are :class:`RowTags`, ``prefix`` is the beginning that all rows of the step share, if it is
+        computed apart. Labels are -100 where every item of a batch is padding.
 
         Args:
             batches: the items of each forward; all are of the same step.
@@ -272,43 +290,53 @@ class BatchBuilder:
         noise = None
         if self.has_noise:  # it depends on all rows of the step
             noise = StepNoise(step, rows(self.engine, self.task, self.drawn, examples))
-        built = [self._inputs(step, items, noise) for items in batches]
+        forwards = [self._rows(items) for items in batches]
+        tokens = [forward.tokens for forward in forwards]
+        prefix = shared_prefix(self.engine, tokens, noise) if self.shares_prefix() else None
+        built = [self._inputs(step, forward, prefix, noise) for forward in forwards]
         self.stats[step] = StepStats(
             tuple(dict.fromkeys(prompt.id for prompt in self.drawn)),
             sum(not item.is_padding for items in batches for item in items),
-            sum(inputs["input_ids"].numel() for inputs in built) + self._probed_tokens() - probed,
+            sum(inputs["input_ids"].numel() for inputs in built)
+            + (len(prefix.ids) if prefix else 0)
+            + (self._probed_tokens() - probed),
             time.perf_counter() - started,
         )
         return built
 
-    def _inputs(self, step: int, items: Sequence[Item], noise: StepNoise | None) -> dict[str, Any]:
+    def _rows(self, items: Sequence[Item]) -> ForwardRows:
         trained = [item for item in items if not item.is_padding]
         examples_in_step = len(self.drawn) // self.data.copies
         places = [copy * examples_in_step + item.place for copy in range(self.data.copies) for item in trained]
         examples = [item.example for item in trained] * self.data.copies or [items[0].example]
         prompts = [self.drawn[place] for place in places] or self.drawn[:1]
-        tokens = rows(self.engine, self.task, prompts, examples)
-        inputs: Inputs = self.engine.inputs(tokens)
+        return ForwardRows(places, examples, prompts, rows(self.engine, self.task, prompts, examples))
+
+    def _inputs(
+        self, step: int, forward: ForwardRows, prefix: SharedPrefix | None, noise: StepNoise | None
+    ) -> dict[str, Any]:
+        tokens, is_padding, cached = forward.tokens, not forward.places, len(prefix.ids) if prefix else 0
+        inputs: Inputs = self.engine.packed(tokens, cached) if cached else self.engine.inputs(tokens)
         labels = inputs["labels"]
-        if not trained:
+        if is_padding:
             labels.fill_(-100)
         keep = labels != -100
         plan = None
-        if noise and trained:
+        if noise and not is_padding:
             is_padded = "position_ids" not in inputs
-            plan = noise.plan(tokens, inputs["input_ids"].shape[1] if is_padded else None)
+            plan = noise.plan(tokens, inputs["input_ids"].shape[1] if is_padded else None, cached)
         tags = RowTags(
             step,
-            examples_in_step,
-            places,
-            examples,
-            prompts,
+            len(self.drawn) // self.data.copies,
+            forward.places,
+            forward.examples,
+            forward.prompts,
             [row.answer for row in tokens],
             None if keep.all() else keep,
-            is_padding=not trained,
+            is_padding,
             noise=plan,
         )
-        return {**inputs, "rows": tags}
+        return {**inputs, "rows": tags} | ({"prefix": prefix} if prefix else {})
 
 
 def rows(engine: Engine, task: Task, prompts: Sequence[Prompt], examples: Sequence[Example]) -> list[Row]:

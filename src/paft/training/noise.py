@@ -37,7 +37,7 @@ class StepNoise:
     """
 
     def __init__(self, step: int, step_rows: Sequence[Row]):
-        self.step = step
+        self.step, self._rows = step, step_rows
         self._tree = TokenTree(row.ids[:-1] for row in step_rows)
         size = len(self._tree.ids)
         lengths, count = torch.zeros(size), torch.zeros(size)
@@ -49,22 +49,31 @@ class StepNoise:
             self._is_answer[path[len(row.ids) - row.answer :]] = True
         self._scale = (lengths / count).rsqrt()
 
-    def plan(self, rows: Sequence[Row], positions: int | None) -> NoisePlan:
+    def plan(self, rows: Sequence[Row], positions: int | None, cached: int = 0) -> NoisePlan:
         """Return where the noise goes in a forward.
 
         Args:
             rows: of the forward; each is one of the step's.
             positions: of a right-padded batch; None if the rows are packed.
+            cached: how many tokens at the beginning of every row another forward computes.
         """
         if positions is None:
-            tree = TokenTree(row.ids[:-1] for row in rows)
+            tree = TokenTree(row.ids[cached:-1] for row in rows)
             index = torch.full((1, len(tree.ids)), -1)
             for row in rows:
-                index[0, tree.path(row.ids[:-1])] = self._path(row)
+                index[0, tree.path(row.ids[cached:-1])] = self._path(row)[cached:]
         else:
             index = torch.full((len(rows), positions), -1)
             for line, row in zip(index, rows, strict=True):
                 line[: len(row.ids) - 1] = self._path(row)
+        return self._plan(index)
+
+    def plan_of_beginning(self, ids: list[int]) -> NoisePlan | None:
+        """Return where the noise goes in a forward of tokens that rows begin with; None if none of the step do."""
+        path = next((self._path(row) for row in self._rows if list(row.ids[: len(ids)]) == ids), None)
+        return None if path is None else self._plan(path[None, : len(ids)])
+
+    def _plan(self, index: torch.Tensor) -> NoisePlan:
         index[(index >= 0) & self._is_answer[index]] = -1
         return NoisePlan(self.step, len(self._tree.ids), index, self._scale[index])
 

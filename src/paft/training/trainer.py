@@ -22,6 +22,7 @@ from paft.training.data import BatchBuilder, EpochDataset, EpochSampler, PromptD
 from paft.training.noise import PromptNoise
 from paft.training.objectives import loss_of
 from paft.training.parts import StepShape, make_parts
+from paft.training.prefix import SharedPrefix, can_share_prefix
 from paft.training.probe import ModelLosses
 from paft.training.samplers import PromptSampler
 from paft.types import Prompt
@@ -134,6 +135,7 @@ class DynamicPrompts:
             self.epoch_data,
             has_noise=self.prompt_noise is not None,
             probed_tokens=lambda: losses.tokens,
+            shares_prefix=lambda: can_share_prefix(data.engine.model, args, self.accelerator),
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
@@ -160,7 +162,10 @@ class DynamicPrompts:
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """Return the objective on the answers."""
-        labels, tags = inputs.pop("labels"), inputs.pop("rows")
+        labels, tags, prefix = inputs.pop("labels"), inputs.pop("rows"), inputs.pop("prefix", None)
+        if prefix:
+            with self._noise_of(prefix):
+                inputs |= self.batches.engine.cache_arguments(prefix.cache())
         with self._noise_of(tags):
             outputs = model(**inputs)
         loss = self._loss(tags, outputs.logits, labels, num_items_in_batch)
@@ -168,9 +173,9 @@ class DynamicPrompts:
             loss = loss * self.accelerator.num_processes  # counted over all of them, which then average gradients
         return (loss, outputs) if return_outputs else loss
 
-    def _noise_of(self, tags: RowTags) -> AbstractContextManager[None]:
+    def _noise_of(self, part: RowTags | SharedPrefix) -> AbstractContextManager[None]:
         noise = self.prompt_noise
-        return noise.added(self.batches.engine.model, tags.noise) if noise else nullcontext()
+        return noise.added(self.batches.engine.model, part.noise) if noise else nullcontext()
 
     def _loss(self, tags: RowTags, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if tags.is_padding:
