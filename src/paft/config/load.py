@@ -116,6 +116,7 @@ def _override_value(text: str) -> Any:
 ACCEPTED = {
     "task.train": "a path, or {hub: ID, config: C, split: S}",
     "task.test": "a path, or {hub: ID, config: C, split: S}",
+    "task.fields": "a list of columns, or a mapping {SLOT: COLUMN, ...}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
     "task.target_format": "auto, text, letter, zero-based, one-based, or a mapping {0: negative, 1: positive}",
     "task.scorer": "a name, {name: NAME, ...its settings}, module:name of your own, or a list of them",
