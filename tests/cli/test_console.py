@@ -9,7 +9,7 @@ import pytest
 from paft.cli import app as cli
 from paft.errors import STOPPED
 from paft.utils import console
-from paft.utils.console import Console, clock
+from paft.utils.console import Console, clock, counted
 
 
 @pytest.fixture
@@ -79,6 +79,14 @@ def test_a_terminal_gets_a_bar_that_knows_the_time_left(monkeypatch, capsys):
     assert "training paft" in shown
     assert "4/4" in re.sub(r"\x1b\[[^m]*m", "", shown)
     assert "8.0 examples/s" in re.sub(r"\x1b\[[^m]*m", "", shown)
+
+
+def test_one_of_something_is_singular():
+    assert [counted(n, "test prompts") for n in (0, 1, 1200)] == [
+        "0 test prompts",
+        "1 test prompt",
+        "1,200 test prompts",
+    ]
 
 
 @pytest.mark.parametrize("command", [["run"], ["evaluate"], ["prompts", "generate"]])

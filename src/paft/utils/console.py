@@ -83,6 +83,11 @@ def interruptible() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which is given in the plural."""
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun}"
+
+
 def clock(seconds: float) -> str:
     """Return a time as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
     whole = round(seconds)
