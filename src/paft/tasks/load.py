@@ -293,9 +293,8 @@ def _example(spec: Spec, column: TargetColumn | None, rows: Rows, row: dict[str,
 def _fields(spec: Spec, row: dict[str, Any], place: str) -> dict[str, str]:
     fields = {name: _text(row, column, place) for name, column in spec.fields.items()}
     if not any(text.strip() for text in fields.values()):
-        raise UserError(
-            f"{place}: nothing is asked, {' and '.join(spec.fields.values())} is empty; leave the row out"
-        )
+        columns, verb = " and ".join(spec.fields.values()), "is" if len(fields) == 1 else "are"
+        raise UserError(f"{place}: nothing is asked, {columns} {verb} empty; leave the row out")
     return fields
 
 
