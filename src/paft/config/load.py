@@ -160,6 +160,8 @@ def describe_problem(error: ValidationError, root: type[BaseModel], section: str
         return f"config key {key} is unknown{nearest(last, _keys_beside(location, root))}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
+    if problem["type"] == "literal_error" and last == "[key]":
+        return f"config key {key.removesuffix('.[key]')} is unknown; use {problem['ctx']['expected']}"
     if problem["type"] == "model_type":
         return f"config key {key} takes keys of its own; found {problem['input']!r}"
     for form in (key, ".".join(location[:-1])):
