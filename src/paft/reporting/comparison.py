@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from paft.reporting.pairs import Change, Comparison, Side, changes
-from paft.reporting.tables import difference_in_words, markdown_table, points
-from paft.utils.console import counted
+from paft.reporting.tables import counted, difference_in_words, markdown_table, points
 
 SHOWN = 10
 """The number of examples that are listed in each direction; the page has all."""

@@ -7,8 +7,7 @@ import altair as alt
 import vl_convert
 
 from paft.reporting.read import RunResult
-from paft.reporting.tables import points
-from paft.utils.console import counted
+from paft.reporting.tables import counted, points
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]

@@ -14,6 +14,7 @@ from paft.reporting.read import MethodResult, RunResult
 from paft.reporting.tables import (
     answers_by,
     bracket,
+    counted,
     differ_in_seed,
     estimated,
     mean_and_std,
@@ -21,7 +22,6 @@ from paft.reporting.tables import (
     run_names,
     shortest_ends,
 )
-from paft.utils.console import counted
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
