@@ -10,6 +10,7 @@ from paft.evaluation.metrics import Summary
 from paft.evaluation.paired import Difference
 from paft.reporting.other_score import OtherScore
 from paft.reporting.read import MethodResult, RunResult
+from paft.utils.console import counted
 
 MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""
@@ -110,11 +111,6 @@ def _range(low: float, high: float) -> str:
     """Return a range in percentage points; one number where both ends round to it."""
     ends = dict.fromkeys((points(low, 0), points(high, 0)))
     return " to ".join(ends)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, which is given in the plural."""
-    return f"{count} {noun.removesuffix('s') if count == 1 else noun}"
 
 
 def size(result: RunResult) -> str:
