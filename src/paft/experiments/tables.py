@@ -31,8 +31,9 @@ from paft.experiments.columns import (
 )
 from paft.experiments.one_word import RESULT, read_result
 from paft.experiments.plan import PlannedRun
-from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.read import read_run
 from paft.reporting.report import method_json
+from paft.reporting.results import MethodResult, RunResult
 
 Runs = Sequence[tuple[PlannedRun, RunResult]]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from paft.reporting.read import Grid, MethodResult
+from paft.reporting.predictions import Grid
+from paft.reporting.results import MethodResult
 
 NOT_ASKED, UNPARSED = 254, 255
 FULL_SCORE = 200

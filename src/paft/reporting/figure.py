@@ -6,7 +6,7 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
-from paft.reporting.read import RunResult
+from paft.reporting.results import RunResult
 from paft.reporting.tables import counted, points
 from paft.utils.io import replacing
 

@@ -10,7 +10,7 @@ import numpy as np
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
 from paft.reporting.pairs import example_keys, has_texts, prompt_keys
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.tables import (
     answers_by,
     bracket,

@@ -20,7 +20,7 @@ from paft.reporting.answers import cut, encode
 from paft.reporting.features import trait_effects
 from paft.reporting.matrix import FIGURES, matrix_of
 from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paft.reporting.pairs import differences_of_all, example_keys, has_texts
-from paft.reporting.read import RunResult
+from paft.reporting.results import RunResult
 from paft.utils.io import encodable
 
 MOST_CELLS = 400_000

@@ -11,7 +11,7 @@ import numpy as np
 from paft.errors import UserError, nearest
 from paft.evaluation.paired import Difference, differences, over_examples
 from paft.reporting.answers import read_texts
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.tables import run_names
 
 

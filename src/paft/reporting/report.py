@@ -11,7 +11,8 @@ from paft.evaluation.intervals import Interval
 from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
 from paft.reporting.page import write_page
-from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.read import read_run
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import kept_in_words, kept_step
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,

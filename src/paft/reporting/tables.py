@@ -9,7 +9,7 @@ from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary
 from paft.evaluation.paired import Difference
 from paft.reporting.other_score import OtherScore
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 
 MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""

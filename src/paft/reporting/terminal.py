@@ -9,7 +9,7 @@ from rich.table import Table
 from paft.reporting.axes import AxesResult, side_by_side, size
 from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
-from paft.reporting.read import RunResult
+from paft.reporting.results import RunResult
 from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence, shortest_ends
 
 
