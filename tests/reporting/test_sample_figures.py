@@ -7,7 +7,7 @@ import pytest
 from pyarrow import parquet
 
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
-from paft.evaluation.grid import SCHEMA
+from paft.evaluation.predictions import SCHEMA
 from paft.reporting.predictions import read_grid
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report

@@ -299,8 +299,8 @@ class Cell:
     def _half_widths(self, count: int, figures: Sequence[str]) -> dict[str, float]:
         """Return half of the intervals of the whole grid's figures, in points, after the first ``count`` cells."""
         from paft.evaluation.estimate import estimate_cells
-        from paft.evaluation.grid import read_options, read_scores
         from paft.evaluation.plan import plan_cells
+        from paft.evaluation.predictions import read_options, read_scores
 
         prompts, examples = self.data.prompts.test, self.data.test_examples
         file, task = self.folder / "predictions.parquet", self.data.task
