@@ -16,8 +16,8 @@ from paft.experiments.presets import Preset
 from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
-from paft.prompts.shots import with_demonstrations
-from paft.tasks.load import load_task, stored_rows
+from paft.prompts.shots import load_with_demonstrations
+from paft.tasks.load import stored_rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.io import write_jsonl
@@ -200,8 +200,7 @@ class Plan:
 
     @cached_property
     def _data(self) -> tuple[Task, list[Example], list[Example]]:
-        task, train, test = load_task(self.config.task)
-        return with_demonstrations(task, train, test, self.config.prompts.shots, self.config.seed), train, test
+        return load_with_demonstrations(self.config.task, self.config.prompts.shots, self.config.seed)
 
     def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
         """Write prompts to files and return the config that names them.
