@@ -23,6 +23,7 @@ from paft.runs.fingerprint import Fingerprint, differences, read_fingerprint, wr
 from paft.runs.finished import FinishedMethod
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
+from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.console import Console
 
@@ -159,7 +160,8 @@ def attack(
         WorkError: a language model or an endpoint failed; what is computed is kept.
     """
     finished = FinishedMethod.of(run, method)
-    config, seed = finished.config, finished.config.seed if settings.seed is None else settings.seed
+    config = finished.config
+    seed = config.seed if settings.seed is None else settings.seed
     folder, fingerprint = _own_folder(output, finished)
     clients = _clients(finished, llms, console)
     data = RunData.load(config, [], console)
@@ -168,14 +170,8 @@ def attack(
     starts, screened = _starts(finished, data, prompt_file, console)
     starts = _drawn(starts, settings.starts, seed, "prompts", console)
     examples = _drawn(data.train, settings.examples, seed, "training examples", console)
-    evaluator = PromptEvaluator(
-        finished.open_model(console),
-        data.task,
-        mode=config.evaluation.mode,
-        max_new_tokens=config.evaluation.max_new_tokens,
-        stop=config.evaluation.stop,
-        scorers=data.scorers,
-        log=folder / "evaluations.jsonl",
+    evaluator = PromptEvaluator.configured(
+        finished.open_model(console), data.task, config.evaluation, data.scorers, folder / "evaluations.jsonl"
     )
     _check_and_announce(evaluator, starts, examples, settings, clients, console)
     write_fingerprint(folder, fingerprint)
@@ -187,14 +183,23 @@ def attack(
         attacked = search.search(starts, console)
     if usage := evaluator.model.usage():
         console.say(usage)
-    if lower := {a.prompt.id: a.prompt for a in attacked if a.after < a.before}:
-        write_prompts(output, lower.values())
-        if seen := overlap(_own_prompts(finished), list(lower.values()), data.task):
-            console.say(
-                f"{output}: {len(seen)} of {len(lower)} prompts differ from a prompt of the run in format only; "
-                "they suit prompts.train, and are no unseen prompts for prompts.test"
-            )
+    _write_lower(output, attacked, finished, data.task, console)
     return attacked
+
+
+def _write_lower(
+    output: Path, attacked: Sequence[Attacked], finished: FinishedMethod, task: Task, console: Console
+) -> None:
+    """Write the prompts that score lower than their start, if there are any."""
+    lower = {a.prompt.id: a.prompt for a in attacked if a.after < a.before}
+    if not lower:
+        return
+    write_prompts(output, lower.values())
+    if repeats := overlap(_own_prompts(finished), list(lower.values()), task):
+        console.say(
+            f"{output}: {len(repeats)} of {len(lower)} prompts differ from a prompt of the run in format only; "
+            "they suit prompts.train, and are no unseen prompts for prompts.test"
+        )
 
 
 def _own_folder(output: Path, finished: FinishedMethod) -> tuple[Path, Fingerprint]:

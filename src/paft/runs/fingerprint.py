@@ -14,6 +14,7 @@ from typing import Any
 from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
+from paft.models.locate import adapter_files
 from paft.runs.data import RunData
 from paft.runs.inputs import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
 from paft.scoring.registry import as_reference
@@ -162,8 +163,8 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
         "seed": config.seed,
         "processes": processes,
     }
-    if method.starts_from is not None:
-        keys[method.starts_from] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.starts_from))}"
+    if method.prompts_key is not None:
+        keys[method.prompts_key] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.prompts_key))}"
     if training.on_overlength == "drop":  # examples are left out by the longest prompt
         keys["training.on_overlength (prompts)"] = f"{CONTENT}{hash_prompts(data.prompts.named)}"
     keys |= flatten(training.model_dump(mode="json", exclude_none=True), "training")
@@ -186,10 +187,10 @@ def _start(variant: Variant, earlier: Mapping[str, dict[str, Any]]) -> dict[str,
     Args:
         earlier: the keys of the variants that are trained before, by name.
     """
-    name = variant.method.starts_with
+    name = variant.method.initial_adapter
     if name is None:
         return {}
-    files = [Path(name) / file for file in ("adapter_config.json", "adapter_model.safetensors")]
+    files = adapter_files(name)
     content = hash_files(files) if all(file.is_file() for file in files) else hash_value(earlier[name])
     return {f"{variant.key}.init (what it starts from)": f"{CONTENT}{content}"}
 

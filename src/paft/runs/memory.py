@@ -123,7 +123,7 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     trained = [
         variant
         for variant in variants
-        if variant.method.trains and data.prompts.of_key(variant.method.starts_from)
+        if variant.method.trains and data.prompts.of_key(variant.method.prompts_key)
     ]
     if trained:
         all_trained = [_training(config.model, variant, data, packages) for variant in trained]
@@ -202,7 +202,7 @@ def _step_peak(
 def _forwards(engine: ShapeEngine, training: TrainingConfig, variant: Variant, data: RunData) -> Iterable[Inputs]:
     """Yield the inputs of each forward of some steps, as the trainer of one process gets them."""
     examples = data.training_examples(variant)
-    prompts = data.prompts.of_key(variant.method.starts_from)
+    prompts = data.prompts.of_key(variant.method.prompts_key)
     accumulation = training.gradient_accumulation_steps
     step_size = training.batch_size * accumulation
     steps = -(-len(examples) // step_size)
