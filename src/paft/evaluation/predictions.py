@@ -74,15 +74,21 @@ def read_options(
     """
     from paft.evaluation.option_effects import OptionScores
 
-    options = [task.candidates(example) for example in examples]
-    rows = read_likelihoods(path)
-    if rows is None or any(len(names) != rows.shape[1] for names in options):
+    right, rows = right_options(task, examples), read_likelihoods(path)
+    if right is None or rows is None or rows.shape[1] != right.shape[1]:
         return None
-    likelihoods = np.full((len(prompts), len(examples), rows.shape[1]), np.nan)
+    likelihoods = np.full((len(prompts), *right.shape), np.nan)
     likelihoods[_places(path, prompts, examples)] = rows
+    return OptionScores(likelihoods, right)
+
+
+def right_options(task: Task, examples: Sequence[Example]) -> np.ndarray | None:
+    """Return which options are right, ``(examples, options)``; None where examples differ in their number."""
+    options = [task.candidates(example) for example in examples]
+    if len({len(names) for names in options}) != 1 or not options[0]:
+        return None
     targets = [task.target(example) for example in examples]
-    right = [[name == target for name in names] for names, target in zip(options, targets, strict=True)]
-    return OptionScores(likelihoods, np.array(right))
+    return np.array([[name == target for name in names] for names, target in zip(options, targets, strict=True)])
 
 
 def read_likelihoods(path: Path) -> np.ndarray | None:

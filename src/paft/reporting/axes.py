@@ -91,11 +91,11 @@ def as_json(result: AxesResult) -> dict[str, Any]:
     axes = {
         name: {
             "share": shares.alone[i].value,
-            "share_interval": _ends(shares.alone[i].interval),
+            "share_interval": shares.alone[i].interval.ends,
             "share_for_one_example": shares.with_examples[i].value,
-            "share_for_one_example_interval": _ends(shares.with_examples[i].interval),
+            "share_for_one_example_interval": shares.with_examples[i].interval.ends,
             "std": _std(shares.alone[i].value, shares),
-            "std_interval": [_std(end, shares) for end in _ends(shares.alone[i].interval)],
+            "std_interval": [_std(end, shares) for end in shares.alone[i].interval.ends],
             "levels": dict(zip(levels, shares.level_means[i], strict=True)),
         }
         for i, (name, levels) in enumerate(result.axes.items())
@@ -107,7 +107,7 @@ def as_json(result: AxesResult) -> dict[str, Any]:
         "variance": shares.variance,
         "axes": axes,
         "examples_share": shares.examples.value,
-        "examples_share_interval": _ends(shares.examples.interval),
+        "examples_share_interval": shares.examples.interval.ends,
         "rest_share": shares.rest,
         **{key: about[key] for key in ("cells", "combinations", "examples")},
     }
@@ -120,10 +120,6 @@ def chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
         {"axis": name, "share": 100 * s.value, "low": 100 * s.interval.low, "high": 100 * s.interval.high}
         for name, s in shares
     ]
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def _std(share: float, shares: Decomposition) -> float:
@@ -150,7 +146,7 @@ def table(result: AxesResult) -> list[list[str]]:
     shares = result.shares
     rows = [["Axis", "Levels", "Std", "Share, %", "Share for one example, %", "Worst level"]]
     for i, (name, levels) in enumerate(result.axes.items()):
-        low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
+        low, high = (_std(end, shares) for end in shares.alone[i].interval.ends)
         means = shares.level_means[i]
         worst = min(range(len(means)), key=means.__getitem__)
         rows.append(
@@ -192,7 +188,7 @@ def _cells_of(result: AxesResult, name: str) -> list[str]:
     if name not in result.axes:
         return ["", ""]
     i, shares = list(result.axes).index(name), result.shares
-    low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
+    low, high = (_std(end, shares) for end in shares.alone[i].interval.ends)
     return [
         f"{points(_std(shares.alone[i].value, shares))} {bracket(Interval(low, high))}",
         _share(shares.with_examples[i]),

@@ -84,7 +84,7 @@ def _record(result: GateResult) -> dict[str, Any]:
         "figure": result.figure,
         "threshold": result.threshold,
         "estimate": decision.estimate,
-        "interval": None if decision.interval is None else [decision.interval.low, decision.interval.high],
+        "interval": decision.interval and decision.interval.ends,
         "is_exact": decision.is_exact,
         "subject": result.subject,
         "asked": result.asked,

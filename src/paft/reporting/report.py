@@ -82,7 +82,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
             {
                 "methods": [d.first, d.second],
                 "difference": d.difference,
-                "interval": [d.interval.low, d.interval.high],
+                "interval": d.interval.ends,
                 "p": d.p,
                 "differ": d.differ,
                 "cells": d.cells,
@@ -144,7 +144,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
 
 def ends(interval: Interval | None) -> list[float] | None:
     """Return an interval as ``report.json`` has it."""
-    return None if interval is None else [interval.low, interval.high]
+    return None if interval is None else interval.ends
 
 
 def finite(value: float) -> float | None:
@@ -195,8 +195,8 @@ def as_markdown(result: RunResult) -> str:
 
 def table(result: RunResult) -> list[str]:
     """Return the methods as the lines of a Markdown table."""
-    shown = columns([result])
-    return markdown_table(list(shown), [cells(method, shown) for method in result.methods])
+    table_columns = columns([result])
+    return markdown_table(list(table_columns), [cells(method, table_columns) for method in result.methods])
 
 
 def _beyond_the_sample(result: RunResult) -> list[str]:
