@@ -122,12 +122,12 @@ class RunResult:
     @cached_property
     def differences(self) -> list[Difference]:
         """The comparisons of all pairs of methods; methods with another grid than the first one's are left out."""
-        same: dict[str, np.ndarray] = {}
+        scores: dict[str, np.ndarray] = {}
         for method in self.methods:
             grid, first = method.grid, self.methods[0].grid
             if (grid.prompt_ids, grid.example_ids) == (first.prompt_ids, first.example_ids):
-                same[method.name] = grid.scores
-        return differences(same)
+                scores[method.name] = grid.scores
+        return differences(scores)
 
     @cached_property
     def example_contents(self) -> dict[str, str]:
@@ -231,8 +231,8 @@ class RunResult:
     def traits_of(self, prompt: Prompt) -> PromptTraits:
         """Return the traits of a prompt."""
         fields = self.facts.get("fields") or self.config["task"].get("fields") or []
-        found = self.facts.get("aliases")
-        aliases = found if isinstance(found, dict) else {}
+        aliases = self.facts.get("aliases")
+        aliases = aliases if isinstance(aliases, dict) else {}
         return traits_of(prompt, list(map(str, fields)), self.labels, aliases, has_options=self.has_options)
 
     @property

@@ -33,8 +33,8 @@ def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
     Raises:
         UserError: none of the directories is a run, or one is of ``paft evaluate --axes``.
     """
-    if of_axes := [path for path in paths if is_axes_run(path)]:
-        raise UserError(f"{of_axes[0]}: a run with --axes is compared with others of its kind only")
+    if axes_runs := [path for path in paths if is_axes_run(path)]:
+        raise UserError(f"{axes_runs[0]}: a run with --axes is compared with others of its kind only")
     results, errors = [], []
     for path in paths:
         try:
@@ -141,9 +141,10 @@ def matrix_lines(matrix: Matrix) -> list[str]:
 def tables(results: Sequence[RunResult]) -> list[str]:
     """Return Markdown tables of all methods, and one over seeds if the runs differ only in the seed."""
     named = zip(results, run_names(results), strict=True)
-    shown = columns(results)
+    table_columns = columns(results)
     lines = markdown_table(
-        ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
+        ("Run", *table_columns),
+        [(name, *cells(m, table_columns)) for r, name in named for m in r.methods],
     )
     if rows := beyond_the_sample(results):
         lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]

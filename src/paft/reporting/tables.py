@@ -182,12 +182,11 @@ def by_label(result: RunResult) -> str:
 
 def failures(method: MethodResult) -> str:
     """Return the failures of format of a method in a sentence; nothing if there are none."""
-    found = method.failures
     counts = {
-        "could not be read and score 0": found.unparsed,
-        "cut at evaluation.max_new_tokens": found.cut,
-        "refused by the provider": found.refused,
-        "failed with an error": found.errors,
+        "could not be read and score 0": method.failures.unparsed,
+        "cut at evaluation.max_new_tokens": method.failures.cut,
+        "refused by the provider": method.failures.refused,
+        "failed with an error": method.failures.errors,
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
@@ -219,7 +218,7 @@ def columns(results: Sequence[RunResult]) -> Columns:
         f"{measure} if read": any(m.failures.unparsed for m in methods),
         "Training": any(m.log for m in methods),
     }
-    every: Columns = {
+    all_columns: Columns = {
         "Method": lambda m: m.name,
         "Cells": cells_in_words,
         "Mean": lambda m: f"{points(m.summary.mean)} {bracket(m.summary.mean_interval)}",
@@ -234,12 +233,12 @@ def columns(results: Sequence[RunResult]) -> Columns:
         "Training": _training,
         "Answering": lambda m: f"{m.grid.seconds:.0f} s, {m.eval_examples_per_second:.1f} q/s",
     }
-    return {name: cell for name, cell in every.items() if optional.get(name, True)}
+    return {name: cell for name, cell in all_columns.items() if optional.get(name, True)}
 
 
-def cells(method: MethodResult, of: Columns) -> tuple[str, ...]:
+def cells(method: MethodResult, table_columns: Columns) -> tuple[str, ...]:
     """Return a method's row under the headers of the columns."""
-    return tuple(cell(method) for cell in of.values())
+    return tuple(cell(method) for cell in table_columns.values())
 
 
 def _share(count: int, method: MethodResult) -> str:
@@ -274,23 +273,31 @@ def beyond_the_sample(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
             )
             texts = (f"{points(value)} {bracket(ends)}".strip() for value, ends in figures)
             share = [cells_in_words(method)] if is_partial else []
-            rows.append((*([run] if len(results) > 1 else []), method.name, *share, *texts))
+            rows.append((run, method.name, *share, *texts))
     if all(method.summary.prompts < 2 for result in results for method in result.methods):
         return []
-    run_header = ["Run"] if len(results) > 1 else []
-    header = [*run_header, "Method", *(["Cells"] if is_partial else [])]
-    return [(*header, "Noise-free Std", "5% quantile", "Worst of 20", "Same answer"), *rows]
+    header = ["Run", "Method", *(["Cells"] if is_partial else [])]
+    table = [(*header, "Noise-free Std", "5% quantile", "Worst of 20", "Same answer"), *rows]
+    return table if len(results) > 1 else _without_run(table)
+
+
+def _without_run(table: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return a table without its first column, which names the run."""
+    return [row[1:] for row in table]
 
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table of the further scorers' values; no rows where there are none."""
     names = list(dict.fromkeys(name for r in results for m in r.methods for name in _others(m)))
+    if not names:
+        return []
     rows = [
-        (*([run] if len(results) > 1 else []), m.name, *(_other(_others(m).get(name)) for name in names))
+        (run, m.name, *(_other(_others(m).get(name)) for name in names))
         for result, run in zip(results, run_names(results), strict=True)
         for m in result.methods
     ]
-    return [(*(["Run"] if len(results) > 1 else []), "Method", *names), *rows] if names else []
+    table = [("Run", "Method", *names), *rows]
+    return table if len(results) > 1 else _without_run(table)
 
 
 def _others(method: MethodResult) -> dict[str, OtherScore]:
@@ -335,15 +342,15 @@ def mean_and_std(values: Sequence[float | None]) -> str:
 _OVER_SEEDS = ("mean", "std", "top", "worst", "best")
 
 
-def difference_in_words(of: Difference, first: str, second: str) -> str:
+def difference_in_words(difference: Difference, first: str, second: str) -> str:
     """Return a comparison in one sentence without its full stop, with these names of the two."""
-    sign = -1 if of.difference < 0 else 1
-    verb = "is above" if of.difference > 0 else "is below" if of.difference < 0 else "differs from"
-    low, high = sorted((sign * of.interval.low, sign * of.interval.high))
-    p = f"p = {of.p:.3f}" if of.p >= 0.001 else "p < 0.001"
+    sign = -1 if difference.difference < 0 else 1
+    verb = "is above" if difference.difference > 0 else "is below" if difference.difference < 0 else "differs from"
+    low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))
+    p = f"p = {difference.p:.3f}" if difference.p >= 0.001 else "p < 0.001"
     return (
-        f"{second} {verb} {first} by {points(abs(of.difference))} points "
-        f"{bracket(Interval(low, high))}, {p}: {'a' if of.differ else 'no'} significant difference"
+        f"{second} {verb} {first} by {points(abs(difference.difference))} points "
+        f"{bracket(Interval(low, high))}, {p}: {'a' if difference.differ else 'no'} significant difference"
     )
 
 

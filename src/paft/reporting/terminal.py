@@ -17,11 +17,11 @@ def show(result: RunResult) -> None:
     """Print the methods of a run to standard output."""
     console = Console(width=None if Console().is_terminal else 140)
     table = Table(title=f"{result.task}: {result.metric} on {result.test_prompts}, %", title_justify="left")
-    shown = columns([result])
-    for name in shown:
+    table_columns = columns([result])
+    for name in table_columns:
         table.add_column(name, justify="left" if name == "Method" else "right", no_wrap=name in ("Method", "Mean"))
     for method in result.methods:
-        table.add_row(*cells(method, shown))
+        table.add_row(*cells(method, table_columns))
     console.print(table)
     lines = (*map(failures, result.methods), baselines(result), sentence(result), disagreement(result))
     for line in filter(None, lines):
