@@ -12,7 +12,7 @@ import numpy as np
 from paft.errors import UserError
 from paft.evaluation.axes import Decomposition, Share, decompose
 from paft.evaluation.intervals import Interval
-from paft.reporting.tables import bracket, points
+from paft.reporting.formatting import bracket, points
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN
 from paft.utils.io import read_keyed
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from paft.reporting.formatting import counted, markdown_table, points
 from paft.reporting.pairs import Change, Comparison, Side, changes
-from paft.reporting.tables import counted, difference_in_words, markdown_table, points
+from paft.reporting.sentences import difference_in_words
 
 SHOWN = 10
 """The number of examples that are listed in each direction; the page has all."""

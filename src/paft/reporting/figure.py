@@ -1,4 +1,4 @@
-"""The distribution of accuracy over prompts: one row per method, one mark per prompt."""
+"""The figures of a report: accuracy over prompts for each method, and the shares of axes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
+from paft.reporting.formatting import counted, points
 from paft.reporting.results import MethodResult, RunResult
-from paft.reporting.tables import counted, points
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from paft.reporting.tables import counted
+from paft.reporting.formatting import counted
 from paft.runs.gate import FILE, GateResult
 from paft.utils.io import write_text
 

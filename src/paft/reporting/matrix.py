@@ -9,19 +9,11 @@ import numpy as np
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
+from paft.reporting.formatting import bracket, counted, points, shortest_ends
 from paft.reporting.pairs import example_keys, has_texts, prompt_keys
 from paft.reporting.results import MethodResult, RunResult
-from paft.reporting.tables import (
-    answers_by,
-    bracket,
-    counted,
-    differ_in_seed,
-    estimated,
-    mean_and_std,
-    points,
-    run_names,
-    shortest_ends,
-)
+from paft.reporting.sentences import answers_by, estimated
+from paft.reporting.tables import differ_in_seed, mean_and_std, run_names
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
@@ -89,26 +81,44 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
         return None
     columns = _columns([result for _, result in finished])
     rows = _rows([result for _, result in finished], columns)
-    placed: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
-    order: list[str] = []
-    for (name, result), column, labels in zip(finished, columns, rows, strict=True):
-        for method, label in zip(result.methods, labels, strict=True):
-            taken = sum(row.partition(" (run ")[0] == label for row in placed[column])
-            seeds = [entry.result for entry in placed[column].get(label, [])]
-            row = f"{label} (run {taken + 1})" if taken and not differ_in_seed([*seeds, result]) else label
-            placed[column].setdefault(row, []).append(Entry(name, result, method, method.summary))
-            order.append(row)
+    by_column, order = _placed(finished, columns, rows)
     entries: dict[tuple[str, str], list[Entry]] = {}
     notes = [f"{name}: {text}" for name, result in finished if (text := estimated(result))]
-    for column, of_rows in placed.items():
-        notes += _over_seeds(column, list(of_rows.values()))
-        for name, together in _compared_together(column, list(of_rows.values())):
-            replaced, lines = _on_what_all_have(name, together)
-            by_id = {id(old): new for old, new in zip(together, replaced, strict=True)}
-            of_rows |= {row: [by_id.get(id(entry), entry) for entry in cell] for row, cell in of_rows.items()}
+    for column, cells in by_column.items():
+        notes += _over_seeds(column, list(cells.values()))
+        for name, together in _compared_together(column, list(cells.values())):
+            on_common_cells, lines = _on_what_all_have(name, together)
+            by_id = {id(old): new for old, new in zip(together, on_common_cells, strict=True)}
+            cells |= {row: [by_id.get(id(entry), entry) for entry in cell] for row, cell in cells.items()}
             notes += lines
-        entries |= {(row, column): cell for row, cell in of_rows.items()}
-    return Matrix(_by_model(order), list(placed), entries, notes)
+        entries |= {(row, column): cell for row, cell in cells.items()}
+    return Matrix(_by_model(order), list(by_column), entries, notes)
+
+
+def _placed(
+    finished: Sequence[tuple[str, RunResult]], columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[dict[str, dict[str, list[Entry]]], list[str]]:
+    """Return the entries by column and row, and the rows in the order of the runs, with repeats.
+
+    Runs that would share a cell although they differ in more than the seed get rows of their own, ``ROW (run 2)``.
+
+    Args:
+        finished: the runs with their names.
+        columns, rows: the column of each run, and the row of each of its methods.
+    """
+    by_column: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
+    order: list[str] = []
+    for (name, result), column, labels in zip(finished, columns, rows, strict=True):
+        cells = by_column[column]
+        for method, label in zip(result.methods, labels, strict=True):
+            same_label = sum(row.partition(" (run ")[0] == label for row in cells)
+            seeds = [entry.result for entry in cells.get(label, [])]
+            row = label
+            if same_label and not differ_in_seed([*seeds, result]):
+                row = f"{label} (run {same_label + 1})"
+            cells.setdefault(row, []).append(Entry(name, result, method, method.summary))
+            order.append(row)
+    return by_column, order
 
 
 def _over_seeds(column: str, cells: Sequence[Sequence[Entry]]) -> list[str]:

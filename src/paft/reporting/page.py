@@ -18,20 +18,14 @@ from paft import __version__
 from paft.errors import UserError
 from paft.prompts.traits import PromptTraits
 from paft.reporting.answers import Answers, cut, encode
-from paft.reporting.features import Trait, trait_effects
 from paft.reporting.matrix import FIGURES, matrix_of
 from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
-from paft.reporting.tables import (
-    BEYOND_THE_SAMPLE,
-    Columns,
+from paft.reporting.sentences import (
     answers_by,
     baselines,
-    beyond_the_sample,
     by_label,
-    cells,
-    columns,
     compared_cells,
     difference_in_words,
     difference_intervals,
@@ -39,12 +33,20 @@ from paft.reporting.tables import (
     estimated,
     failures,
     is_uneven,
-    other_scores,
-    over_seeds,
-    run_names,
     sentence,
     size,
 )
+from paft.reporting.tables import (
+    BEYOND_THE_SAMPLE,
+    Columns,
+    beyond_the_sample,
+    cells,
+    columns,
+    other_scores,
+    over_seeds,
+    run_names,
+)
+from paft.reporting.trait_effects import Trait, trait_effects
 from paft.utils.io import encodable, write_text
 
 GENERATOR = "paft report"

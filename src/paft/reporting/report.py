@@ -10,30 +10,25 @@ from paft.errors import UserError
 from paft.evaluation.intervals import Interval
 from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
+from paft.reporting.formatting import bracket, markdown_table
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import kept_in_words, kept_step
-from paft.reporting.tables import (
-    BEYOND_THE_SAMPLE,
+from paft.reporting.sentences import (
     answers_by,
     baselines,
-    beyond_the_sample,
-    bracket,
     by_label,
-    cells,
-    columns,
     compared_cells,
     difference_intervals,
     disagreement,
     estimated,
     failures,
     is_uneven,
-    markdown_table,
-    other_scores,
     sentence,
     size,
 )
+from paft.reporting.tables import BEYOND_THE_SAMPLE, beyond_the_sample, cells, columns, other_scores
 from paft.utils.io import write_text
 
 SCHEMA = 2

@@ -8,18 +8,18 @@ from typing import Any
 from paft import __version__
 from paft.errors import UserError
 from paft.reporting.axes import is_axes_run
+from paft.reporting.formatting import markdown_table
 from paft.reporting.matrix import FIGURES, Matrix, matrix_of
 from paft.reporting.page import GENERATOR, check_own, write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import OTHERS, SCHEMA, ends, write_result
 from paft.reporting.results import RunResult
+from paft.reporting.sentences import estimated
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
     beyond_the_sample,
     cells,
     columns,
-    estimated,
-    markdown_table,
     other_scores,
     over_seeds,
     run_names,

@@ -9,8 +9,10 @@ from rich.table import Table
 from paft.reporting.axes import AxesResult, side_by_side, size
 from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
+from paft.reporting.formatting import shortest_ends
 from paft.reporting.results import RunResult
-from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence, shortest_ends
+from paft.reporting.sentences import baselines, disagreement, failures, sentence
+from paft.reporting.tables import cells, columns
 
 
 def show(result: RunResult) -> None:
