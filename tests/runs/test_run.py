@@ -17,7 +17,7 @@ from paft.config.load import load_config
 from paft.config.schema import Config
 from paft.errors import UserError, WorkError
 from paft.methods.registry import resolve
-from paft.runs import inputs, resume
+from paft.runs import hashes, resume
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import NEUTRAL, flatten
 from paft.utils.console import Console
@@ -243,7 +243,7 @@ def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not
     project, tiny_model, monkeypatch, sampled
 ):
     if sampled:
-        monkeypatch.setattr(inputs, "DATA", 1_000)  # so that the weights count as too large to be read whole
+        monkeypatch.setattr(hashes, "DATA", 1_000)  # so that the weights count as too large to be read whole
     own = ("methods=[base]", "model.path=./own")
     monkeypatch.chdir(project)
     shutil.copytree(tiny_model, project / "own")

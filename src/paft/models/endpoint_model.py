@@ -11,10 +11,10 @@ from typing import Literal
 
 from paft.errors import UserError, WorkError
 from paft.models.client import Completion, ModelError
+from paft.models.completion_prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
 from paft.models.endpoint import Endpoint
 from paft.models.letters import LEAST_MASS, letter_scores, mass
 from paft.models.model import Mode, before_stop
-from paft.models.prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
 from paft.models.questions import ChatQuestion, EchoQuestion, Question, TextQuestion, key_of
 from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paft.models.client import Completion
+from paft.models.completion_prompts import Continuation, Text
 from paft.models.endpoint import Endpoint
-from paft.models.prompts import Continuation, Text
 from paft.types import Conversation
 
 

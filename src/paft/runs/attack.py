@@ -121,18 +121,17 @@ class Attack:
         """Return the candidates of a round for each start, rewrites first; none where the score is 0 already."""
         task, most = self.evaluator.task, SPARE * self.settings.candidates
         proposals: dict[int, list[Prompt]] = {i: [] for i, a in enumerate(attacked) if a.after > 0}
-        questions = [rewrite_request(attacked[i].prompt, task) for i in proposals]
+        requests = [rewrite_request(attacked[i].prompt, task) for i in proposals]
         for client in self.clients:
-            for i, answer in zip(proposals, client.ask(questions, SCHEMA, again=number), strict=True):
-                proposals[i] += rewrites(answer, attacked[i].prompt, client.client.name)
+            replies = client.ask(requests, SCHEMA, again=number)
+            for i, reply in zip(proposals, replies, strict=True):
+                proposals[i] += rewrites(reply, attacked[i].prompt, client.client.name)
         for i, proposed in proposals.items():
             draw = random.Random(f"attack:{self.seed}:{number}:{attacked[i].start.id}")
             proposed += edits(attacked[i].prompt, task, draw, most)
         fit = set(self.screened([prompt for proposed in proposals.values() for prompt in proposed]))
-        return [
-            [prompt for prompt in proposals.get(i, ()) if prompt in fit][: self.settings.candidates]
-            for i in range(len(attacked))
-        ]
+        candidates = {i: [prompt for prompt in proposed if prompt in fit] for i, proposed in proposals.items()}
+        return [candidates.get(i, [])[: self.settings.candidates] for i in range(len(attacked))]
 
 
 def attack(
@@ -248,7 +247,7 @@ def _starts(
         raise UserError(
             f"{source}: {shared[0][1].id} is a test prompt of the run, which must be unseen; remove it"
         )
-    fit, out = screen(prompts, data.task, data.known, off=off)
+    fit, out = screen(prompts, data.task, data.all_examples, off=off)
     if not prompts:
         raise UserError(f"{run}: no training prompts; name the prompts to start from with --prompts")
     if not fit:
@@ -258,7 +257,7 @@ def _starts(
 
     def screened(proposed: list[Prompt]) -> list[Prompt]:
         others = [prompt for prompt in proposed if (prompt.system, prompt.text) not in own]
-        return screen(others, data.task, data.known, off=off, known=test)[0]
+        return screen(others, data.task, data.all_examples, off=off, known=test)[0]
 
     return fit, screened
 

@@ -22,7 +22,7 @@ from paft.runs import resume
 from paft.runs.data import RunData
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN, RunDirectory
 from paft.runs.fingerprint import CONTENT, differences, fingerprints, flatten
-from paft.runs.inputs import hash_examples, hash_files
+from paft.runs.hashes import hash_examples, hash_files
 from paft.runs.run import check_config
 from paft.scoring import PaidScorer
 from paft.tasks.task import Task
@@ -82,7 +82,7 @@ def evaluate_axes(
         raise UserError(f"{output}: a run without axes; choose another --output")
     with directory.locked():
         data = RunData.load(config, variants, console)
-        data.prompts = prepare_prompts(config.prompts, data.task, data.known, {}, config.seed)
+        data.prompts = prepare_prompts(config.prompts, data.task, data.all_examples, {}, config.seed)
         for note in data.prompts.notes():
             console.say(note)
         source = _source(config, data, data.train if has_train else None, adapters)
@@ -287,6 +287,7 @@ def _ask(
     unanswered = list[str]()
     with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
         for folder in adapters or (None,):
+            # without the axis seed, all combinations are asked with the one adapter, or with none
             own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
             with model.use_adapter(folder):
                 for combination in own:

@@ -137,13 +137,13 @@ class Cell:
             objective=plan.objective or training.objective,
             training=training,
             evaluation=self.evaluation,
-            init=self._start(),
+            init=self._initial_adapter(),
             folder=self.folder,
             seed=data.seed,
             console=self.console,
         )
 
-    def _start(self) -> Path | None:
+    def _initial_adapter(self) -> Path | None:
         """Return the adapter that the method starts from; None for a fresh one, or if it is not there yet."""
         name = self.variant.method.initial_adapter
         if name is None:
@@ -221,7 +221,7 @@ class Cell:
 
     def _train(self, plan: TrainingPlan) -> None:
         start = self.variant.method.initial_adapter
-        if start and self._start() is None:
+        if start and self._initial_adapter() is None:
             raise UserError(f"{self.folder}: {start} is not trained yet, and {self.variant.name} starts from it")
         self.variant.method.train(self._job(plan))
         if self.processes.is_sharded:

@@ -24,14 +24,14 @@ class RunData:
         scorers: judge what a model writes; prompts and methods are compared by the first.
         train, test_examples: all training examples; the test examples that are asked.
         reported: lines that were printed, so that methods do not repeat them.
-        known: every example, for screening: a prompt that holds an answer to one of them is left out.
+        all_examples: for screening: a prompt that holds an answer to one of them is left out.
     """
 
     task: Task
     scorers: list[Scorer]
     train: list[Example]
     test_examples: list[Example]
-    known: list[Example]
+    all_examples: list[Example]
     seed: int
     prompts: PromptSets
     reported: set[str] = field(default_factory=set)

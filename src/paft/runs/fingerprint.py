@@ -16,7 +16,7 @@ from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.models.locate import adapter_files
 from paft.runs.data import RunData
-from paft.runs.inputs import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
+from paft.runs.hashes import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
 from paft.scoring.registry import as_reference
 from paft.utils.io import write_text
 from paft.utils.plugins import load_object, source_file

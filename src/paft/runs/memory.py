@@ -119,7 +119,7 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     assert isinstance(config.model, ModelConfig)
     import_module("paft.training.finetune")  # and with it the Trainer, as a run does
     packages = psutil.Process().memory_info().rss
-    found: list[Estimate] = []
+    estimates: list[Estimate] = []
     trained = [
         variant
         for variant in variants
@@ -127,10 +127,10 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     ]
     if trained:
         all_trained = [_training(config.model, variant, data, packages) for variant in trained]
-        found.append(max(all_trained, key=lambda estimate: estimate.peak))
+        estimates.append(max(all_trained, key=lambda estimate: estimate.peak))
     if data.prompts.test:
-        found.append(_evaluation(config, data, packages))
-    return found
+        estimates.append(_evaluation(config, data, packages))
+    return estimates
 
 
 def _engine(

@@ -24,7 +24,7 @@ from paft.runs.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from paft.runs.inputs import input_hashes
+from paft.runs.hashes import input_hashes
 from paft.utils.io import make_folder, write_text
 
 VERSION = 2

@@ -136,7 +136,7 @@ class Run:
                 sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
             elif sources.test:
                 sources = sources.model_copy(update={"train": None})  # no model is trained on them
-        return prepare_prompts(sources, self.data.task, self.data.known, starts, self.config.seed)
+        return prepare_prompts(sources, self.data.task, self.data.all_examples, starts, self.config.seed)
 
     def _check_before_it_costs(self) -> None:
         """Refuse what can be refused before language models are asked, and perhaps paid."""
