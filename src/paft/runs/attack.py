@@ -128,7 +128,7 @@ class Attack:
                 proposals[i] += rewrites(reply, attacked[i].prompt, client.client.name)
         for i, proposed in proposals.items():
             draw = random.Random(f"attack:{self.seed}:{number}:{attacked[i].start.id}")
-            proposed += edits(attacked[i].prompt, task, draw, most)
+            proposed.extend(edits(attacked[i].prompt, task, draw, most))
         fit = set(self.screened([prompt for proposed in proposals.values() for prompt in proposed]))
         candidates = {i: [prompt for prompt in proposed if prompt in fit] for i, proposed in proposals.items()}
         return [candidates.get(i, [])[: self.settings.candidates] for i in range(len(attacked))]

@@ -50,7 +50,7 @@ def fingerprints(config: Config, variants: list[Variant], data: RunData, process
     model |= {key: value for key, value in inputs.items() if key.startswith("model.") and key in model}
     if model.get("model.quantization") == "none":  # as in runs from before the key
         del model["model.quantization"]
-    shared = _kept(model | _task(config, data))
+    shared = _kept(model | _task(data))
     evaluation = shared | _evaluation(config, data)
     training: dict[str, dict[str, Any]] = {}
     for variant in variants:
@@ -111,7 +111,7 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _task(config: Config, data: RunData) -> dict[str, Any]:
+def _task(data: RunData) -> dict[str, Any]:
     """Return what the rendering of an example and the reading of an answer depend on."""
     task = data.task
     keys: dict[str, Any] = {
