@@ -89,7 +89,8 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
         for name, together in _compared_together(column, list(cells.values())):
             on_common_cells, lines = _on_what_all_have(name, together)
             by_id = {id(old): new for old, new in zip(together, on_common_cells, strict=True)}
-            cells |= {row: [by_id.get(id(entry), entry) for entry in cell] for row, cell in cells.items()}
+            for row, cell in cells.items():
+                cells[row] = [by_id.get(id(entry), entry) for entry in cell]
             notes += lines
         entries |= {(row, column): cell for row, cell in cells.items()}
     return Matrix(_by_model(order), list(by_column), entries, notes)

@@ -181,7 +181,7 @@ def as_markdown(result: RunResult) -> str:
         "## How to reproduce",
         "",
         f"`{result.command}` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
-        f"model {result.model_in_words}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
+        f"model {result.model_in_words}, seed {result.seed}, paft {run.get('paft')}, {versions}.",
         "",
         *_judge(result),
     ]
