@@ -109,6 +109,8 @@ def test_the_task_of_the_page_is_read(own):
         (["methods=[mine:Mine]"], "1 / 0", r"cannot import 'mine': ZeroDivisionError: division by zero (.*mine.py:1)"),
         (["methods=[mine:Mine]"], "def f(:", "cannot import 'mine': SyntaxError: invalid syntax"),
         (["methods=[{name: x, method: longest:Longest, coutn: 1}]"], None, "methods.x.coutn is unknown; did you mean 'count'"),
+        (["methods=[{name: x, method: paft, trainig: {K: 1}}]"], None, "methods.x.trainig is unknown; did you mean 'training'"),
+        (["methods=[{name: x, method: paft, K: 1}]"], None, "methods.x.K is unknown; write training: {K: ...}"),
         (["methods=[{name: x, method: paft, training: {epoch: 1}}]"], None, "methods.x.training.epoch is unknown; did you mean 'epochs'"),
     ],
 )  # fmt: skip

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 LONGEST = 1_000
 """Characters of an error's line; text quoted from a file may have any length."""
 
+STOPPED = "paft: stopped; run the same command again to resume"
+"""What Ctrl-C prints; the exit code is 130."""
+
 
 class LineError(Exception):
     """An error of one line, whatever it quotes: line ends and control characters in it become spaces."""

@@ -1,12 +1,15 @@
 """What a long step says of itself where there is no terminal."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
 from paft.cli import app as cli
+from paft.errors import STOPPED
 from paft.utils import console
-from paft.utils.console import Console, clock
+from paft.utils.console import Console, clock, counted
 
 
 @pytest.fixture
@@ -78,6 +81,14 @@ def test_a_terminal_gets_a_bar_that_knows_the_time_left(monkeypatch, capsys):
     assert "8.0 examples/s" in re.sub(r"\x1b\[[^m]*m", "", shown)
 
 
+def test_one_of_something_is_singular():
+    assert [counted(n, "test prompts") for n in (0, 1, 1200)] == [
+        "0 test prompts",
+        "1 test prompt",
+        "1,200 test prompts",
+    ]
+
+
 @pytest.mark.parametrize("command", [["run"], ["evaluate"], ["prompts", "generate"]])
 def test_ctrl_c_says_that_the_same_command_goes_on(project, monkeypatch, capsys, command):
     def interrupted(*arguments, **options):
@@ -90,3 +101,32 @@ def test_ctrl_c_says_that_the_same_command_goes_on(project, monkeypatch, capsys,
         cli.main()
     assert ended.value.code == 130
     assert "run the same command again to resume" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line_too():
+    code = (
+        "import runpy, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted)\n"
+        "runpy.run_module('paft', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.split()) == (130, STOPPED.split())
+
+
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["prompts", "import", "config.yaml", "x", "-o", "y"], ["report", "run"]]
+)
+def test_ctrl_c_in_any_command_is_one_line(project, monkeypatch, capsys, command):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for name in ("cli.doctor.examine", "prompts.stage1.import_file", "reporting.several.read_all"):
+        monkeypatch.setattr(f"paft.{name}", interrupted)
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("sys.argv", ["paft", *command])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err.split()) == (130, STOPPED.split())

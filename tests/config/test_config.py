@@ -81,6 +81,8 @@ def test_left_out_keys_have_the_papers_values():
             "task: {name: piqa, train: 3}",
             "config key task.train takes a path, or {hub: ID, config: C, split: S}; found 3",
         ),
+        ("task: {name: piqa, fields: goal}", "config key task.fields takes a list of columns, or a mapping"),
+        ("task: {name: piqa, fields: {goal: 3}}", "config key task.fields takes a list of columns, or a mapping"),
         ("task: {name: piqa, choices: [yes, no]}", "config key task.choices takes a list of labels (quote yes"),
         (
             "task: {name: piqa, choices: {columns: [a]}}",

@@ -84,6 +84,13 @@ def test_each_model_is_asked_in_two_ways_for_20_prompts_each(tmp_path):
     assert len(shown) == 2  # the few-shot requests alone show prompts
 
 
+def test_no_more_prompts_are_kept_than_were_asked_for_and_the_others_are_listed(tmp_path):
+    made = ensemble(tmp_path, Writer(count=7), zero_shot=10, few_shot=3, per_request=5).generate()
+    assert [sum(p.strategy == s for p in made.prompts) for s in ("zero-shot", "few-shot")] == [10, 3]
+    assert [s.rule for s in made.screened] == ["surplus"] * 8
+    assert ensemble(tmp_path, Writer(), zero_shot=10, few_shot=3, per_request=5).generate().prompts == made.prompts
+
+
 def test_a_second_run_asks_only_for_what_is_missing(tmp_path):
     broken = Writer(fail=lambda call: ModelError("down", final=True) if call == 2 else None)
     broken.parallel = 1
@@ -287,7 +294,7 @@ def test_a_prompt_that_the_model_was_shown_is_not_kept_as_its_own(tmp_path):
     generated = ensemble(tmp_path, Parrot(), zero_shot=0, few_shot=5).generate()
     assert len(generated.prompts) >= 5
     assert "say it:  {question}" not in [prompt.text for prompt in generated.prompts]
-    assert {(s.rule, s.reason) for s in generated.screened} == {
+    assert {(s.rule, s.reason) for s in generated.screened if s.rule != "surplus"} == {
         ("repeat", f"repeats prompt {shown.id} up to case, spacing and punctuation")
     }
 

@@ -465,7 +465,7 @@ def test_the_command_imports_promptfoo_and_screens_what_does_not_fit(project):
     done = paft_here("prompts", "import", "config.yaml", "promptfooconfig.yaml", "-o", "pool.jsonl", cwd=project)
     assert done.returncode == 0, done.stderr
     assert "prompt 3: not imported: it uses a template expression: {{ thing | upper }}" in done.stderr
-    assert "1 prompts; 1 could not be imported, 1 screened out (1 unknown-slot)" in done.stderr
+    assert "1 prompt; 1 could not be imported, 1 screened out (1 unknown-slot)" in done.stderr
     assert json.loads((project / "pool.jsonl").read_text())["text"] == "Tell the colour of {thing}"
     assert "the task has no slot {topic}" in (project / "pool.screened.jsonl").read_text()
     (project / "bad.json").write_text("{}")

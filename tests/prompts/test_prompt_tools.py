@@ -436,7 +436,7 @@ def test_literal_braces_go_the_same_way_through_import_check_show_and_a_file(pro
     done = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
     assert done.returncode == 0, done.stderr
     assert json.loads((project / "pool.jsonl").read_text())["text"] == text
-    assert "1 prompts, 1 fit" in paft_here("prompts", "check", "config.yaml", "pool.jsonl", cwd=project).stdout
+    assert "1 prompt, 1 fit" in paft_here("prompts", "check", "config.yaml", "pool.jsonl", cwd=project).stdout
     shown = paft_here("prompts", "show", "config.yaml", "pool.jsonl", cwd=project).stdout
     assert r' as {"colour": ...}, $\frac{1}{2}$' in shown
 
@@ -468,7 +468,7 @@ def test_the_commands_on_prompts_take_a_free_text_task(project):
     pool = ["Tell the colour of {thing}", "The colour of thing 1 is clearly green: {thing}", "{thing}? {choices}"]
     (project / "pool.txt").write_text("\n\n".join(pool))
     done = paft_here("prompts", "import", "config.yaml", "pool.txt", "-o", "pool.jsonl", cwd=project)
-    assert "1 prompts; 0 could not be imported, 2 screened out" in done.stderr, done.stderr
+    assert "1 prompt; 0 could not be imported, 2 screened out" in done.stderr, done.stderr
     assert "1 answer-leak" in done.stderr
     assert "1 unknown-slot" in done.stderr
 

@@ -116,7 +116,7 @@ def test_the_commands_on_prompts_know_the_slot(project):
     write_rows(project / "prompts/test.jsonl", [{"text": "{shots}\n\nColour of {thing}:"}])
     assert any("1 unknown-slot" in line for line in check_files(config_of(project), []))
     config = config_of(project, "prompts.shots=2")
-    assert "prompts.test: 1 prompts, 1 fit" in "\n".join(check_files(config, []))
+    assert "prompts.test: 1 prompt, 1 fit" in "\n".join(check_files(config, []))
     text = "\n".join(show_prompts(config, [project / "prompts/test.jsonl"], [], 1))
     assert text.count("Colour of thing") == 3
 

@@ -54,6 +54,25 @@ def test_names_in_the_config_are_escaped_on_the_first_screen(tmp_path):
     assert "</title><b>" not in html
 
 
+def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept_for_k_steps(tmp_path):
+    folder = make_run(tmp_path, {"user": [0.5] * 6, "paft": [0.6] * 6, "short": [0.6] * 6, "mix": [0.6] * 6})
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["training"] |= {"K": 4, "epochs": 3, "sampler": "uniform"}
+    config["methods"] = [
+        "user",
+        "paft",
+        {"name": "short", "method": "paft", "training": {"K": 1}},
+        {"name": "mix", "method": "paft", "training": {"sampler": {"name": "mixed"}, "epochs": 1}},
+    ]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    rows = [json.dumps({"step": i, "epoch": 1, "prompt_ids": [f"p{i}"], "loss": 1.0, "learning_rate": 1.0,
+                        "examples": 8, "tokens": 8, "seconds": 1.0, "prepare_seconds": 0.0}) for i in (1, 2)]  # fmt: skip
+    for name, log in (("user", rows[:1]), ("paft", rows), ("short", rows), ("mix", rows)):
+        write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
+    html = render([read_run(folder)])
+    assert "epochs 3 (user, paft, short) and 1 (mix), K 4 (paft) and 1 (short)" in html
+
+
 def test_half_a_surrogate_pair_and_an_infinite_number_do_not_make_a_broken_page():
     assert json.loads(island({"a": "\ud800 fine"}))["a"].endswith(" fine")
     with pytest.raises(ValueError, match="JSON"):

@@ -53,6 +53,18 @@ def test_a_line_of_an_accepted_answer_begins_no_next_question_whatever_its_promp
     assert before_cue(answer, cues, ["Message: rent"]) == "Amount: 5\n"
 
 
+def test_json_over_several_lines_is_read_whole_though_its_prompt_has_such_lines():
+    cues = run_on_cues('Fill it in:\n{{\n  "message": "{message}",\n  "buyer": "..."\n}}', {"message"})
+    assert cues == ('"message":',)
+    answer = 'Sure:\n{\n  "buyer": "Ann }",\n  "message": {\n    "message": "hi"\n  }\n}'
+    assert before_cue(answer, cues) == answer
+    assert before_cue(answer.replace("}\n}", "},\n}"), cues) == answer.replace(
+        "}\n}", "},\n}"
+    )  # broken, to repair
+    assert before_cue(f'{answer}\n{{\n  "message": "next"\n}}', cues) == f"{answer}\n{{\n"
+    assert before_cue('Ann {x}\n"message": "next"', cues) == "Ann {x}\n"
+
+
 @pytest.mark.parametrize(
     ("prompt", "cues"),
     [

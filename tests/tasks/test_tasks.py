@@ -7,7 +7,9 @@ import pytest
 from conftest import things, write_rows
 from paft.config.task import HubSource, OptionColumns, TaskConfig
 from paft.errors import UserError
+from paft.prompts.template import render
 from paft.tasks.load import load_task, subset
+from paft.types import Prompt
 
 ROWS = {
     "hellaswag": {"ctx": "A man sits.", "endings": ["w", "x", "y", "z"], "label": "2"},
@@ -53,7 +55,13 @@ def custom(path, **changes) -> TaskConfig:
     ("changes", "message"),
     [
         ({"fields": ["q", "a"]}, "'a' is the target"),
-        ({"fields": ["the question"]}, "cannot be a slot"),
+        ({"fields": ["the question"]}, "cannot be a slot .*; give .* another name, {message: the question}"),
+        ({"fields": {"the question": "q"}}, "'the question' cannot be a slot"),
+        ({"fields": {"question": "a"}}, "'a' is the target"),
+        (
+            {"fields": {"one": "q"}, "choices": OptionColumns(columns=["one", "two"])},
+            "{one} is the slot of an option",
+        ),
         (
             {"choices": [str(i) for i in range(30)], "answer": "letter"},
             "letter takes at most 26 options, found 30",
@@ -84,6 +92,32 @@ def test_tables_keep_every_cell_as_the_text_it_is(tmp_path, suffix):
     path.write_text(f'q{comma}a\n"007, two\nlines"{comma}yes\nNULL{comma}no\n', encoding="utf-8")
     examples = load_task(custom(path))[2]
     assert [e.fields["q"] for e in examples] == ["007, two\nlines", "NULL"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_slot_can_have_another_name_than_its_column(tmp_path, suffix):
+    rows = [{"Ticket Message": "no tea", "a": "yes"}, {"Ticket Message": "late", "a": "no"}]
+    path = tmp_path / f"d.{suffix}"
+    if suffix == "jsonl":
+        write_rows(path, rows)
+    elif suffix == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pytest.importorskip("pyarrow").Table.from_pylist(rows), path)
+    else:
+        comma = {"csv": ",", "tsv": "\t"}[suffix]
+        lines = [f"\ufeffTicket Message{comma}a", *(comma.join(row.values()) for row in rows)]
+        path.write_text("\r\n".join(lines), encoding="utf-8")
+    task, _, examples = load_task(custom(path, fields={"message": "Ticket Message"}))
+    assert task.fields == ("message",)
+    assert [task.slot_values(example)["message"] for example in examples] == ["no tea", "late"]
+    with pytest.raises(UserError, match=r"no column 'Ticket Mesage'; did you mean 'Ticket Message'\?"):
+        load_task(custom(path, fields={"message": "Ticket Mesage"}))
+
+
+def test_other_names_of_a_built_in_tasks_slots_give_way_to_its_own_fields(tmp_path):
+    path = write_rows(tmp_path / "d.jsonl", [ROWS["winogrande"]])
+    task, _, [example] = load_task(TaskConfig(name="winogrande", test=str(path), fields={"prompt": "sentence"}))
+    assert render(Prompt("{prompt} {A} {B}"), task, example).user == "Ann saw _ . Bea Cleo"
 
 
 def test_a_folder_of_save_to_disk_without_splits_is_refused_with_what_to_do(tmp_path):

@@ -62,11 +62,17 @@ def sft(folder, **settings):
 
 
 def test_free_text_is_trained_on_its_first_accepted_answer():
-    rows = [{"thing": row["thing"], "colour": [f"It is {row['colour']}.", row["colour"]]} for row in things(4)]
+    rows = [{"A thing": row["thing"], "colour": [f"It is {row['colour']}.", row["colour"]]} for row in things(4)]
     made = prompt_data(
-        make_model(), make_tokenizer(), rows, ["Colour of {thing}?", "{thing}:"], fields=["thing"], target="colour"
+        make_model(),
+        make_tokenizer(),
+        rows,
+        ["Colour of {thing}?", "{thing}:"],
+        fields={"thing": "A thing"},
+        target="colour",
     )
     assert not made.task.has_options
+    assert made.examples[0].fields == {"thing": rows[0]["A thing"]}
     assert [made.task.target(example) for example in made.examples] == [row["colour"][0] for row in rows]
 
 

@@ -8,16 +8,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from paft import __version__
 from paft.cli import calibrate, gate, report, run
 from paft.cli.prompts import app as prompts_app
 from paft.errors import UserError, WorkError
+from paft.utils.console import interruptible
 from paft.utils.distributed import destroy_group
 from paft.utils.io import memory_problem, storage_problem
 
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends each of them in the same way, also while its arguments are read."""
+
+    make_context = interruptible()(TyperGroup.make_context)
+    invoke = interruptible()(TyperGroup.invoke)
+
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paft.cli.options import Quiet
-from paft.utils.console import Console, interruptible
+from paft.utils.console import Console
 
 
 def calibrate(
@@ -25,8 +25,7 @@ def calibrate(
     from paft.reporting.terminal import show_table
     from paft.runs.calibrate import calibrate as work
 
-    with interruptible():
-        offsets = work(run, method, prompt, examples, output, Console(quiet=quiet))
+    offsets = work(run, method, prompt, examples, output, Console(quiet=quiet))
     rows = [[answer, f"{value:.3f}", f"{offsets.errors[answer]:.3f}"] for answer, value in offsets.values.items()]
     show_table(["answer", "offset", "standard error"], rows)
     print(f"Offsets: {output}")

@@ -25,7 +25,7 @@ from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
 from paft.tasks.describe import describe_examples
 from paft.tasks.load import check_targets
-from paft.utils.console import Console
+from paft.utils.console import Console, counted
 from paft.utils.distributed import ALONE
 
 GIGABYTE = 1e9
@@ -211,12 +211,13 @@ def _data(config: Config) -> Iterator[Finding]:
         scorers = make_scorers(task.scorer, task)
         for examples, source in ((train, config.task.train), (test, config.task.test)):
             check_targets(task, scorers, examples, source)
-        counts = f"{len(train)} training examples, {len(test)} test examples"
+        counts = f"{counted(len(train), 'training examples')}, {counted(len(test), 'test examples')}"
         if isinstance(config.prompts.train, GenerateSource):
             check_user_prompt(config.prompts, task, starts)
         else:
             sets = prepare_prompts(config.prompts, task, train + test, starts, config.seed)
-            counts += f"; {len(sets.train)} training prompts, {len(sets.test)} test prompts that fit"
+            counts += f"; {counted(len(sets.train), 'training prompts')}, "
+            counts += f"{counted(len(sets.test), 'test prompts')} that fit"
     except UserError as error:
         yield Finding("problem", "task and prompts", one_line(error))
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paft.utils.console import Console, interruptible
+from paft.utils.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Generate, import, check, show and attack prompts.")
 
@@ -30,8 +30,7 @@ def generate(
     from paft.reporting.terminal import show_table
 
     tree = load_config(config, overrides)
-    with interruptible():
-        generated = work(tree, output, Console(quiet=quiet))
+    generated = work(tree, output, Console(quiet=quiet))
     show_table(*costs(tree, generated))
     if generated.missing:
         raise typer.Exit(1)
@@ -129,8 +128,7 @@ def attack(
         raise UserError("--base-url and --key belong to a language model; name it with --llm")
     llms = None if llm is None else [] if llm == "none" else [LlmConfig(model=llm, base_url=base_url, key=key)]
     settings = AttackSettings(starts, examples, rounds, candidates, seed)
-    with interruptible():
-        attacked = work(run, method, output, settings, Console(quiet=quiet), prompt_file=prompts, llms=llms)
+    attacked = work(run, method, output, settings, Console(quiet=quiet), prompt_file=prompts, llms=llms)
     lower = [a for a in attacked if a.after < a.before]
     rows = [
         [a.start.id, f"{a.before:.1%}", f"{a.after:.1%}", (a.prompt.strategy or "") if a in lower else "none"]

@@ -8,7 +8,7 @@ import typer
 
 from paft.cli.options import Quiet
 from paft.errors import UserError
-from paft.utils.console import Console, interruptible
+from paft.utils.console import Console
 
 
 def report(
@@ -102,9 +102,8 @@ def reproduce(
 
     configs = [Path(argument) for argument in arguments if "=" not in argument]
     overrides = [argument for argument in arguments if "=" in argument]
-    with interruptible():
-        experiment = experiments.Experiment(name, configs, overrides, output.resolve(), size, seeds)
-        table, failed = experiments.reproduce(experiment, Console(quiet=quiet), ray)
+    experiment = experiments.Experiment(name, configs, overrides, output.resolve(), size, seeds)
+    table, failed = experiments.reproduce(experiment, Console(quiet=quiet), ray)
     print(table.markdown())
     if failed or table.missing:
         raise typer.Exit(1)

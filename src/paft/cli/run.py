@@ -9,7 +9,7 @@ import typer
 
 from paft.cli.options import ConfigFile, Output, Overrides, Quiet
 from paft.errors import UserError, WorkError
-from paft.utils.console import Console, interruptible
+from paft.utils.console import Console
 
 
 def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
@@ -78,10 +78,9 @@ def _axes(
     from paft.runs.axes import evaluate_axes
 
     names = [name.strip() for name in axes.split(",")]
-    with interruptible():
-        evaluate_axes(
-            load_config(config, overrides), names, output, Console(quiet=quiet), cells=cells, adapters=adapters
-        )
+    evaluate_axes(
+        load_config(config, overrides), names, output, Console(quiet=quiet), cells=cells, adapters=adapters
+    )
     from paft.reporting.page_axes import write_axes_report
     from paft.reporting.terminal import show_axes
 
@@ -95,14 +94,13 @@ def _work(command: str, config: Path, overrides: list[str] | None, output: Path,
     from paft.runs import run as runs
 
     tree = load_config(config, overrides)
-    with interruptible():
-        (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
-        if os.environ.get("RANK", "0") != "0":
-            return  # only the first process writes the report
-        from paft.reporting.report import write_report
-        from paft.reporting.terminal import show
+    (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
+    if os.environ.get("RANK", "0") != "0":
+        return  # only the first process writes the report
+    from paft.reporting.report import write_report
+    from paft.reporting.terminal import show
 
-        result = write_report(output)
+    result = write_report(output)
     if any(name in result.unfinished for name in map(variant_name, tree.methods)):
         raise WorkError("; ".join(result.problems))  # a method without a result is not a success
     show(result)

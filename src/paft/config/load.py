@@ -116,6 +116,7 @@ def _override_value(text: str) -> Any:
 ACCEPTED = {
     "task.train": "a path, or {hub: ID, config: C, split: S}",
     "task.test": "a path, or {hub: ID, config: C, split: S}",
+    "task.fields": "a list of columns, or a mapping {SLOT: COLUMN, ...}",
     "task.choices": "a list of labels (quote yes, no and numbers), a column name, or {columns: [ONE, TWO]}",
     "task.target_format": "auto, text, letter, zero-based, one-based, or a mapping {0: negative, 1: positive}",
     "task.scorer": "a name, {name: NAME, ...its settings}, module:name of your own, or a list of them",
@@ -159,6 +160,10 @@ def describe_problem(error: ValidationError, root: type[BaseModel], section: str
         return f"config key {key} is unknown{nearest(last, _keys_beside(location, root))}"
     if problem["type"] == "missing":
         return f"config key {key} is missing"
+    if problem["type"] == "literal_error" and last == "[key]":
+        return f"config key {key.removesuffix('.[key]')} is unknown; use {problem['ctx']['expected']}"
+    if problem["type"] == "model_type":
+        return f"config key {key} takes keys of its own; found {problem['input']!r}"
     for form in (key, ".".join(location[:-1])):
         if form in ACCEPTED and "type" in problem["type"]:
             return f"config key {form} takes {ACCEPTED[form]}; found {problem['input']!r}"

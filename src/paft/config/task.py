@@ -56,7 +56,8 @@ class TaskConfig(BaseModel):
     """What the task is, in a sentence or two, for language models that write prompts."""
     train: Source | None = None
     test: Source | None = None
-    fields: list[str] | None = None
+    fields: list[str] | dict[str, str] | None = None
+    """The input columns, each with a slot of its name in prompts; or ``{SLOT: COLUMN}``."""
     choices: Choices | None = None
     target: str | None = None
     target_format: TargetFormat | None = None

@@ -34,6 +34,7 @@ from paft.experiments.plan import PlannedRun
 from paft.reporting.read import read_run
 from paft.reporting.report import method_json
 from paft.reporting.results import MethodResult, RunResult
+from paft.utils.console import counted
 
 Runs = Sequence[tuple[PlannedRun, RunResult]]
 
@@ -276,11 +277,10 @@ def _run_notes(done: Runs) -> list[str]:
         parts = [f"{task}, seed {seed}: {run.model_in_words}"]
         if logs := [method.log for _, method in _methods(runs) if method.log]:
             trained = round(sum(row["examples"] for row in logs[0]) / config.training.epochs)
-            parts.append(
-                f"trained on {_count(trained, config.training.examples)} examples, {logs[0][-1]['step']} steps"
-            )
+            steps = counted(logs[0][-1]["step"], "steps")
+            parts.append(f"trained on {_count(trained, config.training.examples)} examples, {steps}")
         examples = _count(summary.examples, config.evaluation.examples)
-        parts.append(f"{summary.prompts} prompts x {examples} examples, answers by {answers}")
+        parts.append(f"{counted(summary.prompts, 'prompts')} x {examples} examples, answers by {answers}")
         if run.methods[0].is_estimated:
             parts.append(f"estimated from {run.methods[0].answered_share} of the cells")
         notes.append("; ".join(parts))

@@ -1,7 +1,7 @@
 """The methods by name, and the variants that a config lists."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,19 +107,24 @@ def _variant(
     section = reference.replace("-", "_")
     own = {} if isinstance(entry, str) else dict(entry.model_extra or {})
     key = f"methods.{name}" if own or ":" in reference else f"baselines.{section}"
-    method = _create(reference, {**baselines.get(section, {}), **own}, key)
+    beside = [] if isinstance(entry, str) else NamedVariant.model_fields
+    method = _create(reference, {**baselines.get(section, {}), **own}, key, beside)
     if not isinstance(entry, str) and entry.training:
         training = _changed(training, entry.training, f"methods.{name}.training")
     return Variant(name, reference, method, training, key)
 
 
-def _create(reference: str, settings: Mapping[str, Any], key: str) -> Method:
+def _create(reference: str, settings: Mapping[str, Any], key: str, beside: Iterable[str] = ()) -> Method:
     kind = METHODS.get(reference, "methods")
     if not (inspect.isclass(kind) and issubclass(kind, Method)):
         raise UserError(f"config key methods: {reference!r} is not a subclass of paft.methods.method.Method")
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
         raise UserError(f"config key methods: {reference!r} does not define {missing}")
+    for name in (name for name in settings if name not in kind.model_fields):
+        if name in TrainingConfig.model_fields:
+            raise UserError(f"config key {key}.{name} is unknown; write training: {{{name}: ...}}")
+        raise UserError(f"config key {key}.{name} is unknown{nearest(name, [*kind.model_fields, *beside])}")
     try:
         return kind.model_validate(dict(settings))
     except ValidationError as error:

@@ -19,6 +19,7 @@ from paft.models.questions import ChatQuestion, EchoQuestion, Question, TextQues
 from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError
 from paft.types import Conversation, Generation
+from paft.utils.console import counted
 
 LIKELIEST = 20
 """First tokens whose log-probabilities are requested; endpoints return no more."""
@@ -146,7 +147,7 @@ class EndpointModel:
         endpoint, chats = self.endpoint, list(conversations)
         asking = f"asking {endpoint.name} at {endpoint.base_url}, {endpoint.parallel} at a time:"
         if mode == "likelihood" and self._prompts is not None:
-            return f"{asking} {len(chats):,} questions, one request for each option"
+            return f"{asking} {counted(len(chats), 'questions')}, one request for each option"
         scored = mode == "likelihood"
         questions = _letters(chats) if scored else self._generating(chats, max_new_tokens, stop)
         keys = [key_of(question, endpoint) for question in questions]
@@ -155,8 +156,9 @@ class EndpointModel:
         known = sum(key in self.cache.answers for key in keys)
         writes = len(new) * (1 if scored else max_new_tokens)
         return (
-            f"{asking} {len(new):,} requests, about {sum(q.characters for q in new.values()) // 4:,} tokens to "
-            f"read and at most {writes:,} to write{f'; {known:,} answers are cached' if known else ''}"
+            f"{asking} {counted(len(new), 'requests')}, about "
+            f"{sum(q.characters for q in new.values()) // 4:,} tokens to read and at most {writes:,} to write"
+            f"{f'; {known:,} answers are cached' if known else ''}"
         )
 
     def usage(self) -> str:
@@ -167,7 +169,7 @@ class EndpointModel:
             f"{read:,} tokens read, {wrote:,} written" if read or wrote else "the endpoint reports no token counts"
         )
         notes = "".join(f"; {note}" for note in self._notes())
-        return f"{self.endpoint.name}: {len(answers):,} answers; {tokens}{notes}"
+        return f"{self.endpoint.name}: {counted(len(answers), 'answers')}; {tokens}{notes}"
 
     def answer_tokens(self, answer: str) -> None:
         """Return None: the tokens are the server's."""

@@ -13,6 +13,7 @@ from paft.prompts.similarity import diversity
 from paft.prompts.template import render
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.console import counted
 
 
 def check(
@@ -20,7 +21,8 @@ def check(
 ) -> list[str]:
     """Return the lines about one file: counts, prompts to screen out, lengths, slot orders, diversity."""
     kept, out = screen(prompts, task, examples, off=rules.off, near_duplicate=rules.near_duplicate)
-    lines = [f"{name}: {len(prompts)} prompts, {len(kept)} fit for {task.name}, {len(out)} would be screened out"]
+    size = counted(len(prompts), "prompts")
+    lines = [f"{name}: {size}, {len(kept)} fit for {task.name}, {len(out)} would be screened out"]
     lines.extend(_by_rule(out))
     if len(prompts) < 2:
         return lines
@@ -34,7 +36,7 @@ def check(
         f"  diversity: mean distance {measures.distance:.3f} (word triples, 1 - Jaccard, over all pairs); "
         f"median distance to the most similar prompt {measures.nearest:.2f}",
         f"  near-duplicates (similarity {rules.near_duplicate:.2f} or more): "
-        f"{len(measures.clusters)} clusters with {sum(map(len, measures.clusters))} prompts"
+        f"{counted(len(measures.clusters), 'clusters')} with {sum(map(len, measures.clusters))} prompts"
         + "".join(
             f"\n    {', '.join(prompts[i].id for i in group[:6])}{' ...' * (len(group) > 6)}"
             for group in measures.clusters[:5]
@@ -62,7 +64,7 @@ def _cues(cues: Counter[str], total: int) -> str:
 
 def _shares(counter: Counter[str], total: int) -> str:
     shares = [f"{kind} {n / total:.0%}" for kind, n in counter.most_common(6)]
-    return "; ".join(shares) + f"; {len(counter) - 6} others" * (len(counter) > 6)
+    return "; ".join(shares) + f"; {counted(len(counter) - 6, 'others')}" * (len(counter) > 6)
 
 
 def show(prompt: Prompt, task: Task, example: Example) -> list[str]:

@@ -19,11 +19,14 @@ from paft.prompts.parse import prompts_in
 from paft.prompts.screen import Screened, screen
 from paft.tasks.task import Task
 from paft.types import Conversation, Example, Prompt, content_hash
-from paft.utils.console import Console
+from paft.utils.console import Console, counted
 from paft.utils.io import make_folder
 
 ANSWERS = "answers.jsonl"
 """The file of the answers, in the folder of an ensemble."""
+
+SURPLUS = "surplus"
+"""What the file of left-out prompts calls those that fit but are more than were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +129,7 @@ class Ensemble:
     def result(self) -> Generated:
         """Return the result of the answers so far."""
         answered = self._answered()
-        kept, out = screen(
-            self._candidates(answered),
-            self.task,
-            self.examples,
-            off=self.rules.off,
-            near_duplicate=self.rules.near_duplicate,
-            known=self.known,  # a model did not write a prompt that it was shown
-        )
+        kept, out = self._chosen(self._candidates(answered))
         missing = {}
         for source, wanted in self.wanted.items():
             if (lacking := wanted - sum((p.model, p.strategy) == source for p in kept)) > 0:
@@ -141,6 +137,28 @@ class Ensemble:
                 unfit = "too few of its prompts were fit; raise 'max_request_factor' or ask for fewer"
                 missing[source] = (lacking, str(breaker.error) if breaker.failing else unfit)
         return Generated(kept, out, answered, missing)
+
+    def _chosen(self, candidates: list[Prompt]) -> tuple[list[Prompt], list[Screened]]:
+        """Return the prompts that fit, of each source as many as were asked for, and those that are left out."""
+        surplus: list[Screened] = []
+        while True:
+            kept, out = screen(
+                candidates,
+                self.task,
+                self.examples,
+                off=self.rules.off,
+                near_duplicate=self.rules.near_duplicate,
+                known=self.known,  # a model did not write a prompt that it was shown
+            )
+            more = [
+                prompt
+                for source, wanted in self.wanted.items()
+                for prompt in [p for p in kept if (p.model, p.strategy) == source][wanted:]
+            ]
+            if not more:
+                return kept, out + surplus
+            surplus += [Screened(prompt, SURPLUS, "fits, but more were written than asked for") for prompt in more]
+            candidates = [p for p in candidates if p not in more]  # none is left out for being like one of them
 
     def _request(self, source: tuple[str, str], index: int) -> Request:
         model, strategy = source
@@ -182,10 +200,10 @@ class Ensemble:
     def _say_what_is_asked(self, requests: Sequence[Request]) -> None:
         read = sum(len(request.conversation.user) for request in requests) // 4
         written = len(requests) * self.config.per_request * 60
-        models = len({request.model for request in requests})
+        models = counted(len({request.model for request in requests}), "models")
         self.console.say(
-            f"asking {models} model(s) for prompts: {len(requests)} requests, about {read:,} tokens to read and "
-            f"{written:,} to write"
+            f"asking {models} for prompts: {counted(len(requests), 'requests')}, about {read:,} tokens to read "
+            f"and {written:,} to write"
         )
 
     def _ask(self, requests: Sequence[Request]) -> None:

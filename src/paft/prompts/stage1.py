@@ -18,7 +18,7 @@ from paft.prompts.split import split
 from paft.tasks.load import subset
 from paft.tasks.task import Task
 from paft.types import Prompt
-from paft.utils.console import Console
+from paft.utils.console import Console, counted
 
 
 def generate(config: Config, folder: Path, console: Console) -> Generated:
@@ -71,9 +71,9 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
         write_prompts(folder / "test.jsonl", test)
     write_prompts(folder / "train.jsonl", train)
-    tests = f", {len(test)} test prompts" if config.prompts.test is None else ""
+    tests = f", {counted(len(test), 'test prompts')}" if config.prompts.test is None else ""
     left_out = counts(generated.screened) or "none"
-    console.say(f"{folder}: {len(train)} training prompts{tests}, {left_out} left out")
+    console.say(f"{folder}: {counted(len(train), 'training prompts')}{tests}, {left_out} left out")
     return generated
 
 
@@ -110,7 +110,7 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
     write_screened(screened_file, (("", s) for s in out))
     write_prompts(output, kept)
     left_out = f"{len(out)} screened out ({counts(out)}), see {screened_file}" if out else "none screened out"
-    console.say(f"{output}: {len(kept)} prompts; {len(failures)} could not be imported, {left_out}")
+    console.say(f"{output}: {counted(len(kept), 'prompts')}; {len(failures)} could not be imported, {left_out}")
 
 
 def check_files(config: Config, files: list[Path]) -> list[str]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paft.reporting.formatting import counted, markdown_table, points
+from paft.reporting.formatting import markdown_table, points
 from paft.reporting.pairs import Change, Comparison, Side, changes
 from paft.reporting.sentences import difference_in_words
+from paft.utils.console import counted
 
 SHOWN = 10
 """The number of examples that are listed in each direction; the page has all."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
-from paft.reporting.formatting import counted, points
+from paft.reporting.formatting import points
 from paft.reporting.results import MethodResult, RunResult
+from paft.utils.console import counted
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]

@@ -9,11 +9,6 @@ MISSING = "\N{EN DASH}"
 """Stands where there is no value, such as the Std over a single prompt."""
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, which is given in the plural."""
-    return f"{count} {noun.removesuffix('s') if count == 1 else noun}"
-
-
 def shortest_ends(paths: Sequence[PurePath]) -> list[str]:
     """Return the ends of the paths, all of the same number of parts, that are as different as the paths."""
     for count in range(1, max((len(path.parts) for path in paths), default=0) + 1):

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from paft.reporting.formatting import counted
 from paft.runs.gate import FILE, GateResult
+from paft.utils.console import counted
 from paft.utils.io import write_text
 
 FILES = (FILE, "gate.md", "junit.xml")

@@ -9,11 +9,12 @@ import numpy as np
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
-from paft.reporting.formatting import bracket, counted, points, shortest_ends
+from paft.reporting.formatting import bracket, points, shortest_ends
 from paft.reporting.pairs import example_keys, has_texts, prompt_keys
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.sentences import answers_by, estimated
 from paft.reporting.tables import differ_in_seed, mean_and_std, run_names
+from paft.utils.console import counted
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""

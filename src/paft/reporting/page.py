@@ -53,6 +53,9 @@ GENERATOR = "paft report"
 CURVE_POINTS = 600
 """The maximum number of points of a training curve; each point is the mean of consecutive log rows."""
 
+WITHOUT_K = ("mixed", "curriculum", "importance", "group-dro", "hardest")
+"""The samplers that draw prompts anew in each step; ``training.K`` plays no part."""
+
 
 def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
     """Write the page.
@@ -145,7 +148,6 @@ def island(data: Any) -> str:
 
 def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
     """Return the content of the page's first screen, which works without JavaScript."""
-    training = result.config.get("training") if isinstance(result.config.get("training"), dict) else {}
     return {
         "task": result.task,
         "model": result.model_in_words,
@@ -157,7 +159,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "chance": "" if result.chance is None else f"{result.chance:.0%}",
         "majority": f"{result.majority:.0%}" if result.labels and result.majority is not None else "",
         "baselines": f"{baselines(result)} {by_label(result)}" if is_uneven(result) else "",
-        "training": _training(training) if result.trains else "",
+        "training": _training(result) if result.trains else "",
         "top": f"{result.top:.0%}",
         "estimated": estimated(result),
         "compared": compared_cells(result),
@@ -191,9 +193,29 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _training(training: Any) -> str:
-    keys = ("examples", "epochs", "K", "batch_size", "learning_rate")
-    return ", ".join(f"{key.replace('_', ' ')} {training[key]}" for key in keys if key in training)
+def _training(result: RunResult) -> str:
+    """Return the settings of the training; one that differs between methods with its methods."""
+    shared = _mapping(result.config.get("training"))
+    own = {entry.get("name"): _mapping(entry.get("training")) for entry in map(_mapping, result.config["methods"])}
+    trained = [method for method in result.methods if method.log]
+    parts = []
+    for key in ("examples", "epochs", "K", "batch_size", "learning_rate"):
+        names: dict[str, list[str]] = {}
+        for method in trained:
+            settings = shared | own.get(method.name, {})
+            if key in settings and (key != "K" or _has_k(method, settings.get("sampler"))):
+                names.setdefault(str(settings[key]), []).append(method.name)
+        title = key.replace("_", " ")
+        several = [f"{value} ({', '.join(methods)})" for value, methods in names.items()]
+        parts += [f"{title} {' and '.join(several) if len(names) > 1 else value}" for value in [*names][:1]]
+    return ", ".join(parts)
+
+
+def _has_k(method: MethodResult, sampler: Any) -> bool:
+    """Return whether a method's prompts were drawn anew every K steps."""
+    setting = sampler if isinstance(sampler, dict) else {"name": sampler}
+    name = setting.get("over", "mixed") if setting.get("name") == "dropout" else setting.get("name")
+    return name not in WITHOUT_K and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1
 
 
 def _sentence(text: str) -> str:

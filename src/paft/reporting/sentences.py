@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary
 from paft.evaluation.paired import Difference
-from paft.reporting.formatting import MISSING, bracket, counted, points
+from paft.reporting.formatting import MISSING, bracket, points
 from paft.reporting.results import MethodResult, RunResult
+from paft.utils.console import counted
 
 UNEVEN = 0.05
 """Balanced accuracy is shown where the majority baseline exceeds chance by more than this."""

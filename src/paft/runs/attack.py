@@ -25,7 +25,7 @@ from paft.scoring import PaidScorer
 from paft.tasks.load import subset
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
-from paft.utils.console import Console
+from paft.utils.console import Console, counted
 
 T = TypeVar("T")
 Screen = Callable[[list[Prompt]], list[Prompt]]
@@ -299,4 +299,4 @@ def _check_and_announce(
     if clients:
         names = ", ".join(client.name for client in clients)
         requests = settings.rounds * len(starts) * len(clients)
-        console.say(f"asking {names} for rewrites: at most {requests:,} requests")
+        console.say(f"asking {names} for rewrites: at most {counted(requests, 'requests')}")

@@ -17,7 +17,7 @@ from paft.runs.cell import Cell, work_on
 from paft.runs.data import RunData
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import FILE, fingerprints
-from paft.utils.console import Console
+from paft.utils.console import Console, counted
 from paft.utils.distributed import Processes
 from paft.utils.io import write_jsonl
 
@@ -171,10 +171,10 @@ class Run:
         for note in prompts.notes():
             self.console.say(f"{note} (all in {directory.prompts('screened')})")
         names = ", ".join(variant.name for variant in self.variants)
-        training = f"{len(prompts.train)} training prompts, " if self.trains else ""
+        training = f"{counted(len(prompts.train), 'training prompts')}, " if self.trains else ""
         self.console.say(
             f"{'resuming' if resumed else 'starting'} {directory.path}: {names}; {training}"
-            f"{size[0]} test prompts x {size[1]} test examples"
+            f"{counted(size[0], 'test prompts')} x {counted(size[1], 'test examples')}"
             + (f", {planned:,} of {size[0] * size[1]:,} cells" if planned < size[0] * size[1] else "")
         )
 

@@ -1,7 +1,7 @@
 """The part of an output that answers the prompt: without thoughts, control tokens and run-ons."""
 
 import re
-from collections.abc import Collection, Container
+from collections.abc import Collection, Container, Iterator
 
 _THOUGHT_WORDS = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad"
 _THOUGHT = re.compile(
@@ -43,6 +43,8 @@ _NEXT_QUESTION = re.compile(
 _LABELLED_LINE = re.compile(r"[#*\s]{0,6}\w[\w '-]{0,30}?[*]{0,2}[ \u00a0]?[:\uff1a]", re.UNICODE)
 _CUE = re.compile(r"[ \t]*(?P<cue>[^\s{}][^\n{}]{0,58}?[:\uff1a>\])])(?=[ \t]*(?P<rest>[^\n]*))")
 _SLOT = re.compile(r"\{([^{}]+)\}")
+_JSON_BEGUN = re.compile(r"\{\s*['\"]|\[\s*['\"{\[]")
+_JSON_PART = re.compile(r'"(?:[^"\\\n]|\\.)*"|[\[{]|[\]}]')
 
 
 def without_thoughts(text: str) -> str:
@@ -116,23 +118,38 @@ def before_cue(text: str, cues: tuple[str, ...], answers: Collection[str] = ()) 
     """Return an output up to the first line, after something else, that begins as a line of its prompt does.
 
     A base model that has answered goes on with a prompt of its own. An output with thoughts is left as it is: a
-    model may repeat the prompt while it thinks.
+    model may repeat the prompt while it thinks. A line inside the first JSON object is a part of it.
 
     Args:
         cues: literal beginnings of the prompt's lines, such as ``Question:``; see :func:`run_on_cues`.
         answers: the accepted answers; a line that begins as a later line of one of them is a part of the answer.
     """
-    cues = tuple(cue for cue in cues if not any("\n" in answer and _line(answer, (cue,)) for answer in answers))
+    cues = tuple(
+        cue for cue in cues if not any("\n" in answer and any(_lines(answer, (cue,))) for answer in answers)
+    )
     if not cues or without_thoughts(text) != text:
         return text
-    match = _line(text, cues)
-    return text[: match.start()] if match else text
+    starts = [match.start() for match in _lines(text, cues)]
+    begin, end = _first_object(text) if starts else (0, 0)
+    return text[: next((start for start in starts if not begin < start < end), len(text))]
 
 
-def _line(text: str, cues: tuple[str, ...]) -> re.Match[str] | None:
-    """Return the first line, after something else, that begins with one of the cues."""
+def _lines(text: str, cues: tuple[str, ...]) -> Iterator[re.Match[str]]:
+    """Yield the lines, after something else, that begin with one of the cues."""
     beginnings = re.compile(rf"^[ \t]{{0,9}}(?:{'|'.join(map(re.escape, cues))})", re.MULTILINE)
-    return beginnings.search(text, len(text) - len(text.lstrip()) + 1)
+    return beginnings.finditer(text, len(text) - len(text.lstrip()) + 1)
+
+
+def _first_object(text: str) -> tuple[int, int]:
+    """Return where the first JSON object or array, broken or not, begins and ends; 0 and 0 if there is none."""
+    if not (begun := _JSON_BEGUN.search(text)):
+        return 0, 0
+    depth = 0
+    for part in _JSON_PART.finditer(text, begun.start()):
+        depth += (part[0] in "[{") - (part[0] in "]}")
+        if depth == 0:
+            return begun.start(), part.end()
+    return 0, 0
 
 
 def run_on_cues(prompt: str, fields: Collection[str]) -> tuple[str, ...]:

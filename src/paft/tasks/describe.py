@@ -7,6 +7,7 @@ from paft.config.task import Source, TaskConfig
 from paft.tasks.rows import place
 from paft.tasks.task import Task
 from paft.types import Example
+from paft.utils.console import counted
 
 MOST_SHOWN = 10
 """Answers whose counts are listed."""
@@ -34,7 +35,7 @@ def _answers(task: Task, examples: Sequence[Example]) -> str:
     counts = Counter(task.target(example) for example in examples)
     if not task.has_options:
         text, count = counts.most_common(1)[0]
-        different = f"{len(counts):,} different answer{'s' * (len(counts) != 1)} in {len(examples):,} examples"
+        different = f"{counted(len(counts), 'different answers')} in {counted(len(examples), 'examples')}"
         return f"{different}; the most frequent, {_short(text)!r}, {count:,} times" if count > 1 else different
     if task.labels is not None:  # a label that never occurs is counted too
         counts.update(dict.fromkeys(task.candidates(examples[0]), 0))

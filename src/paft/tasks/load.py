@@ -4,7 +4,7 @@ import math
 import random
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,11 +24,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spec:
-    """A task's config with every key filled in."""
+    """A task's config with every key filled in.
+
+    Attributes:
+        fields: the column that fills each slot, by the slot's name.
+    """
 
     name: str
     description: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, str]
     choices: Choices | None
     target: str
     target_format: TargetFormat
@@ -127,7 +131,7 @@ def complete(config: TaskConfig) -> Spec:
         if not pick(key):
             hint = nearest(config.name, BUILTIN)
             raise UserError(f"config key task.{key} is missing: {config.name!r} is not a built-in task{hint}")
-    _check_fields(pick("fields"), pick("target"))
+    fields = _columns_of_slots(pick("fields"), pick("target"), pick("choices"))
     if config.train is not None and config.train == config.test:
         raise UserError(
             "config key task.test: the test examples are the training examples; name another file or split"
@@ -139,7 +143,7 @@ def complete(config: TaskConfig) -> Spec:
     return Spec(
         name=config.name,
         description=pick("description", ""),
-        fields=tuple(pick("fields")),
+        fields=fields,
         choices=choices,
         target=pick("target"),
         target_format=pick("target_format", "auto"),
@@ -149,14 +153,24 @@ def complete(config: TaskConfig) -> Spec:
     )
 
 
-def _check_fields(fields: Sequence[str], target: str) -> None:
+def _columns_of_slots(fields: list[str] | dict[str, str], target: str, choices: Choices | None) -> dict[str, str]:
+    columns = fields if isinstance(fields, dict) else {name: name for name in fields}
+    options = choices.columns if isinstance(choices, OptionColumns) else []
     if len({slot_name(name) for name in fields}) < len(fields):
         raise UserError(f"config key task.fields: two of {', '.join(fields)} are the same slot; leave one out")
-    for name in fields:
+    for name, column in columns.items():
         if slot_name(name) in ("choices", *LETTERS) or not slot_name(name).isidentifier():
-            raise UserError(f"config key task.fields: {name!r} cannot be a slot {{{name}}}; rename the column")
-        if name == target:
-            raise UserError(f"config key task.fields: {name!r} is the target; the prompt would show the answer")
+            raise UserError(
+                f"config key task.fields: {name!r} cannot be a slot {{{name}}}; give the slot of a column another "
+                f"name, {{message: {column}}}"
+            )
+        if slot_name(name) in map(slot_name, options):
+            raise UserError(
+                f"config key task.fields: {{{name}}} is the slot of an option; leave it out or rename the slot"
+            )
+        if column == target:
+            raise UserError(f"config key task.fields: {column!r} is the target; the prompt would show the answer")
+    return columns
 
 
 def _check_labels(how: AnswerFormat, labels: list[str]) -> None:
@@ -206,13 +220,17 @@ def subset(examples: list[T], size: int | None, seed: int) -> list[T]:
 def _task(spec: Spec, column: TargetColumn | None, examples: list[Example]) -> Task:
     counts = {len(example.options) for example in examples}
     letters = counts.pop() if len(counts) == 1 else 0
-    aliases = dict(ALIASES.get(spec.name, {}))
+    aliases = {
+        alias: slot
+        for alias, slot in ALIASES.get(spec.name, {}).items()
+        if alias not in spec.fields and (slot in spec.fields or slot in LETTERS)
+    }
     if isinstance(spec.choices, OptionColumns):
         aliases.update(zip(map(slot_name, spec.choices.columns), LETTERS, strict=False))
     reading = column.describe() if column else f"{spec.target} is read as free text; {_answer_counts(examples)}"
     return Task(
         spec.name,
-        spec.fields,
+        tuple(spec.fields),
         spec.labels,
         spec.answer_format,
         spec.top_threshold,
@@ -273,9 +291,10 @@ def _example(spec: Spec, column: TargetColumn | None, rows: Rows, row: dict[str,
 
 
 def _fields(spec: Spec, row: dict[str, Any], place: str) -> dict[str, str]:
-    fields = {name: _text(row, name, place) for name in spec.fields}
+    fields = {name: _text(row, column, place) for name, column in spec.fields.items()}
     if not any(text.strip() for text in fields.values()):
-        raise UserError(f"{place}: nothing is asked, {' and '.join(fields)} is empty; leave the row out")
+        columns, verb = " and ".join(spec.fields.values()), "is" if len(fields) == 1 else "are"
+        raise UserError(f"{place}: nothing is asked, {columns} {verb} empty; leave the row out")
     return fields
 
 

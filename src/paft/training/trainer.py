@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -243,7 +243,7 @@ def prompt_data(
     examples: Iterable[dict[str, Any]],
     prompts: Sequence[str | Prompt],
     *,
-    fields: Sequence[str],
+    fields: Sequence[str] | Mapping[str, str],
     choices: Sequence[str] | str | None = None,
     target: str,
     answer: Literal["label", "letter", "text"] | None = None,
@@ -260,6 +260,7 @@ def prompt_data(
         model: a loaded causal language model; it may have its adapter already, or leave that to the trainer.
         examples: rows with the columns ``fields`` and ``target``, such as those of a ``datasets.Dataset``.
         prompts: templates with slots, ``{message}`` and so on.
+        fields: the columns that fill the slots of their names, or the column of each slot by its name.
         choices: the labels, or the column that holds each row's own options; None for free text.
         target: the column of the right answer. In a free-text task it may hold a list of accepted answers, of
             which the first is trained on.
@@ -277,7 +278,8 @@ def prompt_data(
         UserError: a row or a prompt does not fit the task.
     """
     labels = choices if choices is None or isinstance(choices, str) else list(choices)
-    config = TaskConfig(name="task", fields=list(fields), choices=labels, target=target, answer=answer)
+    columns = dict(fields) if isinstance(fields, Mapping) else list(fields)
+    config = TaskConfig(name="task", fields=columns, choices=labels, target=target, answer=answer)
     task, known = task_of_rows(examples, config)
     if group_by is not None:
         task.check_field(group_by, "group_by")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from paft.errors import STOPPED
+
 SILENCE = 60.0
 """Seconds after which a long step reports its progress, in a terminal or not."""
 
@@ -77,8 +79,13 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print("\npaft: stopped; run the same command again to resume", file=sys.stderr)
+        print(f"\n{STOPPED}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which is given in the plural."""
+    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun}"
 
 
 def clock(seconds: float) -> str:
