@@ -15,26 +15,28 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from paft.errors import UserError
 from paft.evaluation.metrics import summarise
+from paft.evaluation.option_effects import OptionScores
 from paft.evaluation.sequential import (
     LEAST_ROUNDS,
     TESTS,
     Asked,
     MeanTest,
     QuantileTest,
+    SequentialTest,
     Verdict,
     balanced_order,
-    quantile_looks,
 )
+from paft.evaluation.tail import Tail
+from paft.reporting.options import option_scores
 from paft.reporting.read import read_run
 
 LOSSES = (0.0, 0.05, 0.1, -0.05, -0.1)
-BATCH = 48
-"""Questions between two looks, as of `paft gate`."""
 
 
 def main() -> None:
@@ -47,14 +49,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     rows = []
-    for name, figure, grid, value in grids(options.runs, options.figures):
-        rounds = options.questions // grid.shape[0]
-        if not LEAST_ROUNDS <= rounds < grid.shape[1]:
+    for stored in grids(options.runs, options.figures):
+        prompts, examples = stored.scores.shape
+        rounds = options.questions // prompts
+        if not LEAST_ROUNDS <= rounds < examples:
             continue  # too many prompts, or the whole grid is asked and nothing can be wrong
+        bounds.clear()
         for loss in LOSSES:
-            verdicts, asked = repeat(figure, grid, value + loss, rounds, options.orders)
+            verdicts, asked = repeat(stored, loss, rounds, options.orders)
             rows.append(
-                {"grid": name, "figure": figure, "size": list(grid.shape), "value": round(value, 4), "loss": loss,
+                {"grid": stored.name, "figure": stored.figure, "size": [prompts, examples],
+                 "options": stored.options is not None, "value": round(stored.value, 4), "loss": loss,
                  "questions": options.questions, "orders": options.orders, "asked": asked}
                 | {verdict: verdicts[verdict] / options.orders for verdict in ("fell short", "passed")}
             )  # fmt: skip
@@ -65,53 +70,86 @@ def main() -> None:
     print(table(rows))
 
 
-def grids(runs: list[Path], figures: list[str]) -> Iterator[tuple[str, str, np.ndarray, float]]:
-    """Yield name, figure, scores and the figure's value of each grid, and of each difference of two methods.
+class Stored(NamedTuple):
+    """A grid whose figure is tested."""
+
+    name: str
+    figure: str
+    scores: np.ndarray
+    value: float
+    options: OptionScores | None = None
+
+
+def grids(runs: list[Path], figures: list[str]) -> Iterator[Stored]:
+    """Yield each complete grid with each figure, and each difference of two methods; copies are left out.
 
     The difference is written as a score: (1 + new - baseline) / 2.
     """
+    seen = set()
     for path in runs:
         try:
             run = read_run(path)
         except UserError as error:
             print(error)
             continue
-        found = {method.name: method.grid.scores for method in run.methods if len(method.prompt_ids) > 1}
-        for name, grid in found.items():
-            summary = summarise(grid, 1.0, is_binary=False)
+        methods = {m.name: m.grid for m in run.methods if len(m.prompt_ids) > 1 and m.grid.is_complete}
+        for name, grid in methods.items():
+            content = (grid.prompt_ids, grid.example_ids, grid.scores.tobytes())
+            if content in seen:
+                continue
+            seen.add(content)
+            summary = summarise(grid.scores, 1.0, is_binary=False)
+            options = option_scores(grid, run.examples, run.facts.get("targets_are_options"))
             for figure in figures:
                 if figure != "paired" and 0.1 < summary.mean < 0.99:  # a model that fails or solves the task
-                    yield f"{path.name}/{name}", figure, grid, float(getattr(summary, figure))
-        for first, second in itertools.combinations(found, 2) if "paired" in figures else ():
-            if found[first].shape == found[second].shape:
-                scores = (1 + found[second] - found[first]) / 2
-                yield f"{path.name}/{first}-{second}", "paired", scores, float(scores.mean())
+                    value = float(getattr(summary, figure))
+                    yield Stored(f"{path.name}/{name}", figure, grid.scores, value, options)
+        for first, second in itertools.combinations(methods, 2) if "paired" in figures else ():
+            old, new = methods[first].scores, methods[second].scores
+            if old.shape == new.shape:
+                scores = (1 + new - old) / 2
+                yield Stored(f"{path.name}/{first}-{second}", "paired", scores, float(scores.mean()))
 
 
-def repeat(
-    figure: str, grid: np.ndarray, threshold: float, rounds: int, orders: int
-) -> tuple[Counter[Verdict], float]:
+bounds: dict[bytes, Tail] = {}
+"""Of the cells that one grid's orders ask, at each look: the same for every threshold."""
+
+
+class RememberedQuantileTest(QuantileTest):
+    """Computes the bounds of the same cells once."""
+
+    def bounds(self, asked: Asked, rounds: int) -> Tail:
+        """Return the bounds."""
+        cells = asked.examples.tobytes()
+        if cells not in bounds:
+            bounds[cells] = super().bounds(asked, rounds)
+        return bounds[cells]
+
+
+def repeat(stored: Stored, loss: float, rounds: int, orders: int) -> tuple[Counter[Verdict], float]:
     """Return the verdicts over random orders, and how many questions were asked on average."""
-    halved = figure == "paired"  # a loss of 10 points is half of that in a score of differences
-    value = float(grid.mean())
-    test = MeanTest(value + (threshold - value) / 2) if halved else TESTS[figure](threshold)
+    test: SequentialTest
+    if stored.figure == "paired":
+        test = MeanTest(stored.value + loss / 2)  # a loss of 10 points is half of that in a score of differences
+    elif stored.figure == "quantile_05":
+        test = RememberedQuantileTest(stored.value + loss)
+    else:
+        test = TESTS[stored.figure](stored.value + loss)
     verdicts: Counter[Verdict] = Counter()
-    asked = 0
+    questions = 0
     for seed in range(orders):
-        verdict, count = ask(test, grid, rounds, seed)
+        verdict, count = ask(test, stored, rounds, seed)
         verdicts[verdict] += 1
-        asked += count
-    return verdicts, round(asked / orders, 1)
+        questions += count
+    return verdicts, round(questions / orders, 1)
 
 
-def ask(test, grid: np.ndarray, rounds: int, seed: int) -> tuple[Verdict, int]:  # type: ignore[no-untyped-def]
+def ask(test: SequentialTest, stored: Stored, rounds: int, seed: int) -> tuple[Verdict, int]:
     """Return the verdict over one order, and the number of questions."""
-    prompts, examples = grid.shape
+    prompts, examples = stored.scores.shape
     chosen = first_rounds(prompts, examples, rounds, seed)
-    whole = Asked(grid[np.arange(prompts), chosen], chosen, examples)
-    step = max(1, BATCH // prompts)
-    looks = quantile_looks(rounds) if isinstance(test, QuantileTest) else [*range(step, rounds, step), rounds]
-    for count in looks:
+    whole = Asked(stored.scores[np.arange(prompts), chosen], chosen, examples, stored.options)
+    for count in test.looks(prompts, rounds):
         decision = test.decide(whole.first(count), rounds)
         if decision.verdict != "undecided":
             break

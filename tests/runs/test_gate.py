@@ -4,12 +4,18 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from command import assert_refused, paft_here
 from conftest import COLOURS, make_model, things, write_rows
 from endpoints import answer
 from paft.config.load import load_config
+from paft.evaluation.option_effects import OptionScores
+from paft.evaluation.sequential import ALPHA
+from paft.evaluation.tail import quantile_05_from_options
+from paft.prompts.files import read_prompts
+from paft.runs.directory import RunDirectory
 from paft.utils.console import Console
 from paft.utils.io import read_log
 from reported_runs import evaluate
@@ -123,6 +129,23 @@ def test_a_whole_grid_gives_the_figure_that_evaluate_reports(project, tmp_path):
     assert verdict()["is_exact"]
     assert verdict()["estimate"] == pytest.approx(mean)
     assert done.returncode == (verdict()["estimate"] < round(mean, 4))
+
+
+def test_the_quantile_is_judged_by_the_likelihoods_of_the_options_that_were_scored(project):
+    write_rows(project / "test.jsonl", things(40, 100))
+    write_rows(project / "prompts/test.jsonl", [{"text": f"{'Well, ' * i}{{thing}}?"} for i in range(5)])
+    gate("config.yaml", "--at-least", "quantile_05>=0.3", "--questions", "60")
+    directory = RunDirectory(project / "out")
+    prompts = [prompt.id for prompt in read_prompts(directory.prompts("test"))]
+    examples = read_log(directory.examples)
+    ids = [example["id"] for example in examples]
+    right = np.array([[option in row["targets"] for option in row["options"]] for row in examples])
+    grid, likelihoods = np.full((5, 40), np.nan), np.full((5, 40, 3), np.nan)
+    for row in read_log(project / "out/methods/base/cells.jsonl"):
+        cell = prompts.index(row["prompt_id"]), ids.index(row["example_id"])
+        grid[cell], likelihoods[cell] = row["score"], row["scores"]
+    expected = quantile_05_from_options(grid, OptionScores(likelihoods, right), ALPHA).value
+    assert verdict()["estimate"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_model_is_compared_with_a_run_on_what_both_have(project, serve):

@@ -10,14 +10,17 @@ which does not passes.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import summarise
-from paft.evaluation.tail import sparse_quantile_05
+from paft.evaluation.tail import Tail, quantile_05_from_options, sparse_quantile_05
+
+if TYPE_CHECKING:  # imports scipy
+    from paft.evaluation.option_effects import OptionScores
 
 ALPHA = 0.05
 """The probability of each of the two errors, over all looks together."""
@@ -29,6 +32,8 @@ STEPS = 0.5 ** np.arange(1, 11)
 """Steps of the search for the ends of an interval."""
 LOOKS = 5
 """How often the test of the 5 % quantile looks at the scores."""
+BATCH = 48
+"""Questions between two looks of the other tests, about: whole rounds of all prompts."""
 LEAST_ROUNDS = 8
 """Rounds of questions that a test requires: each prompt is asked about so many examples at least."""
 
@@ -43,11 +48,14 @@ class Asked:
         scores: ``(rounds, prompts)``, from 0 to 1.
         examples: ``(rounds, prompts)``, the index of the example that each prompt was asked about.
         of: the number of examples in the grid.
+        options: of the whole grid, with the log-likelihoods of the asked cells at least; None where options were
+            not scored.
     """
 
     scores: np.ndarray
     examples: np.ndarray
     of: int
+    options: "OptionScores | None" = None
 
     @property
     def is_complete(self) -> bool:
@@ -63,7 +71,7 @@ class Asked:
 
     def first(self, rounds: int) -> "Asked":
         """Return the cells of the first rounds."""
-        return Asked(self.scores[:rounds], self.examples[:rounds], self.of)
+        return replace(self, scores=self.scores[:rounds], examples=self.examples[:rounds])
 
 
 @dataclass(frozen=True)
@@ -138,11 +146,29 @@ def evidence_above(scores: np.ndarray, bound: float, of: int) -> float:
     return evidence_below(1 - scores, 1 - bound, of)
 
 
+class SequentialTest(Protocol):
+    """Tests whether a figure of the whole grid reaches a threshold."""
+
+    @property
+    def threshold(self) -> float:
+        """What the figure must reach."""
+
+    def looks(self, prompts: int, rounds: int) -> list[int]:
+        """Return after which rounds to call :meth:`decide`, in order; the last one is ``rounds``, the most."""
+
+    def decide(self, asked: Asked, rounds: int) -> Decision:
+        """Return what the cells say; ``rounds`` is the most that will be asked."""
+
+
 @dataclass(frozen=True)
 class MeanTest:
     """Tests the mean score over prompts and examples; it may look as often as it likes."""
 
     threshold: float
+
+    def looks(self, prompts: int, rounds: int) -> list[int]:
+        """Return after which rounds to look: every :data:`BATCH` questions, about."""
+        return _every_batch(prompts, rounds)
 
     def decide(self, asked: Asked, rounds: int) -> Decision:
         """Return what the cells say; ``rounds`` is the most that will be asked."""
@@ -178,6 +204,10 @@ class WorstTest:
 
     threshold: float
 
+    def looks(self, prompts: int, rounds: int) -> list[int]:
+        """Return after which rounds to look: every :data:`BATCH` questions, about."""
+        return _every_batch(prompts, rounds)
+
     def decide(self, asked: Asked, rounds: int) -> Decision:
         """Return what the cells say; ``rounds`` is the most that will be asked."""
         estimate = float(asked.scores.mean(axis=0).min())
@@ -194,35 +224,43 @@ class WorstTest:
 class QuantileTest:
     """Tests the 5 % quantile over prompts, as ``paft evaluate`` reports it, at :data:`LOOKS` planned looks.
 
-    The bounds are those of :func:`paft.evaluation.tail.sparse_quantile_05`. Their level at look k is
-    ALPHA * (t(k)² - t(k-1)²), where t is the share of the questions that are asked: the errors of all looks add up
-    to at most ALPHA (alpha spending: Lan and DeMets 1983, doi:10.1093/biomet/70.3.659; Kim and DeMets 1987).
+    The bounds are those of :mod:`paft.evaluation.tail`. Their level at look k is ALPHA * (t(k)² - t(k-1)²), where
+    t is the share of the questions that are asked: the errors of all looks add up to at most ALPHA (alpha
+    spending: Lan and DeMets 1983, doi:10.1093/biomet/70.3.659; Kim and DeMets 1987).
     """
 
     threshold: float
 
+    def looks(self, prompts: int, rounds: int) -> list[int]:
+        """Return after which rounds to look: evenly spaced, the first with two rounds at least."""
+        least = max(2, min(LEAST_ROUNDS, rounds) // 2)
+        return sorted({min(rounds, max(least, round(rounds * k / LOOKS))) for k in range(1, LOOKS + 1)})
+
     def decide(self, asked: Asked, rounds: int) -> Decision:
-        """Return what the cells of the last look say; ``rounds`` is the most that will be asked."""
-        verdict: Verdict
+        """Return what the cells say after one of the :meth:`looks`; ``rounds`` is the most that will be asked."""
         if asked.is_complete and (figure := summarise(asked.grid(), 1.0, is_binary=False).quantile_05) is not None:
             return _exact(figure, self.threshold)
-        looks = [0, *(look for look in quantile_looks(rounds) if look <= len(asked.scores))]
-        if len(looks) == 1:
-            tail, verdict = sparse_quantile_05(asked.grid(), ALPHA), "undecided"
-        else:
-            *_, before, look = looks
-            tail = sparse_quantile_05(asked.first(look).grid(), ALPHA * (look**2 - before**2) / rounds**2)
-            is_below, is_above = tail.high < self.threshold, tail.low >= self.threshold
-            verdict = "fell short" if is_below else "passed" if is_above else "undecided"
+        tail = self.bounds(asked, rounds)
+        is_below, is_above = tail.high < self.threshold, tail.low >= self.threshold
+        verdict: Verdict = "fell short" if is_below else "passed" if is_above else "undecided"
         return Decision(verdict, tail.value, Interval(tail.low, tail.high), is_exact=False)
 
+    def bounds(self, asked: Asked, rounds: int) -> Tail:
+        """Return the estimate after one of the :meth:`looks`, with bounds; no threshold changes them."""
+        grid, look = asked.grid(), len(asked.scores)
+        before = max((other for other in self.looks(grid.shape[0], rounds) if other < look), default=0)
+        level = ALPHA * (look**2 - before**2) / rounds**2
+        if asked.options is not None and asked.options.suffice(~np.isnan(grid)):
+            return quantile_05_from_options(grid, asked.options, level)
+        return sparse_quantile_05(grid, level)
 
-def quantile_looks(rounds: int) -> list[int]:
-    """Return after which rounds the test of the 5 % quantile looks."""
-    return sorted({max(min(LEAST_ROUNDS, rounds) // 2, round(rounds * k / LOOKS)) for k in range(1, LOOKS + 1)})
+
+def _every_batch(prompts: int, rounds: int) -> list[int]:
+    step = max(1, BATCH // prompts)
+    return [*range(step, rounds, step), rounds]
 
 
-TESTS: dict[str, Callable[[float], MeanTest | WorstTest | QuantileTest]] = {
+TESTS: dict[str, Callable[[float], SequentialTest]] = {
     "mean": MeanTest,
     "quantile_05": QuantileTest,
     "worst": WorstTest,

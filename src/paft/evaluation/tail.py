@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from paft.evaluation.two_way import LOW, distance_of_quantiles
+from paft.evaluation.two_way import LOW, distance_of_quantiles, layout
+
+if TYPE_CHECKING:  # imports scipy
+    from paft.evaluation.option_effects import OptionScores
 
 SHAPE = 0.6
 """How uncertain it is, as a standard deviation, how many standard deviations the 5 % quantile lies below the mean,
@@ -13,6 +18,13 @@ where the scores say nothing about it. A normal sample of 24 prompts has 0.35; r
 
 RULE_OF_THREE = 3
 """Where no answer of n is wrong, up to 3 / n of all may be (95 %); the variance is taken to be at least that."""
+
+DRAWS = 200
+"""Completed grids from which the quantile is computed, where options were scored."""
+SIDES = 0.1, 0.9
+"""Quantiles of the draws that give their spread below and above the estimate."""
+WIDENING = 1.6
+"""How much wider than the draws the bounds are set, where options were scored."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,29 @@ def sparse_quantile_05(grid: np.ndarray, level: float) -> Tail:
     above = sqrt((normal * fit.mean_error) ** 2 + (shape * (std - low)) ** 2 + (shape_error * std) ** 2)
     below = sqrt((normal * fit.mean_error) ** 2 + (shape * (high - std)) ** 2 + (shape_error * high) ** 2)
     return Tail(*(float(np.clip(end, 0, 1)) for end in (value, value - below, value + above)))
+
+
+def quantile_05_from_options(grid: np.ndarray, options: "OptionScores", level: float) -> Tail:
+    """Return the same figure where the answers are the likeliest options, whose log-likelihoods say much more.
+
+    The cells that are not asked are drawn from :mod:`paft.evaluation.option_effects`. The bounds are normal, with
+    the spread of the draws on each side, times :data:`WIDENING`.
+
+    Args:
+        grid: ``(prompts, examples)``, NaN where a cell is not asked.
+        options: of the same cells; those of cells that are not asked are not used.
+        level: the probability that each bound is wrong.
+    """
+    from scipy.stats import norm
+
+    from paft.evaluation.option_effects import OptionEffects
+
+    with threadpool_limits(1, user_api="blas"):  # more threads wait for each other at every small product
+        completed = [layout(drawn) for drawn in OptionEffects(grid, options).grids(DRAWS, seed=0)]
+    draws = np.array([squares.quantile_05 for squares in completed if squares is not None], dtype=float)
+    value = float(np.median(draws))
+    widths = np.abs(np.quantile(draws, SIDES) - value) / norm.ppf(SIDES[1]) * WIDENING * norm.ppf(1 - level)
+    return Tail(*(float(np.clip(end, 0, 1)) for end in (value, value - widths[0], value + widths[1])))
 
 
 def _measured_distance(values: np.ndarray) -> float:

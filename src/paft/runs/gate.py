@@ -5,15 +5,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from paft.config.schema import Config
 from paft.errors import UserError, nearest
 from paft.evaluation.grid import answer_cells
+from paft.evaluation.predictions import right_options
 from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, Decision, Verdict, balanced_order
 from paft.models.open import device_setting
 from paft.prompts.template import render
@@ -27,8 +28,9 @@ from paft.utils.console import Console, Tick
 from paft.utils.distributed import Processes
 from paft.utils.io import append_jsonl, read_log
 
-BATCH = 48
-"""Questions that are asked together, about: whole rounds of all prompts."""
+if TYPE_CHECKING:  # imports scipy
+    from paft.evaluation.option_effects import OptionScores
+
 QUESTIONS = 400
 """The most questions, if nothing else is asked for."""
 FILE = "gate.json"
@@ -219,18 +221,18 @@ class _Gate:
         order = balanced_order(len(prompts), len(examples), self.work.data.seed)
         chosen = np.array(list(islice(order, rounds)))
         cells = [[(p, examples[i]) for p, i in zip(prompts, row, strict=True)] for row in chosen]
-        step = max(1, BATCH // len(prompts))
         scores = np.zeros((rounds, len(prompts)))
         known, done = self._known(), 0
         with ExitStack() as stack:
             answering = _Answering(self, [cell for row in cells for cell in row], known, stack)
             tick = stack.enter_context(self.work.console.progress("asking", rounds * len(prompts)))
-            for count in [*range(step, rounds, step), rounds]:
+            for count in test.looks(len(prompts), rounds):
                 answering.answer([cell for row in cells[done:count] for cell in row], tick)
                 for number in range(done, count):
                     scores[number] = [self._value(known[p.id, e.id], p, e) for p, e in cells[number]]
                 done = count
-                decision = test.decide(Asked(scores[:done], chosen[:done], len(examples)), rounds)
+                asked = Asked(scores[:done], chosen[:done], len(examples), self._options(known))
+                decision = test.decide(asked, rounds)
                 if decision.verdict != "undecided":
                     break
             answering.finish()
@@ -238,6 +240,21 @@ class _Gate:
 
     def _known(self) -> Known:
         return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / "cells.jsonl")}
+
+    def _options(self, known: Known) -> "OptionScores | None":
+        """Return the options of the cells that are known; None where options are not scored."""
+        if self.cell.evaluation.mode != "likelihood":
+            return None
+        right = right_options(self.work.data.task, self.examples)
+        if right is None:
+            return None
+        from paft.evaluation.option_effects import OptionScores
+
+        likelihoods = np.full((len(self.prompts), *right.shape), np.nan)
+        for (i, prompt), (j, example) in product(enumerate(self.prompts), enumerate(self.examples)):
+            if row := known.get((prompt.id, example.id)):
+                likelihoods[i, j] = row["scores"]
+        return OptionScores(likelihoods, right)
 
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
         score = float(row["score"])
