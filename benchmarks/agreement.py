@@ -17,7 +17,7 @@ import torch
 from side_by_side import arguments, case, job_of, machine, write
 
 from paft.engine.engine import BatchFormat, Engine
-from paft.models.load import with_adapter
+from paft.models.adapters import with_adapter
 from paft.prompts.template import render
 from paft.tasks.load import subset
 

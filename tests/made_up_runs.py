@@ -8,8 +8,8 @@ import yaml
 from pyarrow import parquet
 
 from conftest import write_rows
-from paft.evaluation.grid import EXAMPLES, SCHEMA, SECONDS
 from paft.evaluation.plan import plan_cells
+from paft.evaluation.predictions import EXAMPLES, SCHEMA, SECONDS
 from paft.reporting.predictions import read_grid
 from paft.utils.io import write_text
 

@@ -183,7 +183,7 @@ def test_methods_answer_formats_and_served_models_are_told_apart_at_home_only():
     methods = {"base", "user", "top-accuracy", "batprompt", "zopo", "paft", "grpo"}
     for path in FILES:
         here = package(path)
-        if here != "methods" and name(path) != "reporting/read.py":  # it reads runs of the first version
+        if here != "methods" and name(path) != "reporting/results.py":  # it reads runs of the first version
             assert not comparisons(path) & methods, name(path)
         if here != "scoring":
             allowed = {"letter"} if name(path) == "tasks/load.py" else set()

@@ -30,6 +30,11 @@ def one_line(error: object, longest: int = 300) -> str:
     return " ".join(str(error).split())[:longest] or type(error).__name__
 
 
+def first_line(error: object) -> str:
+    """Return the first line of what an error says, or its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the known names in order."""
     from rapidfuzz import fuzz, process

@@ -121,6 +121,6 @@ def test_too_little_memory_is_one_line_with_what_to_lower(project, monkeypatch, 
     def full(*_):
         raise error
 
-    monkeypatch.setattr("paft.runs.data.load_task", full)
+    monkeypatch.setattr("paft.runs.data.load_with_demonstrations", full)
     refused = paft_here("run", "config.yaml", cwd=project)
     assert_refused(refused, "too little memory", "lower training.batch_size", "evaluation.batch_tokens")

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from paft.errors import UserError
 from paft.evaluation.calibration import Offsets, calibrated, normalised, offsets
-from paft.evaluation.grid import SCHEMA
+from paft.evaluation.predictions import SCHEMA
 from paft.reporting.options import calibrated_scores, option_scores
 from paft.reporting.predictions import read_grid
 

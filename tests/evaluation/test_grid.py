@@ -11,8 +11,9 @@ from pyarrow import parquet
 
 from conftest import write_rows
 from endpoints import Server, answer
-from paft.evaluation.grid import evaluate, seconds_of
+from paft.evaluation.grid import evaluate
 from paft.evaluation.metrics import std_interval, summarise
+from paft.evaluation.predictions import seconds_of
 from paft.models.endpoint import Endpoint
 from paft.models.endpoint_model import EndpointModel
 from paft.models.fake import FakeModel

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from paft.evaluation.grid import evaluate, read_scores, seconds_of
+from paft.evaluation.grid import evaluate
 from paft.evaluation.plan import plan_cells
+from paft.evaluation.predictions import read_scores, seconds_of
 from paft.models.fake import FakeModel
 from paft.reporting.predictions import read_grid
 from paft.scoring.registry import make_scorer

@@ -432,7 +432,13 @@ def test_the_size_paper_is_the_papers_settings(project):
     assert config.baselines["batprompt"]["max_tokens"] == 99
     t = config.training
     assert (t.examples, t.epochs, t.K, t.learning_rate, t.max_length) == (20_000, 3, 4, 1e-4, 1024)
-    assert (t.lora.r, t.lora.target_modules, PRESETS["paper"].prompts) == (8, ["q_proj", "v_proj"], (400, 50))
+    preset = PRESETS["paper"]
+    assert (t.lora.r, t.lora.target_modules, preset.train_prompts, preset.test_prompts) == (
+        8,
+        ["q_proj", "v_proj"],
+        400,
+        50,
+    )
     assert t.batch_size * t.gradient_accumulation_steps == 8
     assert config.evaluation.mode == "generate"
     assert (config.baselines["zopo"]["budget"], config.baselines["zopo"]["initial"]) == (165, 40)

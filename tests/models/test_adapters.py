@@ -11,8 +11,9 @@ from conftest import make_model, make_tokenizer
 from paft.config.schema import LoraSection, ModelConfig
 from paft.engine.engine import Engine
 from paft.errors import UserError
+from paft.models.adapters import load_adapter, unload_adapter, with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.load import load_adapter, load_model, unload_adapter, with_adapter
+from paft.models.load import load_model
 from paft.models.local import LocalModel
 from paft.training.lora import add_adapter
 from paft.types import Conversation

@@ -8,8 +8,8 @@ from tokenizers import AddedToken
 from conftest import COLOURS, make_model, make_tokenizer
 from paft.engine.engine import Engine
 from paft.errors import UserError
+from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.load import with_adapter
 from paft.models.local import LocalModel
 from paft.prompts.template import render
 from paft.scoring.text import without_thoughts

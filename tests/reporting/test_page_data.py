@@ -18,12 +18,12 @@ from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
-from paft.reporting.features import effect, trait_effects
 from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
+from paft.reporting.sentences import sentence
 from paft.reporting.several import compare, read_all, write_all
-from paft.reporting.tables import sentence
+from paft.reporting.trait_effects import effect, trait_effects
 from paft.types import Prompt
 from paft.utils.io import write_text
 

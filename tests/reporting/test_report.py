@@ -11,10 +11,12 @@ from made_up_runs import make_run as make_choice_run
 from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
+from paft.reporting.formatting import MISSING
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
+from paft.reporting.sentences import sentence
 from paft.reporting.several import compare
-from paft.reporting.tables import MISSING, columns, sentence
+from paft.reporting.tables import columns
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task

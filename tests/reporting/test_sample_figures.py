@@ -7,12 +7,12 @@ import pytest
 from pyarrow import parquet
 
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
-from paft.evaluation.grid import SCHEMA
+from paft.evaluation.predictions import SCHEMA
 from paft.reporting.predictions import read_grid
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
+from paft.reporting.sentences import sentence
 from paft.reporting.several import compare
-from paft.reporting.tables import sentence
 
 FIGURES = ("std_noise_free", "quantile_05", "worst_of_20", "consistency")
 

@@ -17,7 +17,7 @@ from paft.config.load import load_config
 from paft.config.schema import Config
 from paft.errors import UserError, WorkError
 from paft.methods.registry import resolve
-from paft.runs import claim, inputs
+from paft.runs import hashes, resume
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import NEUTRAL, flatten
 from paft.utils.console import Console
@@ -243,7 +243,7 @@ def test_another_model_at_the_same_path_is_refused_and_a_copy_of_the_same_is_not
     project, tiny_model, monkeypatch, sampled
 ):
     if sampled:
-        monkeypatch.setattr(inputs, "DATA", 1_000)  # so that the weights count as too large to be read whole
+        monkeypatch.setattr(hashes, "DATA", 1_000)  # so that the weights count as too large to be read whole
     own = ("methods=[base]", "model.path=./own")
     monkeypatch.chdir(project)
     shutil.copytree(tiny_model, project / "own")
@@ -325,7 +325,7 @@ def test_a_run_goes_on_however_its_served_models_are_reached():
         [variant] = resolve(["batprompt"], config.training, config.baselines)
         settings = flatten(variant.method.model_dump(mode="json", exclude_none=True), variant.key)
         kept = {key: value for key, value in settings.items() if not NEUTRAL.fullmatch(key)}
-        return kept | claim._generate_keys(config.model_dump(mode="json", exclude_none=True)["prompts"]["train"])
+        return kept | resume._generate_keys(config.model_dump(mode="json", exclude_none=True)["prompts"]["train"])
 
     before = keys()
     llm |= {"timeout": 900, "parallel": 2, "retries": 1, "base_url": "http://127.0.0.1:2/v1"}

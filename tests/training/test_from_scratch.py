@@ -9,8 +9,8 @@ from conftest import ROOT, make_model, make_tokenizer
 from paft.config.load import load_config
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
+from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.load import with_adapter
 from paft.prompts.files import load_prompts
 from paft.prompts.template import render
 from paft.tasks.load import load_task, subset

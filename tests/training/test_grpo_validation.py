@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_grpo import EXAMPLES, PROMPTS, RESULTS, TASK, StoppedError, adapter, columns, engine, fit, groups, odd
 
-from paft.models.load import with_adapter
+from paft.models.adapters import with_adapter
 from paft.prompts.template import render
 from paft.training.finetune import StepLog
 from paft.training.grpo.validation import BestAdapter, hold_back

@@ -9,8 +9,9 @@ from paft.config.load import load_config
 from paft.config.schema import LoraSection, ModelConfig
 from paft.engine.engine import Engine
 from paft.errors import UserError
+from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.load import load_model, with_adapter
+from paft.models.load import load_model
 from paft.prompts.template import render
 from paft.training.lora import add_adapter, check_lora
 

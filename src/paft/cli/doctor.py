@@ -4,10 +4,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from paft import __version__
 from paft.config.load import load_config
@@ -15,36 +14,23 @@ from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig, Mo
 from paft.config.task import HubSource
 from paft.errors import UserError, one_line
 from paft.methods.registry import resolve
-from paft.models.diagnose import diagnose, diagnose_endpoint, diagnose_file, diagnose_hub
+from paft.models.diagnose import Finding, diagnose, diagnose_endpoint, diagnose_file, diagnose_hub
 from paft.models.locate import EMBEDDED, cache_folder, converted_folder, embedded_file, locate
 from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
-from paft.prompts.shots import with_demonstrations
+from paft.prompts.shots import load_with_demonstrations
 from paft.runs.data import RunData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
 from paft.tasks.describe import describe_examples
-from paft.tasks.load import check_targets, load_task
+from paft.tasks.load import check_targets
 from paft.utils.console import Console, counted
 from paft.utils.distributed import ALONE
 
 GIGABYTE = 1e9
 NEEDED = 3 * GIGABYTE
 """The memory and the disk space that the demo needs, in bytes, rounded up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check: the state, what was checked, the detail, and how to fix a problem."""
-
-    state: Literal["ok", "warning", "problem"]
-    what: str
-    detail: str
-    fix: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.state:<8} {self.what:<15} {self.detail}{f'; {self.fix}' if self.fix else ''}"
 
 
 def examine(config: Path | None = None) -> Iterator[Finding]:
@@ -178,7 +164,7 @@ def _needs(config: Config) -> Iterator[Finding]:
     yield from checked
     if not any(finding.state == "problem" for finding in checked):
         yield from _data(config)
-    yield from (Finding(*finding) for finding in diagnose(config.model))
+    yield from diagnose(config.model)
     try:
         check_config(config, ALONE, Console(quiet=True))
     except UserError as error:
@@ -186,7 +172,7 @@ def _needs(config: Config) -> Iterator[Finding]:
             yield Finding("warning", "paft run", one_line(error))
     for llm in _language_models(config):
         if llm.base_url is not None:
-            yield Finding(*diagnose_endpoint(llm.model, llm))
+            yield diagnose_endpoint(llm.model, llm)
 
 
 def _language_models(config: Config) -> Iterator[LlmConfig]:
@@ -208,8 +194,8 @@ def _source(key: str, source: Any) -> Finding | None:
     if isinstance(source, BankSource):
         return _bank(key, source)
     if isinstance(source, HubSource):
-        return Finding(*diagnose_hub(key, source.hub))
-    return Finding(*diagnose_file(key, Path(source))) if isinstance(source, str) else None
+        return diagnose_hub(key, source.hub)
+    return diagnose_file(key, Path(source)) if isinstance(source, str) else None
 
 
 def _data(config: Config) -> Iterator[Finding]:
@@ -221,8 +207,7 @@ def _data(config: Config) -> Iterator[Finding]:
         starts = starts_of(resolve(config.methods, config.training, config.baselines))
         if config.task.train is None or config.prompts.train is None or not can_be_trained(config.model):
             starts = {}  # with this config only `paft evaluate` works
-        task, train, test = load_task(config.task)
-        task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
+        task, train, test = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
         scorers = make_scorers(task.scorer, task)
         for examples, source in ((train, config.task.train), (test, config.task.test)):
             check_targets(task, scorers, examples, source)
@@ -260,7 +245,8 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
         variants = []
     try:
         data = RunData.load(config, variants, Console(quiet=True))
-        data.prompts = prepare_prompts(config.prompts, data.task, data.known, starts_of(variants), config.seed)
+        starts = starts_of(variants)
+        data.prompts = prepare_prompts(config.prompts, data.task, data.all_examples, starts, config.seed)
         estimates = estimate_memory(config, variants, data)
     except (UserError, OSError, ValueError) as error:
         yield Finding("warning", "memory, run", f"not estimated: {one_line(error)}")

@@ -1,8 +1,9 @@
 """``paft gate``."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,21 +72,19 @@ def gate(
 
     if (at_least is None) == (no_worse_than is None):
         raise UserError("name what is required: --at-least 'FIGURE>=X' or --no-worse-than RUN, one of them")
-    for value, name, needs in ((method, "--method", "--no-worse-than"), (margin, "--margin", "--no-worse-than")):
-        if value is not None and no_worse_than is None:
-            raise UserError(f"{name} belongs to {needs}")
-    if score is not None and not logs:
-        raise UserError("--score belongs to --from")
-    if logs and (questions is not None or undecided is not None):
-        raise UserError("--questions and --undecided belong to a CONFIG; --from asks nothing and always decides")
+    of_baseline, of_logs = {"--method": method, "--margin": margin}, {"--score": score}
+    of_config = {"--questions": questions, "--undecided": undecided}
+    _check_owner(of_baseline, "--no-worse-than", no_worse_than is not None)
+    _check_owner(of_logs, "--from", bool(logs))
+    _check_owner(of_config, "a CONFIG; --from asks nothing and always decides", not logs)
     console = Console(quiet=quiet)
+    folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
     with interruptible():
         if logs:
             if at_least is None:
                 raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
             if config is not None:
                 console.say(f"{config} is not read: --from judges logs by themselves")
-            folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
             result = judge_logs(logs, Goal.parse(at_least), score)
         else:
             if config is None:
@@ -97,10 +96,8 @@ def gate(
                 goal = Goal.parse(at_least or "")
             else:
                 goal = Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
-            folder = output or Path("runs") / f"{config.stem}-gate"
-            tree = load_config(config, overrides)
             result = work(
-                tree,
+                load_config(config, overrides),
                 folder,
                 goal,
                 console,
@@ -111,3 +108,10 @@ def gate(
         write_gate(folder, result)
     print(f"{line(result)}; {folder / 'gate.md'}")
     raise typer.Exit(result.exit_code)
+
+
+def _check_owner(options: Mapping[str, Any], owner: str, is_there: bool) -> None:
+    """Refuse options that have a value without what they belong to."""
+    names = [name for name, value in options.items() if value is not None]
+    if names and not is_there:
+        raise UserError(f"{' and '.join(names)} {'belongs' if len(names) == 1 else 'belong'} to {owner}")

@@ -42,18 +42,11 @@ def report(
         raise UserError(f"--output {output}: the page is HTML; name a file that ends in .html")
     from paft.reporting.axes import is_axes_run
     from paft.reporting.comparison import describe
-    from paft.reporting.page_axes import write_axes_page, write_axes_report
     from paft.reporting.pairs import compare_sides, find_side
     from paft.reporting.several import compare, read_all, write_all
-    from paft.reporting.terminal import show_axes
 
     if pair is None and all(map(is_axes_run, runs)):
-        of_axes = [write_axes_report(run) for run in runs]
-        show_axes(of_axes)
-        if output is not None or len(runs) > 1:
-            page = output or runs[0].resolve().parent / "comparison-axes.html"
-            write_axes_page(page, of_axes)
-            print(f"Page: {page}")
+        _report_axes(runs, output)
         return
     results, errors = read_all(runs)
     print(describe(compare_sides(*(find_side(name, results) for name in pair))) if pair else compare(results))
@@ -63,6 +56,19 @@ def report(
     print(f"Page: {page}")
     if errors:
         raise typer.Exit(1)
+
+
+def _report_axes(runs: list[Path], output: Path | None) -> None:
+    """Rewrite the reports of runs of ``paft evaluate --axes``, and a page that compares several."""
+    from paft.reporting.page_axes import write_axes_page, write_axes_report
+    from paft.reporting.terminal import show_axes
+
+    results = [write_axes_report(run) for run in runs]
+    show_axes(results)
+    if output is not None or len(runs) > 1:
+        page = output or runs[0].resolve().parent / "comparison-axes.html"
+        write_axes_page(page, results)
+        print(f"Page: {page}")
 
 
 def reproduce(

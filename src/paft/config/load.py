@@ -194,5 +194,5 @@ def _keys_beside(location: list[str], root: type[BaseModel]) -> list[str]:
 def _sections(kind: Any) -> list[type[BaseModel]]:
     """Return the sections of the config that are, or are in, a type."""
     if inner := get_args(kind):
-        return [section for one in inner for section in _sections(one)]
+        return [section for part in inner for section in _sections(part)]
     return [kind] if isinstance(kind, type) and issubclass(kind, BaseModel) else []

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from paft.errors import WorkError
+from paft.evaluation.predictions import EXAMPLES, SCHEMA, SECONDS, answered_cells, seconds_of
 from paft.models.model import Answerer, Mode
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
 from paft.prompts.template import plain_form, render
@@ -24,34 +25,6 @@ from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
 from paft.utils.io import encodable, replacing
-
-if TYPE_CHECKING:  # imports scipy
-    from paft.evaluation.option_effects import OptionScores
-
-SCHEMA = pa.schema(
-    [
-        ("prompt_id", pa.string()),
-        ("example_id", pa.string()),
-        ("prediction", pa.string()),  # null: no answer could be read
-        ("target", pa.string()),
-        ("score", pa.float32()),  # from 0 to 1
-        ("correct", pa.bool_()),  # null: no answer could be read, or the scorer is not yes-or-no
-        ("scores", pa.list_(pa.float32())),  # one log-likelihood per option; null when generated
-        ("output", pa.string()),  # what the model wrote; null when options were scored
-        ("generated_tokens", pa.int32()),
-        ("finish", pa.string()),  # stop, length, refused or error; null when options were scored, or unknown
-        ("other_scores", pa.list_(pa.float32())),  # of the task's other scorers, in their order
-        ("explanation", pa.string()),  # the scorer's; null where it gave none
-    ]
-)
-"""The columns of ``predictions.parquet``, schema 2."""
-
-SECONDS = b"paft.seconds"
-EXAMPLES = b"paft.examples"
-"""In the metadata of a file that lacks some cells of the grid: JSON of the id and target of every example."""
-
-Cells = dict[str, set[str]]
-"""Prompt id -> the ids of the examples that are answered under it."""
 
 NO_ANSWER = ("refused", "error")
 """Values of ``finish`` of a question that was not answered, or whose answer was withheld."""
@@ -111,7 +84,7 @@ def unanswered_cells(
     if planned is None:
         planned = np.ones((len(prompts), len(examples)), dtype=bool)
     done = folder / "predictions.parquet"
-    known = _cells_of(done) if done.is_file() else {}
+    known = answered_cells(done) if done.is_file() else {}
     if known is None:
         return {prompt.id: [] for prompt in prompts}
     return {
@@ -122,60 +95,6 @@ def unanswered_cells(
         ]
         for prompt, row in zip(prompts, planned, strict=True)
     }
-
-
-def read_scores(path: Path, prompts: Sequence[Prompt], examples: Sequence[Example]) -> np.ndarray:
-    """Return the scores of a predictions file, ``(prompts, examples)``; NaN where a cell is not answered."""
-    rows = {prompt.id: index for index, prompt in enumerate(prompts)}
-    columns = {example.id: index for index, example in enumerate(examples)}
-    table = parquet.read_table(path, columns=["prompt_id", "example_id", "score"]).to_pydict()
-    scores = np.full((len(prompts), len(examples)), np.nan)
-    for prompt, example, score in zip(*table.values(), strict=True):
-        scores[rows[prompt], columns[example]] = score
-    return scores
-
-
-def read_options(
-    path: Path, prompts: Sequence[Prompt], examples: Sequence[Example], task: Task
-) -> "OptionScores | None":
-    """Return the options of a predictions file, NaN where a cell is not answered; None where they are not scored.
-
-    None too where the examples differ in how many options they have.
-    """
-    from paft.evaluation.option_effects import OptionScores
-
-    right = right_options(task, examples)
-    if right is None:
-        return None
-    rows = {prompt.id: index for index, prompt in enumerate(prompts)}
-    columns = {example.id: index for index, example in enumerate(examples)}
-    table = parquet.read_table(path, columns=["prompt_id", "example_id", "scores"]).to_pydict()
-    likelihoods = np.full((len(prompts), *right.shape), np.nan)
-    for prompt, example, scores in zip(*table.values(), strict=True):
-        if scores is None:
-            return None
-        likelihoods[rows[prompt], columns[example]] = scores
-    return OptionScores(likelihoods, right)
-
-
-def right_options(task: Task, examples: Sequence[Example]) -> np.ndarray | None:
-    """Return which options are right, ``(examples, options)``; None where examples differ in their number."""
-    options = [task.candidates(example) for example in examples]
-    if len({len(names) for names in options}) != 1 or not options[0]:
-        return None
-    return np.array([[n == task.target(e) for n in names] for names, e in zip(options, examples, strict=True)])
-
-
-def _cells_of(path: Path) -> Cells | None:
-    """Return the cells of a file; None where it is missing or damaged."""
-    try:
-        table = parquet.read_table(path, columns=["prompt_id", "example_id"])
-    except (OSError, pa.ArrowInvalid):
-        return None
-    cells: Cells = {}
-    for prompt, example in zip(*table.to_pydict().values(), strict=True):
-        cells.setdefault(prompt, set()).add(example)
-    return cells
 
 
 def _fill(
@@ -192,7 +111,7 @@ def _fill(
     unanswered: list[tuple[Prompt, Sequence[Example], UnansweredError]] = []
     with console.progress(f"evaluating {name}", sum(len(missing) for _, _, missing in own)) as tick:
         for prompt, part, missing in own:
-            known = (_cells_of(part) or {}).get(prompt.id, set())
+            known = (answered_cells(part) or {}).get(prompt.id, set())
             examples = [example for example in missing if example.id not in known]
             tick(len(missing) - len(examples), earlier=True)
             if not examples:
@@ -219,9 +138,9 @@ def _fill(
 
 def _drop_merged(folder: Path) -> None:
     """Remove the parts that a kill has left although the finished file has their rows."""
-    known = _cells_of(folder / "predictions.parquet") or {}
+    known = answered_cells(folder / "predictions.parquet") or {}
     for part in (folder / "predictions").glob("*.parquet"):
-        cells = _cells_of(part) or {}
+        cells = answered_cells(part) or {}
         if all(examples <= known.get(prompt, set()) for prompt, examples in cells.items()):
             part.unlink()
 
@@ -244,11 +163,6 @@ def _merge(folder: Path, prompts: Sequence[Prompt], examples: Sequence[Example],
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(table.replace_schema_metadata() for table in tables)
-
-
-def seconds_of(path: Path) -> float:
-    """Return how many seconds it took to make a predictions file."""
-    return float((parquet.read_schema(path).metadata or {}).get(SECONDS, b"nan"))
 
 
 def answer(

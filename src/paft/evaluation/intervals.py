@@ -18,6 +18,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def ends(self) -> list[float]:
+        """The two ends, as JSON files have them."""
+        return [self.low, self.high]
+
 
 def sample_std(values: np.ndarray) -> float | None:
     """Return the sample standard deviation; None for a single value, which has no spread."""

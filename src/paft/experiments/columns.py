@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 from paft.evaluation.metrics import Interval
-from paft.reporting.tables import bracket, markdown_table, points
+from paft.reporting.formatting import bracket, markdown_table, points
 
 Row = dict[str, Any]
 Text = Callable[[Row], str]

@@ -13,7 +13,7 @@ def write_figures(name: str, table: ResultTable, folder: Path) -> None:
     if name == "figure6" and table.rows:
         save(counts_chart(table), folder, name)
     for run in table.runs:
-        save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.config.get('seed', 0)}")
+        save(accuracy_chart(run), folder, f"{name}-{run.task}-seed-{run.seed}")
 
 
 def _points(share: float | None) -> float | None:

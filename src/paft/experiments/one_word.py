@@ -9,16 +9,19 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paft.config.schema import Config, ModelConfig
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import screen
-from paft.prompts.shots import with_demonstrations
-from paft.types import Prompt
+from paft.prompts.shots import load_with_demonstrations
+from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
+
+if TYPE_CHECKING:
+    from paft.methods.evaluator import PromptEvaluator  # loads numpy and pyarrow
 
 RESULT = "one-word.json"
 DEVELOPMENT = 48
@@ -34,49 +37,35 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
         max_edits: the maximum number of edits to evaluate.
     """
     from paft.methods.evaluator import PromptEvaluator
-    from paft.models.load import with_adapter
+    from paft.models.adapters import with_adapter
     from paft.models.open import load_local
     from paft.runs.run import run
     from paft.scoring.registry import make_scorers
-    from paft.tasks.load import load_task, subset
+    from paft.tasks.load import subset
 
     run(config, folder, console)  # raises an error if the folder belongs to another config
     file = folder / RESULT
     if file.is_file():
         return read_result(file)
-    task, train, test = load_task(config.task)
-    task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
+    task, train, test = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
     assert config.prompts.user is not None  # the method `user` requires it
     start = Prompt(config.prompts.user.text, config.prompts.user.system or None)
     pool = load_prompts(config.prompts.train, "train", config.seed) if config.prompts.train else []
-    drawn = _sample(list(edits(start, pool)), max_edits, config.seed)
-    fit, _ = screen([start, *(prompt for _, prompt in drawn)], task, train + test)
+    word_indices = _sample(list(edits(start, pool)), max_edits, config.seed)
+    fit, _ = screen([start, *word_indices], task, train + test)
     kept = [start, *(prompt for prompt in fit if prompt != start)]  # the run accepted the user's prompt
-    word_indices = {prompt: index for index, prompt in drawn}
     development = subset(train, DEVELOPMENT, config.seed + 1)
     test_examples = subset(test, config.evaluation.examples, config.seed)
     assert isinstance(config.model, ModelConfig)  # the run has refused an endpoint, which cannot be trained
     engine = load_local(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
-        model = PromptEvaluator(
-            engine,
-            task,
-            mode=config.evaluation.mode,
-            max_new_tokens=config.evaluation.max_new_tokens,
-            log=folder / "one-word-evaluations.jsonl",
-            stop=config.evaluation.stop,
-            scorers=make_scorers(task.scorer, task),
-        )
-        with console.progress("evaluating one-word edits", len(kept)) as tick:
-            accuracy = {}
-            for prompt in kept:
-                score = model.evaluate(prompt, development)
-                accuracy[prompt] = score.accuracy
-                tick(1, earlier=score.earlier)
+        scorers, log = make_scorers(task.scorer, task), folder / "one-word-evaluations.jsonl"
+        evaluator = PromptEvaluator.configured(engine, task, config.evaluation, scorers, log)
+        accuracy = _accuracies(evaluator, kept, development, console)
         low, high = farthest(accuracy, word_indices, start)
         result = {
-            "low": _row(low, accuracy[low], model.evaluate(low, test_examples).accuracy),
-            "high": _row(high, accuracy[high], model.evaluate(high, test_examples).accuracy),
+            "low": _row(low, accuracy[low], evaluator.evaluate(low, test_examples).accuracy),
+            "high": _row(high, accuracy[high], evaluator.evaluate(high, test_examples).accuracy),
             "tried": len(kept),
             "development_examples": len(development),
             "test_examples": len(test_examples),
@@ -144,8 +133,24 @@ def farthest(
     return best
 
 
-def _sample(candidates: list[tuple[int, Prompt]], count: int, seed: int) -> list[tuple[int, Prompt]]:
-    return candidates if len(candidates) <= count else random.Random(f"edits:{seed}").sample(candidates, count)
+def _sample(candidates: list[tuple[int, Prompt]], count: int, seed: int) -> dict[Prompt, int]:
+    """Return at most ``count`` of the edits, drawn with the seed, each with the index of its word."""
+    if len(candidates) > count:
+        candidates = random.Random(f"edits:{seed}").sample(candidates, count)
+    return {prompt: index for index, prompt in candidates}
+
+
+def _accuracies(
+    evaluator: "PromptEvaluator", prompts: Sequence[Prompt], examples: Sequence[Example], console: Console
+) -> dict[Prompt, float]:
+    """Return the accuracy under each prompt."""
+    accuracies = {}
+    with console.progress("evaluating one-word edits", len(prompts)) as tick:
+        for prompt in prompts:
+            score = evaluator.evaluate(prompt, examples)
+            accuracies[prompt] = score.accuracy
+            tick(1, earlier=score.earlier)
+    return accuracies
 
 
 def _row(prompt: Prompt, development_accuracy: float, test_accuracy: float) -> dict[str, Any]:

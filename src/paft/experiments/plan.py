@@ -16,8 +16,8 @@ from paft.experiments.presets import Preset
 from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
-from paft.prompts.shots import with_demonstrations
-from paft.tasks.load import load_task, stored_rows
+from paft.prompts.shots import load_with_demonstrations
+from paft.tasks.load import stored_rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.io import write_jsonl
@@ -112,12 +112,12 @@ class Plan:
 
     def _comparison(self) -> list[PlannedRun]:
         """Tables 1, 2 and 6 and figures 4 and 5: every method on the unseen prompts."""
-        config = self._with_prompts(self._select_prompts("train", 0), self._select_prompts("test", 1))
+        config = self._with_prompts(self._select_prompts("train"), self._select_prompts("test"))
         return [self._run("", config, self.methods)]
 
     def _k_and_t(self) -> list[PlannedRun]:
         """Table 3: one variant per K and T, validated on held-out training prompts and training examples."""
-        prompts = self._select_prompts("train", 0, self._data[1])
+        prompts = self._select_prompts("train", self._data[1])
         if len(prompts) < 3:
             raise UserError(
                 f"config key prompts.train of {self.task}: table3 holds some prompts out for validation; "
@@ -136,7 +136,7 @@ class Plan:
 
     def _all_prompts(self) -> list[PlannedRun]:
         """Figure 3: the base model and the model trained on a fixed prompt, on all prompts."""
-        prompts = self._select_prompts("train", 0) + self._select_prompts("test", 1)
+        prompts = self._select_prompts("train") + self._select_prompts("test")
         repeats = [prompt for _, prompt in overlap(user_prompts(self.config.prompts), prompts, self._data[0])]
         if repeats:
             self.say(
@@ -147,7 +147,7 @@ class Plan:
 
     def _counts(self) -> list[PlannedRun]:
         """Figure 6: PAFT with increasing numbers of training prompts."""
-        prompts, test = self._select_prompts("train", 0), self._select_prompts("test", 1)
+        prompts, test = self._select_prompts("train"), self._select_prompts("test")
         counts = sorted({min(count, len(prompts)) for count in self.preset.counts})
         runs = []
         for count in counts[:-1]:
@@ -174,12 +174,12 @@ class Plan:
         config = config.model_copy(update={"methods": list(methods)})
         return PlannedRun(f"{self.folder}{suffix}", config, self.task, self.seed)
 
-    def _select_prompts(self, split: str, index: int, examples: Sequence[Example] | None = None) -> list[Prompt]:
+    def _select_prompts(
+        self, split: Literal["train", "test"], examples: Sequence[Example] | None = None
+    ) -> list[Prompt]:
         """Return as many prompts as the preset asks for; if fewer fit the task, print a note and return those.
 
         Args:
-            split: ``train`` or ``test``.
-            index: the index of the split in ``preset.prompts``.
             examples: a prompt that holds the answer to one of these does not fit; by default all examples.
         """
         source = getattr(self.config.prompts, split)
@@ -189,7 +189,8 @@ class Plan:
                 "`paft prompts generate` makes files"
             )
         unlimited = source.model_copy(update={"size": None}) if isinstance(source, BankSource) else source
-        sources, wanted = self.config.prompts.model_copy(update={split: unlimited}), self.preset.prompts[index]
+        sources = self.config.prompts.model_copy(update={split: unlimited})
+        wanted = self.preset.train_prompts if split == "train" else self.preset.test_prompts
         task, train, test = self._data
         prompts, _ = fit_prompts(
             sources, split, task, train + test if examples is None else list(examples), self.seed
@@ -200,8 +201,7 @@ class Plan:
 
     @cached_property
     def _data(self) -> tuple[Task, list[Example], list[Example]]:
-        task, train, test = load_task(self.config.task)
-        return with_demonstrations(task, train, test, self.config.prompts.shots, self.config.seed), train, test
+        return load_with_demonstrations(self.config.task, self.config.prompts.shots, self.config.seed)
 
     def _with_prompts(self, train: list[Prompt] | None, test: list[Prompt], name: str = "drawn") -> Config:
         """Write prompts to files and return the config that names them.

@@ -19,13 +19,13 @@ class Preset:
     ``evaluation.mode=generate`` they generate answers, as the paper does, limited to a few tokens.
 
     Attributes:
-        prompts: the numbers of training prompts and test prompts.
         counts: the numbers of training prompts in figure 6.
         edits: the maximum number of one-word edits in figure 1.
         config: replaces values of the config; overrides on the command line take precedence.
     """
 
-    prompts: tuple[int, int]
+    train_prompts: int
+    test_prompts: int
     counts: tuple[int, ...]
     edits: int
     config: dict[str, Any] = field(default_factory=dict)
@@ -38,10 +38,11 @@ def _paper(section: BaseModel, *free: str) -> dict[str, Any]:
 
 PRESETS = {
     "tiny": Preset(
-        (60, 10),
-        (1, 2, 5, 10, 60),
-        40,
-        {
+        train_prompts=60,
+        test_prompts=10,
+        counts=(1, 2, 5, 10, 60),
+        edits=40,
+        config={
             "training": {"examples": 500, "epochs": 1, "batch_size": 4},
             "evaluation": {"examples": 32, "mode": "likelihood", "max_new_tokens": 16},
             "baselines": {
@@ -52,10 +53,11 @@ PRESETS = {
         },
     ),
     "small": Preset(
-        (200, 20),
-        (1, 2, 5, 10, 20, 50, 100, 200),
-        120,
-        {
+        train_prompts=200,
+        test_prompts=20,
+        counts=(1, 2, 5, 10, 20, 50, 100, 200),
+        edits=120,
+        config={
             "training": {"examples": 1000, "epochs": 2, "batch_size": 8},
             "evaluation": {"examples": 120, "mode": "likelihood", "max_new_tokens": 32},
             "baselines": {
@@ -66,10 +68,11 @@ PRESETS = {
         },
     ),
     "paper": Preset(
-        (400, 50),
-        (1, 2, 5, 10, 20, 50, 100, 200, 400),
-        400,
-        {
+        train_prompts=400,
+        test_prompts=50,
+        counts=(1, 2, 5, 10, 20, 50, 100, 200, 400),
+        edits=400,
+        config={
             "training": _paper(TrainingConfig(), "on_overlength", "logging_steps", "save_steps", "report_to"),
             "evaluation": _paper(EvaluationConfig(), "batch_tokens"),
             "baselines": {

@@ -10,7 +10,7 @@ from typing import Any
 
 from paft.config.schema import NamedVariant
 from paft.errors import UserError
-from paft.evaluation.metrics import Interval, share_interval
+from paft.evaluation.metrics import share_interval
 from paft.evaluation.paired import Difference
 from paft.experiments import paper
 from paft.experiments.columns import (
@@ -31,8 +31,9 @@ from paft.experiments.columns import (
 )
 from paft.experiments.one_word import RESULT, read_result
 from paft.experiments.plan import PlannedRun
-from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.read import read_run
 from paft.reporting.report import method_json
+from paft.reporting.results import MethodResult, RunResult
 from paft.utils.console import counted
 
 Runs = Sequence[tuple[PlannedRun, RunResult]]
@@ -212,9 +213,8 @@ def _one_word(table: ResultTable, done: Sequence[tuple[PlannedRun, Row]]) -> Non
     for run, result in done:
         for prompt in (result["low"], result["high"]):
             examples = result["test_examples"]
-            prompt["test_accuracy_interval"] = _ends(
-                share_interval(round(prompt["test_accuracy"] * examples), examples)
-            )
+            right = round(prompt["test_accuracy"] * examples)
+            prompt["test_accuracy_interval"] = share_interval(right, examples).ends
         table.rows.append({"task": run.task, "seed": run.seed} | result)
         gap = (result["high"]["test_accuracy"] - result["low"]["test_accuracy"]) * 100
         table.notes.append(
@@ -258,14 +258,10 @@ def _pair(pair: Difference) -> Row:
     return {
         "methods": [pair.first, pair.second],
         "difference": pair.difference,
-        "difference_interval": _ends(pair.interval),
+        "difference_interval": pair.interval.ends,
         "p": pair.p,
         "differ": pair.differ,
     }
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def _run_notes(done: Runs) -> list[str]:

@@ -7,10 +7,12 @@ whose worker died is restarted and resumes.
 import json
 import socket
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from paft.errors import LineError, UserError, WorkError, one_line
+from paft.errors import LineError, UserError, WorkError, first_line, one_line
 from paft.experiments.plan import Cell
 from paft.utils.console import Console
 from paft.utils.io import write_text
@@ -42,6 +44,29 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
     Raises:
         UserError: Ray is not installed, or there is no cluster at the address.
     """
+    failed: dict[str, str] = {}
+    with _cluster(address) as ray:
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(run_cell)
+        pending = {task.remote(cell, output, Console(quiet=True)): cell for cell in cells}
+        while pending:
+            [done], _ = ray.wait(list(pending), num_returns=1)
+            cell = pending.pop(done)
+            line = f"[{len(cells) - len(pending)}/{len(cells)}] {cell.folder}"
+            if reason := _failure(ray, done):
+                failed[cell.folder] = reason
+                line += f" failed: {reason}"
+            console.say(line)
+    return failed
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Any]:
+    """Connect to a Ray cluster within the block; yield the package ray.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at the address.
+    """
     try:
         import ray
     except ImportError:
@@ -54,32 +79,22 @@ def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Conso
             check_port(address)
             ray.init(address=address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
+        reason = first_line(error)
         raise UserError(f"--ray {address}: cannot reach a cluster: {reason}") from None
     try:
-        gpus = 1 if ray.cluster_resources().get("GPU") else 0
-        task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)(run_cell)
-        pending = {task.remote(cell, output, Console(quiet=True)): cell for cell in cells}
-        failed: dict[str, str] = {}
-        while pending:
-            [done], _ = ray.wait(list(pending), num_returns=1)
-            cell = pending.pop(done)
-            try:
-                reason = ray.get(done)
-            except (
-                ray.exceptions.RayTaskError
-            ) as error:  # raised before the cell started, for example if paft is not installed
-                reason = f"its worker could not start: {one_line(error.cause)}"
-            except ray.exceptions.RayError as error:
-                reason = f"its worker died {RETRIES + 1} times: {(str(error).splitlines() or [''])[0]}"
-            console.say(
-                f"[{len(cells) - len(pending)}/{len(cells)}] {cell.folder}{f' failed: {reason}' * bool(reason)}"
-            )
-            if reason:
-                failed[cell.folder] = reason
-        return failed
+        yield ray
     finally:
         ray.shutdown()
+
+
+def _failure(ray: Any, done: Any) -> str | None:
+    """Return why a finished task of the cluster has no result; None if it has one."""
+    try:
+        return ray.get(done)
+    except ray.exceptions.RayTaskError as error:  # before the cell started, for example if paft is not installed
+        return f"its worker could not start: {one_line(error.cause)}"
+    except ray.exceptions.RayError as error:
+        return f"its worker died {RETRIES + 1} times: {first_line(error)}"
 
 
 def check_port(address: str) -> None:
@@ -99,7 +114,7 @@ def run_cell(cell: Cell, output: Path, console: Console) -> str | None:
         return str(error)
     except Exception as error:  # other cells continue; the traceback is written to a file
         write_text(trace, traceback.format_exc())
-        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]} (see {trace})"
+        return f"{type(error).__name__}: {first_line(error)} (see {trace})"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from paft.methods.method import Method, MethodContext, Start, TrainingPlan
+from paft.methods.method import Method, MethodContext, PromptsKey, TrainingPlan
 
 
 class Base(Method):
@@ -10,7 +10,7 @@ class Base(Method):
 
     title: ClassVar[str] = "the base model"
     trains: ClassVar[bool] = False
-    starts_from: ClassVar[Start | None] = None
+    prompts_key: ClassVar[PromptsKey | None] = None
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return a plan without prompts: nothing is trained."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from paft.evaluation.grid import Answerer, answer
+from paft.config.schema import EvaluationConfig
+from paft.evaluation.grid import answer
+from paft.models.model import Answerer
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
 from paft.tasks.task import Task
@@ -62,7 +64,22 @@ class PromptEvaluator:
         self.log = log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)
-        self._asked: dict[str, dict] = {}
+        self._used: dict[str, dict] = {}
+
+    @classmethod
+    def configured(
+        cls, model: Answerer, task: Task, config: EvaluationConfig, scorers: Sequence[Scorer], log: Path
+    ) -> "PromptEvaluator":
+        """Return an evaluator that asks the model as the section ``evaluation`` says."""
+        return cls(
+            model,
+            task,
+            mode=config.mode,
+            max_new_tokens=config.max_new_tokens,
+            stop=config.stop,
+            scorers=scorers,
+            log=log,
+        )
 
     def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> PromptScore:
         """Return how well the base model answers the examples with the prompt."""
@@ -88,15 +105,15 @@ class PromptEvaluator:
             }
             append_jsonl(self.log, row)
             self._done[key] = row
-        self._asked[key] = row
+        self._used[key] = row
         return PromptScore(row["accuracy"], tuple(row["right"]), key in self._earlier)
 
     def budget(self) -> dict[str, float]:
         """Return the cost so far: evaluations of a prompt, questions answered, seconds of answering."""
         return {
-            "evaluations": len(self._asked),
-            "questions": sum(len(row["right"]) for row in self._asked.values()),
-            "seconds": round(sum(row["seconds"] for row in self._asked.values()), 3),
+            "evaluations": len(self._used),
+            "questions": sum(len(row["right"]) for row in self._used.values()),
+            "seconds": round(sum(row["seconds"] for row in self._used.values()), 3),
         }
 
 

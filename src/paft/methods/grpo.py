@@ -18,7 +18,7 @@ class Grpo(Method, GroupSettings):
     left out."""
 
     @property
-    def starts_with(self) -> str | None:
+    def initial_adapter(self) -> str | None:
         """The setting ``init``."""
         return self.init
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from paft.methods.evaluator import PromptEvaluator
 
 
-Start = Literal["prompts.train", "prompts.user"]
+PromptsKey = Literal["prompts.train", "prompts.user"]
 """The config key of the prompts that a method starts from."""
 
 
@@ -99,13 +99,13 @@ class Method(Section, ABC):
     Attributes:
         title: what a sentence calls the method; its name when left out.
         trains: False where the base model is measured as it is.
-        starts_from: the config key of the prompts that it is given; None where it needs none.
+        prompts_key: the config key of the prompts that it is given; None where it needs none.
         fixed_sampler: the sampler that it trains with, whatever the config says; None where the config decides.
     """
 
     title: ClassVar[str] = ""
     trains: ClassVar[bool] = True
-    starts_from: ClassVar[Start | None] = "prompts.train"
+    prompts_key: ClassVar[PromptsKey | None] = "prompts.train"
     fixed_sampler: ClassVar[str | dict[str, Any] | None] = None
 
     def check(self, key: str, console: Console) -> None:
@@ -136,7 +136,7 @@ class Method(Section, ABC):
         """
 
     @property
-    def starts_with(self) -> str | None:
+    def initial_adapter(self) -> str | None:
         """The variant of the run, or the folder of an adapter, whose weights training starts from."""
         return None
 

@@ -84,19 +84,19 @@ def resolve(
 
 def _check_start(variant: Variant, variants: Sequence[Variant], earlier: Sequence[Variant]) -> None:
     """Refuse to start from what is neither a variant that is trained before, nor an adapter."""
-    name = variant.method.starts_with
+    name = variant.method.initial_adapter
     if name is None or (Path(name) / "adapter_config.json").is_file():
         return
     key = f"config key {variant.key}.init"
-    found = next((other for other in variants if other.name == name), None)
-    if found is None:
-        known = [other.name for other in earlier if other.method.trains]
+    start = next((v for v in variants if v.name == name), None)
+    if start is None:
+        known = [v.name for v in earlier if v.method.trains]
         raise UserError(
             f"{key}: {name!r} is no method of this run and no folder of an adapter{nearest(name, known)}"
         )
-    if not found.method.trains:
+    if not start.method.trains:
         raise UserError(f"{key}: {name!r} is not trained; leave init out to start from the base model")
-    if found not in earlier:
+    if start not in earlier:
         raise UserError(f"{key}: list {name!r} before {variant.name!r}, which starts from it")
 
 

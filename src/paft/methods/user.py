@@ -2,14 +2,14 @@
 
 from typing import Any, ClassVar
 
-from paft.methods.method import Method, MethodContext, Start, TrainingPlan
+from paft.methods.method import Method, MethodContext, PromptsKey, TrainingPlan
 
 
 class User(Method):
     """Ordinary fine-tuning on one prompt (row "user-specified" of the paper's table 1)."""
 
     title: ClassVar[str] = "the fixed prompt"
-    starts_from: ClassVar[Start | None] = "prompts.user"
+    prompts_key: ClassVar[PromptsKey | None] = "prompts.user"
     fixed_sampler: ClassVar[str | dict[str, Any] | None] = "uniform"
 
     def plan(self, context: MethodContext) -> TrainingPlan:

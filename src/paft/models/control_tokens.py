@@ -59,9 +59,9 @@ class ControlTokens:
         Raises:
             UserError: this tokenizer cannot tell the two apart.
         """
-        shown = self._restore(self._replace(text, self._renamed), self._hidden)
+        plain = self._restore(self._replace(text, self._renamed), self._hidden)
         hidden = {self._texts[ord(number) - _FIRST] for number in re.findall(f"{self._hidden[0]}(.)", text)}
-        ids = self._encode(shown, hidden) if self._encode else None
+        ids = self._encode(plain, hidden) if self._encode else None
         if ids is None:
             place = text.find(self._hidden[0])
             raise UserError(
@@ -114,8 +114,8 @@ class ControlTokens:
 
         samples = [f"{text} a" for text in self._texts[:64]]  # a tokenizer may do more than its library's part
         expected = [self._tokenizer.encode(sample, add_special_tokens=False) for sample in samples]
-        found = [encode(self._replace(sample, self._renamed)) for sample in samples]
-        return encode if found == expected else None
+        encoded = [encode(self._replace(sample, self._renamed)) for sample in samples]
+        return encode if encoded == expected else None
 
 
 def _is_markup(text: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from paft.errors import UserError
+from paft.errors import UserError, first_line
 from paft.models.load import PLAIN, model_folder
 from paft.types import Conversation
 from paft.utils.device import pick_device
@@ -42,7 +42,7 @@ class SentenceEncoder:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
             self.model: Any = AutoModel.from_pretrained(place, **PLAIN).to(device or pick_device()).eval()
         except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
+            reason = first_line(error)
             raise UserError(f"config key baselines: cannot load the sentence encoder {path}: {reason}") from None
 
     @torch.no_grad()

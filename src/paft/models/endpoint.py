@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from paft.config.schema import EndpointSection
 from paft.errors import UserError
 from paft.models.client import Completion, ModelError
+from paft.models.completion_prompts import Continuation, Text
 from paft.models.failures import Failures, passes, refuses_stop, refuses_system
-from paft.models.prompts import Continuation, Text
 from paft.models.replies import ErrorReplyError, prompt_tokens, read_chat, read_echo, read_text
 from paft.types import Conversation
 

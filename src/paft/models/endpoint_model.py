@@ -11,10 +11,10 @@ from typing import Literal
 
 from paft.errors import UserError, WorkError
 from paft.models.client import Completion, ModelError
+from paft.models.completion_prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
 from paft.models.endpoint import Endpoint
 from paft.models.letters import LEAST_MASS, letter_scores, mass
 from paft.models.model import Mode, before_stop
-from paft.models.prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
 from paft.models.questions import ChatQuestion, EchoQuestion, Question, TextQuestion, key_of
 from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError
@@ -144,12 +144,12 @@ class EndpointModel:
         self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
     ) -> str:
         """Return one line on how many requests follow and about how many tokens they take."""
-        endpoint, asked = self.endpoint, list(conversations)
+        endpoint, chats = self.endpoint, list(conversations)
         asking = f"asking {endpoint.name} at {endpoint.base_url}, {endpoint.parallel} at a time:"
         if mode == "likelihood" and self._prompts is not None:
-            return f"{asking} {counted(len(asked), 'questions')}, one request for each option"
+            return f"{asking} {counted(len(chats), 'questions')}, one request for each option"
         scored = mode == "likelihood"
-        questions = _letters(asked) if scored else self._generating(asked, max_new_tokens, stop)
+        questions = _letters(chats) if scored else self._generating(chats, max_new_tokens, stop)
         keys = [key_of(question, endpoint) for question in questions]
         self._keys |= set(keys)
         new = {k: q for k, q in zip(keys, questions, strict=True) if k not in self.cache.answers}
@@ -285,11 +285,11 @@ class EndpointModel:
         failed = False
         with pools(self.endpoint) as pool:
             submit = pool[self.endpoint.name].submit
-            asked = {key: submit(self._breaker.get, key, partial(self._send, q)) for key, q in needed.items()}
+            pending = {key: submit(self._breaker.get, key, partial(self._send, q)) for key, q in needed.items()}
             for owner, key in zip(owners, keys, strict=True):
-                answer = known.get(key) or asked[key].result()
+                answer = known.get(key) or pending[key].result()
                 if answer is None and self._breaker.open:
-                    wait(asked.values())
+                    wait(pending.values())
                     raise self._failure(sum(key not in known for key in needed))
                 if answer is None:
                     failed = True

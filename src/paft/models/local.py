@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from paft.engine.engine import Engine
+from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.load import with_adapter
 from paft.models.model import Mode
 from paft.models.thoughts import tag_of
 from paft.types import Conversation

@@ -16,6 +16,9 @@ EMBEDDED = {
 }
 """Models that are Python packages: the module, its version, and the GGUF file or the folder in it."""
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""The files of a saved PEFT adapter."""
+
 _HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
 
 
@@ -41,6 +44,11 @@ def locate(path: str, key: str = "model.path", revision: str | None = None) -> s
     if not _HUB_ID.fullmatch(path):
         raise UserError(f"config key {key}: no such folder: {path} (nor is it a hub id such as gpt2 or org/name)")
     return path
+
+
+def adapter_files(folder: str | Path) -> list[Path]:
+    """Return the files of a saved adapter, for a hash of what it is."""
+    return [Path(folder) / name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
 
 
 def check_model(path: str, key: str = "model.path", revision: str | None = None) -> None:

@@ -11,12 +11,12 @@ from paft.config.load import describe_problem
 from paft.config.schema import AnyModel, LlmConfig, ModelConfig, ServedModel
 from paft.errors import UserError
 from paft.models.client import Client, LocalClient
+from paft.models.completion_prompts import CompletionPrompts, PlainText, TemplateTokens
 from paft.models.endpoint import Endpoint
 from paft.models.endpoint_model import EndpointModel
 from paft.models.locate import check_model as check_path
 from paft.models.locate import locate
 from paft.models.model import Model
-from paft.models.prompts import CompletionPrompts, PlainText, TemplateTokens
 from paft.models.quantization import check_quantization
 from paft.utils.console import Console
 

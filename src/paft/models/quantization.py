@@ -109,11 +109,11 @@ def check_loaded(model: Any, config: ModelConfig) -> str | None:
     Raises:
         UserError: they were saved in other bits than the config asks for.
     """
-    found = quantization_of(model)
-    if config.quantization not in ("none", found):
+    loaded = quantization_of(model)
+    if config.quantization not in ("none", loaded):
         raise UserError(
             f"{KEY}: {config.quantization}, but the weights of {config.path} were saved quantised in another way; "
             "leave the key out"
         )
-    stored = found != "none" and (config.quantization == "none" or model.hf_quantizer.pre_quantized)
+    stored = loaded != "none" and (config.quantization == "none" or model.hf_quantizer.pre_quantized)
     return f"{config.path}: its weights were saved quantised and are used as they are" if stored else None

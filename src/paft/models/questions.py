@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from paft.models.client import Completion
+from paft.models.completion_prompts import Continuation, Text
 from paft.models.endpoint import Endpoint
-from paft.models.prompts import Continuation, Text
 from paft.types import Conversation
 
 
@@ -114,5 +114,5 @@ def key_of(question: Question, endpoint: Endpoint) -> str:
     The endpoint's address is no part of it, so a run goes on where a server has moved; nor is the row that a
     question comes from, so a row that is removed takes no other answer with it.
     """
-    asked = (endpoint.name, endpoint.request, question.content)
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    request = (endpoint.name, endpoint.request, question.content)
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -67,8 +67,8 @@ class ResponseCache:
         if known := self.answers.get(key):
             return known
         started = time.monotonic()
-        found = asdict(send())
-        answer = Answer(key=key, seconds=round(time.monotonic() - started, 3), **found)
+        completion = asdict(send())
+        answer = Answer(key=key, seconds=round(time.monotonic() - started, 3), **completion)
         row = {name: value for name, value in asdict(answer).items() if value is not None or name not in RARE}
         with self._writing:
             append_jsonl(self.path, {"key": key, **(about or {}), **row})
@@ -97,16 +97,16 @@ def pools(*clients: Client) -> Iterator[dict[str, ThreadPoolExecutor]]:
 
     At the end, also on Ctrl-C, requests under way are waited for and so recorded; the others are not sent.
     """
-    found = {client.name: ThreadPoolExecutor(client.parallel) for client in clients}
+    executors = {client.name: ThreadPoolExecutor(client.parallel) for client in clients}
     try:
-        yield found
+        yield executors
     except KeyboardInterrupt:
         Console().say("\nwaiting for the answers to open requests, which are kept")
         raise
     finally:
-        for pool in found.values():
+        for pool in executors.values():
             pool.shutdown(wait=False, cancel_futures=True)
-        for pool in found.values():
+        for pool in executors.values():
             pool.shutdown(wait=True)
 
 

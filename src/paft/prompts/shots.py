@@ -4,10 +4,24 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from paft.config.task import TaskConfig
 from paft.errors import UserError
 from paft.prompts.template import question, slot_matches, slots
+from paft.tasks.load import load_task
 from paft.tasks.task import Task, slot_name
 from paft.types import SHOTS, Example, Prompt
+
+
+def load_with_demonstrations(
+    config: TaskConfig, shots: int, seed: int | str
+) -> tuple[Task, list[Example], list[Example]]:
+    """Return the task of a config with its demonstrations, its training examples and its test examples.
+
+    Raises:
+        UserError: as :func:`paft.tasks.load.load_task` and :func:`with_demonstrations`.
+    """
+    task, train, test = load_task(config)
+    return with_demonstrations(task, train, test, shots, seed), train, test
 
 
 def with_demonstrations(

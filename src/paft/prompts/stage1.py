@@ -13,11 +13,11 @@ from paft.prompts.importing import import_prompts
 from paft.prompts.prepare import user_prompts
 from paft.prompts.rules import check_rules
 from paft.prompts.screen import counts, overlap, screen
-from paft.prompts.shots import with_demonstrations
+from paft.prompts.shots import load_with_demonstrations
 from paft.prompts.split import split
-from paft.tasks.load import load_task, subset
+from paft.tasks.load import subset
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import Prompt
 from paft.utils.console import Console, counted
 
 
@@ -34,7 +34,7 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         raise UserError("config key prompts.train: `paft prompts generate` requires {generate: {models: [...]}}")
     check_rules(config.prompts.screen.off)
     _check_folder(folder)
-    task, train_examples, _ = _load_task(config)
+    task, train_examples, _ = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
     settings = source.generate
     ensemble = Ensemble(
         settings,
@@ -98,7 +98,7 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
         raise UserError(f"{output}: the file exists; choose another --output")
     rules = config.prompts.screen
     check_rules(rules.off)
-    task, examples, more = _load_task(config)
+    task, examples, more = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
     prompts, failures = import_prompts(path, task, console.say)
     for place, reason in failures:
         console.say(f"{place}: not imported: {reason}")
@@ -116,7 +116,7 @@ def import_file(config: Config, path: Path, output: Path, console: Console) -> N
 def check_files(config: Config, files: list[Path]) -> list[str]:
     """Return the lines about each file, or about the config's prompts if there are no files."""
     check_rules(config.prompts.screen.off)
-    task, examples, more = _load_task(config)
+    task, examples, more = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
     lines: list[str] = []
     sets = _sets(config, files, task)
     for name, prompts in sets:
@@ -132,7 +132,7 @@ def check_files(config: Config, files: list[Path]) -> list[str]:
 
 def show_prompts(config: Config, files: list[Path], ids: list[str], count: int) -> list[str]:
     """Return the lines that show prompts, each rendered with a real example."""
-    task, examples, more = _load_task(config)
+    task, examples, more = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
     if not examples and not more:
         raise UserError(
             "config keys task.train and task.test are missing: prompts are shown with an example; set one of them"
@@ -150,12 +150,6 @@ def show_prompts(config: Config, files: list[Path], ids: list[str], count: int) 
     for i, prompt in enumerate(chosen):
         lines += show(prompt, task, drawn[i % len(drawn)])
     return lines
-
-
-def _load_task(config: Config) -> tuple[Task, list[Example], list[Example]]:
-    """Return the task with its demonstrations, the training and the test examples."""
-    task, train, test = load_task(config.task)
-    return with_demonstrations(task, train, test, config.prompts.shots, config.seed), train, test
 
 
 def _sets(config: Config, files: list[Path], task: Task) -> list[tuple[str, list[Prompt]]]:

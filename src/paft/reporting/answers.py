@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from paft.reporting.read import Grid, MethodResult
+from paft.reporting.predictions import Grid
+from paft.reporting.results import MethodResult
 
 NOT_ASKED, UNPARSED = 254, 255
 FULL_SCORE = 200
@@ -87,14 +88,14 @@ def encode(
     answers = encoder.answers
     for method in methods:
         name, grid = method.name, method.grid
-        asked = grid.answered
+        answered = grid.answered
         answers.cells[name] = packed(method, codes[name], NOT_ASKED)
         if not is_binary:
-            answers.scores[name] = packed(method, _score_bytes(grid.scores[asked]), 0)
+            answers.scores[name] = packed(method, _score_bytes(grid.scores[answered]), 0)
         if grid.finish.any():
-            answers.finish[name] = packed(method, grid.finish[asked], 0)
+            answers.finish[name] = packed(method, grid.finish[answered], 0)
         answers.other_scores[name] = {
-            scorer: packed(method, _score_bytes(scores[asked]), 0)
+            scorer: packed(method, _score_bytes(scores[answered]), 0)
             for scorer, scores in zip(method.other_scores, grid.other_scores, strict=True)
         }
     return answers
@@ -147,9 +148,9 @@ class _Encoder:
         codes = self._answer_codes(texts["prediction"], place, order)
         if has_outputs:
             self._add_texts(texts, place, codes, order)
-        self.answers.choices = [[text for text, _ in of] for of in self._codes]
+        self.answers.choices = [[text for text, _ in answers] for answers in self._codes]
         self.answers.right = [
-            [code for (_, is_right), code in of.items() if is_right and code] for of in self._codes
+            [code for (_, is_right), code in answers.items() if is_right and code] for answers in self._codes
         ]
         self.answers.texts = list(self._texts)
         ends = np.cumsum(self._sizes)
@@ -179,20 +180,20 @@ class _Encoder:
         for key in np.argsort(first):
             cell = order[first[key]]
             codes[key] = self._code(int(column[cell]), dictionary[numbers[cell]], bool(right[cell]))
-        found = np.empty(len(order), dtype=np.uint8)
-        found[order] = codes[inverse]
-        return found
+        codes_of_cells = np.empty(len(order), dtype=np.uint8)
+        codes_of_cells[order] = codes[inverse]
+        return codes_of_cells
 
     def _add_texts(self, texts: pa.Table, place: np.ndarray, codes: np.ndarray, order: np.ndarray) -> None:
         """Add outputs that differ from the answer as it is shown, and explanations, as far as there is room."""
         columns = {name: texts[name].to_pylist() for name in TEXTS[1:]}
         methods = [m.name for m, size in zip(self._methods, self._sizes, strict=True) for _ in range(size)]
-        shown = [list(of) for of in self._codes]
+        labels = [list(codes) for codes in self._codes]
         for cell in order.tolist():
             name, at, code = methods[cell], int(place[cell]), int(codes[cell])
             output, explanation = columns["output"][cell], columns["explanation"][cell]
             if output is not None and (code or not self._has_options):
-                answer = None if code == UNPARSED else shown[at % self._width][code][0]
+                answer = None if code == UNPARSED else labels[at % self._width][code][0]
                 if output.strip() != answer:
                     self._add_text(self.answers.outputs[name], at, output)
             if explanation:
@@ -211,14 +212,14 @@ class _Encoder:
                 self._answer_budget -= len(key[0])
         return codes.setdefault(key, len(codes))
 
-    def _add_text(self, of: dict[int, int], place: int, text: str) -> None:
+    def _add_text(self, texts: dict[int, int], place: int, text: str) -> None:
         text = cut(text, self._longest)
         if text not in self._texts:
             if len(text) > self._output_budget:
                 self.answers.left_out += 1
                 return
             self._output_budget -= len(text)
-        of[place] = self._texts.setdefault(text, len(self._texts))
+        texts[place] = self._texts.setdefault(text, len(self._texts))
 
 
 def read_texts(grid: Grid, names: Sequence[str] = TEXTS) -> pa.Table:

@@ -12,7 +12,7 @@ import numpy as np
 from paft.errors import UserError
 from paft.evaluation.axes import Decomposition, Share, decompose
 from paft.evaluation.intervals import Interval
-from paft.reporting.tables import bracket, points
+from paft.reporting.formatting import bracket, markdown_table, points
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN
 from paft.utils.io import read_keyed
 
@@ -91,11 +91,11 @@ def as_json(result: AxesResult) -> dict[str, Any]:
     axes = {
         name: {
             "share": shares.alone[i].value,
-            "share_interval": _ends(shares.alone[i].interval),
+            "share_interval": shares.alone[i].interval.ends,
             "share_for_one_example": shares.with_examples[i].value,
-            "share_for_one_example_interval": _ends(shares.with_examples[i].interval),
+            "share_for_one_example_interval": shares.with_examples[i].interval.ends,
             "std": _std(shares.alone[i].value, shares),
-            "std_interval": [_std(end, shares) for end in _ends(shares.alone[i].interval)],
+            "std_interval": [_std(end, shares) for end in shares.alone[i].interval.ends],
             "levels": dict(zip(levels, shares.level_means[i], strict=True)),
         }
         for i, (name, levels) in enumerate(result.axes.items())
@@ -107,7 +107,7 @@ def as_json(result: AxesResult) -> dict[str, Any]:
         "variance": shares.variance,
         "axes": axes,
         "examples_share": shares.examples.value,
-        "examples_share_interval": _ends(shares.examples.interval),
+        "examples_share_interval": shares.examples.interval.ends,
         "rest_share": shares.rest,
         **{key: about[key] for key in ("cells", "combinations", "examples")},
     }
@@ -120,10 +120,6 @@ def chart_rows(result: AxesResult) -> list[dict[str, float | str]]:
         {"axis": name, "share": 100 * s.value, "low": 100 * s.interval.low, "high": 100 * s.interval.high}
         for name, s in shares
     ]
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def _std(share: float, shares: Decomposition) -> float:
@@ -150,14 +146,13 @@ def table(result: AxesResult) -> list[list[str]]:
     shares = result.shares
     rows = [["Axis", "Levels", "Std", "Share, %", "Share for one example, %", "Worst level"]]
     for i, (name, levels) in enumerate(result.axes.items()):
-        low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
         means = shares.level_means[i]
         worst = min(range(len(means)), key=means.__getitem__)
         rows.append(
             [
                 name,
                 str(len(levels)),
-                f"{points(_std(shares.alone[i].value, shares))} {bracket(Interval(low, high))}",
+                _std_in_points(shares.alone[i], shares),
                 _share(shares.alone[i]),
                 _share(shares.with_examples[i]),
                 f"{levels[worst]}: {points(means[worst])}",
@@ -166,6 +161,12 @@ def table(result: AxesResult) -> list[list[str]]:
     rows.append(["examples", str(result.about["examples"]), "", "", _share(shares.examples), ""])
     rows.append(["interactions and chance", "", "", "", points(shares.rest), ""])
     return rows
+
+
+def _std_in_points(share: Share, shares: Decomposition) -> str:
+    """Return the Std that belongs to a share of the variance, with its interval."""
+    low, high = (_std(end, shares) for end in share.interval.ends)
+    return f"{points(_std(share.value, shares))} {bracket(Interval(low, high))}"
 
 
 def _share(share: Share) -> str:
@@ -192,11 +193,7 @@ def _cells_of(result: AxesResult, name: str) -> list[str]:
     if name not in result.axes:
         return ["", ""]
     i, shares = list(result.axes).index(name), result.shares
-    low, high = (_std(end, shares) for end in _ends(shares.alone[i].interval))
-    return [
-        f"{points(_std(shares.alone[i].value, shares))} {bracket(Interval(low, high))}",
-        _share(shares.with_examples[i]),
-    ]
+    return [_std_in_points(shares.alone[i], shares), _share(shares.with_examples[i])]
 
 
 def size(result: AxesResult) -> str:
@@ -241,4 +238,4 @@ def system_note(result: AxesResult) -> str:
 
 def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     header, *others = ([cell.replace("|", "\\|").replace("\n", "\\n") for cell in row] for row in rows)
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *others)]
+    return markdown_table(header, others)

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from paft.reporting.formatting import markdown_table, points
 from paft.reporting.pairs import Change, Comparison, Side, changes
-from paft.reporting.tables import counted, difference_in_words, markdown_table, points
+from paft.reporting.sentences import difference_in_words
+from paft.utils.console import counted
 
 SHOWN = 10
 """The number of examples that are listed in each direction; the page has all."""
@@ -37,11 +41,11 @@ def describe(comparison: Comparison) -> str:
         (False, "Right -> wrong" if binary else "Lower score"),
         (True, "Wrong -> right" if binary else "Higher score"),
     ):
-        found = list(changes(comparison, rises=rises))
-        if found:
-            listed = f", {SHOWN} of them" if len(found) > SHOWN else ""
-            lines += ["", f"## {words}: {counted(len(found), 'examples')}{listed}", ""]
-            lines += _table(comparison, found[:SHOWN])
+        changed = list(changes(comparison, rises=rises))
+        if changed:
+            listed = f", {SHOWN} of them" if len(changed) > SHOWN else ""
+            lines += ["", f"## {words}: {counted(len(changed), 'examples')}{listed}", ""]
+            lines += _table(comparison, changed[:SHOWN])
     return "\n".join(lines)
 
 
@@ -58,10 +62,10 @@ def in_common(comparison: Comparison) -> str:
         ),
     )
     parts = [
-        counted(both, noun)
-        if both == one == other
-        else f"the {both} {noun} that both have ({left.name} {one}, {right.name} {other})"
-        for noun, both, one, other in sizes
+        counted(common, noun)
+        if common == left_size == right_size
+        else f"the {common} {noun} that both have ({left.name} {left_size}, {right.name} {right_size})"
+        for noun, common, left_size, right_size in sizes
     ]
     answered = comparison.answered
     some = f", {int(answered.sum()):,} of {answered.size:,} cells answered by both" if not answered.all() else ""
@@ -82,18 +86,18 @@ def _counts(comparison: Comparison) -> list[str]:
     """Return the table of answers that are right under both, one or none; nothing for graded scores."""
     if not _is_binary(comparison):
         return []
-    sides = comparison.left, comparison.right
-    right = [comparison.cells.of(side.method.grid.right, i) for i, side in enumerate(sides)]
-    return markdown_table(
-        ("Answers", f"{sides[1].name} right", f"{sides[1].name} wrong"),
-        [
-            (
-                f"{sides[0].name} {word}",
-                *(f"{int((left & other & comparison.answered).sum()):,}" for other in (right[1], ~right[1])),
-            )
-            for word, left in (("right", right[0]), ("wrong", ~right[0]))
-        ],
-    )
+    left, right = comparison.left, comparison.right
+    left_is_right = comparison.cells.of(left.method.grid.right, 0)
+    right_is_right = comparison.cells.of(right.method.grid.right, 1)
+
+    def count(cells: np.ndarray) -> str:
+        return f"{int((cells & comparison.answered).sum()):,}"
+
+    rows = [
+        (f"{left.name} {word}", count(cells & right_is_right), count(cells & ~right_is_right))
+        for word, cells in (("right", left_is_right), ("wrong", ~left_is_right))
+    ]
+    return markdown_table(("Answers", f"{right.name} right", f"{right.name} wrong"), rows)
 
 
 def _is_binary(comparison: Comparison) -> bool:

@@ -1,4 +1,4 @@
-"""The distribution of accuracy over prompts: one row per method, one mark per prompt."""
+"""The figures of a report: accuracy over prompts for each method, and the shares of axes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import altair as alt
 import vl_convert
 
-from paft.reporting.read import RunResult
-from paft.reporting.tables import counted, points
+from paft.reporting.formatting import points
+from paft.reporting.results import MethodResult, RunResult
+from paft.utils.console import counted
 from paft.utils.io import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -48,48 +49,8 @@ def axes_chart(rows: Sequence[Mapping[str, float | str]], metric: str) -> alt.VC
 
 def accuracy_chart(result: RunResult) -> alt.VConcatChart:
     """Return the chart: for each method a density, a tick for each prompt and the mean as a line."""
-    names = [method.name for method in result.methods]
-    rows = [
-        {
-            "method": method.name,
-            "prompt": result.prompts[prompt].text if prompt in result.prompts else prompt,
-            "accuracy": 100 * accuracy,
-        }
-        for method in result.methods
-        for prompt, accuracy in zip(method.prompt_ids, method.summary.per_prompt, strict=True)
-    ]
-    panels = []
-    measure = result.metric[:1].upper() + result.metric[1:]
-    for index, method in enumerate(result.methods):
-        data = alt.Data(values=[row for row in rows if row["method"] == method.name])
-        last = index == len(names) - 1
-        axis = alt.X("accuracy:Q").scale(domain=[0, 100])
-        axis = (
-            axis.title(f"{measure} under one prompt, %")
-            if last
-            else axis.title(None).axis(labels=False, ticks=False)
-        )
-        colour = alt.ColorValue(COLOURS[index % len(COLOURS)])
-        density = (
-            alt.Chart(data)
-            .transform_density("accuracy", as_=["accuracy", "density"], extent=[0, 100], bandwidth=2.5)
-            .mark_area(opacity=0.35)
-            .encode(x=axis, y=alt.Y("density:Q").title(None).axis(None), color=colour)
-        )
-        ticks = (
-            alt.Chart(data)
-            .mark_tick(thickness=1.5, size=14, yOffset=-7)
-            .encode(x=axis, y=alt.YValue(64), color=colour, tooltip=["accuracy:Q", "prompt:N"])
-        )
-        mean = alt.Chart(data).mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
-        summary = method.summary
-        figures = f"{points(summary.mean)} %"
-        if summary.std is not None:
-            figures = f"{points(summary.mean)} ± {points(summary.std)} %, worst {points(summary.worst)}"
-        if method.is_estimated:
-            figures += f", estimated from {method.answered_share} of the cells"
-        title = alt.TitleParams(f"{method.name}: {figures}", anchor="start", fontSize=13)
-        panels.append((density + ticks + mean).properties(width=560, height=64, title=title))
+    last = len(result.methods) - 1
+    panels = [_panel(result, method, index, has_axis=index == last) for index, method in enumerate(result.methods)]
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
     heading = f"{result.task}: {result.metric} over {prompts}"
     return (
@@ -97,3 +58,40 @@ def accuracy_chart(result: RunResult) -> alt.VConcatChart:
         .properties(title=alt.TitleParams(heading, anchor="start", fontSize=15), background="white", padding=12)
         .configure_view(stroke=None)
     )
+
+
+def _panel(result: RunResult, method: MethodResult, index: int, *, has_axis: bool) -> alt.LayerChart:
+    """Return the part of the chart for one method; ``index`` chooses its colour."""
+    rows = [
+        {"prompt": result.prompts[prompt].text if prompt in result.prompts else prompt, "accuracy": 100 * accuracy}
+        for prompt, accuracy in zip(method.prompt_ids, method.summary.per_prompt, strict=True)
+    ]
+    chart = alt.Chart(alt.Data(values=rows))
+    colour = alt.ColorValue(COLOURS[index % len(COLOURS)])
+    axis = alt.X("accuracy:Q").scale(domain=[0, 100])
+    if has_axis:
+        axis = axis.title(f"{result.metric[:1].upper()}{result.metric[1:]} under one prompt, %")
+    else:
+        axis = axis.title(None).axis(labels=False, ticks=False)
+    density = (
+        chart.transform_density("accuracy", as_=["accuracy", "density"], extent=[0, 100], bandwidth=2.5)
+        .mark_area(opacity=0.35)
+        .encode(x=axis, y=alt.Y("density:Q").title(None).axis(None), color=colour)
+    )
+    ticks = chart.mark_tick(thickness=1.5, size=14, yOffset=-7).encode(
+        x=axis, y=alt.YValue(64), color=colour, tooltip=["accuracy:Q", "prompt:N"]
+    )
+    mean = chart.mark_rule(strokeWidth=2).encode(x="mean(accuracy):Q", color=colour)
+    title = alt.TitleParams(f"{method.name}: {_figures(method)}", anchor="start", fontSize=13)
+    return (density + ticks + mean).properties(width=560, height=64, title=title)
+
+
+def _figures(method: MethodResult) -> str:
+    """Return the figures in the title of a method's part."""
+    summary = method.summary
+    figures = f"{points(summary.mean)} %"
+    if summary.std is not None:
+        figures = f"{points(summary.mean)} ± {points(summary.std)} %, worst {points(summary.worst)}"
+    if method.is_estimated:
+        figures += f", estimated from {method.answered_share} of the cells"
+    return figures

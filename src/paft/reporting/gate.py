@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from paft.reporting.tables import counted
 from paft.runs.gate import FILE, GateResult
+from paft.utils.console import counted
 from paft.utils.io import write_text
 
 FILES = (FILE, "gate.md", "junit.xml")
@@ -84,7 +84,7 @@ def _record(result: GateResult) -> dict[str, Any]:
         "figure": result.figure,
         "threshold": result.threshold,
         "estimate": decision.estimate,
-        "interval": None if decision.interval is None else [decision.interval.low, decision.interval.high],
+        "interval": decision.interval and decision.interval.ends,
         "is_exact": decision.is_exact,
         "subject": result.subject,
         "asked": result.asked,

@@ -9,19 +9,12 @@ import numpy as np
 
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary, summarise
+from paft.reporting.formatting import bracket, points, shortest_ends
 from paft.reporting.pairs import example_keys, has_texts, prompt_keys
-from paft.reporting.read import MethodResult, RunResult
-from paft.reporting.tables import (
-    answers_by,
-    bracket,
-    counted,
-    differ_in_seed,
-    estimated,
-    mean_and_std,
-    points,
-    run_names,
-    shortest_ends,
-)
+from paft.reporting.results import MethodResult, RunResult
+from paft.reporting.sentences import answers_by, estimated
+from paft.reporting.tables import differ_in_seed, mean_and_std, run_names
+from paft.utils.console import counted
 
 FIGURES = {"mean": "Mean", "quantile_05": "5% quantile"}
 """The figures of a matrix: key of ``report.json`` -> title."""
@@ -89,26 +82,45 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
         return None
     columns = _columns([result for _, result in finished])
     rows = _rows([result for _, result in finished], columns)
-    placed: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
-    order: list[str] = []
-    for (name, result), column, labels in zip(finished, columns, rows, strict=True):
-        for method, label in zip(result.methods, labels, strict=True):
-            taken = sum(other.partition(" (run ")[0] == label for other in placed[column])
-            seeds = [entry.result for entry in placed[column].get(label, [])]
-            row = f"{label} (run {taken + 1})" if taken and not differ_in_seed([*seeds, result]) else label
-            placed[column].setdefault(row, []).append(Entry(name, result, method, method.summary))
-            order.append(row)
+    by_column, order = _placed(finished, columns, rows)
     entries: dict[tuple[str, str], list[Entry]] = {}
     notes = [f"{name}: {text}" for name, result in finished if (text := estimated(result))]
-    for column, of_rows in placed.items():
-        notes += _over_seeds(column, list(of_rows.values()))
-        for name, together in _compared_together(column, list(of_rows.values())):
-            found, lines = _on_what_all_have(name, together)
-            places = {id(entry): new for entry, new in zip(together, found, strict=True)}
-            of_rows |= {row: [places.get(id(e), e) for e in cell] for row, cell in of_rows.items()}
+    for column, cells in by_column.items():
+        notes += _over_seeds(column, list(cells.values()))
+        for name, together in _compared_together(column, list(cells.values())):
+            on_common_cells, lines = _on_what_all_have(name, together)
+            by_id = {id(old): new for old, new in zip(together, on_common_cells, strict=True)}
+            for row, cell in cells.items():
+                cells[row] = [by_id.get(id(entry), entry) for entry in cell]
             notes += lines
-        entries |= {(row, column): cell for row, cell in of_rows.items()}
-    return Matrix(_by_model(order), list(placed), entries, notes)
+        entries |= {(row, column): cell for row, cell in cells.items()}
+    return Matrix(_by_model(order), list(by_column), entries, notes)
+
+
+def _placed(
+    finished: Sequence[tuple[str, RunResult]], columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[dict[str, dict[str, list[Entry]]], list[str]]:
+    """Return the entries by column and row, and the rows in the order of the runs, with repeats.
+
+    Runs that would share a cell although they differ in more than the seed get rows of their own, ``ROW (run 2)``.
+
+    Args:
+        finished: the runs with their names.
+        columns, rows: the column of each run, and the row of each of its methods.
+    """
+    by_column: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
+    order: list[str] = []
+    for (name, result), column, labels in zip(finished, columns, rows, strict=True):
+        cells = by_column[column]
+        for method, label in zip(result.methods, labels, strict=True):
+            same_label = sum(row.partition(" (run ")[0] == label for row in cells)
+            seeds = [entry.result for entry in cells.get(label, [])]
+            row = label
+            if same_label and not differ_in_seed([*seeds, result]):
+                row = f"{label} (run {same_label + 1})"
+            cells.setdefault(row, []).append(Entry(name, result, method, method.summary))
+            order.append(row)
+    return by_column, order
 
 
 def _over_seeds(column: str, cells: Sequence[Sequence[Entry]]) -> list[str]:
@@ -127,7 +139,7 @@ def _compared_together(column: str, cells: Sequence[Sequence[Entry]]) -> list[tu
     different seeds.
     """
     seeds = [[entry.result.seed for entry in cell] for cell in cells]
-    if len(seeds[0]) < 2 or any(sorted(of) != sorted(seeds[0]) for of in seeds):
+    if len(seeds[0]) < 2 or any(sorted(cell) != sorted(seeds[0]) for cell in seeds):
         return [(column, [entry for cell in cells for entry in cell])]
     return [
         (f"{column}, seed {seed}", [entry for cell in cells for entry in cell if entry.result.seed == seed])
@@ -156,9 +168,9 @@ def _rows(results: Sequence[RunResult], columns: Sequence[str]) -> list[list[str
         rows.append([f"{model}, {method.name}" for method in result.methods])
         for row in rows[-1]:
             of_cells.setdefault((row, column), []).append(result)
-    if all(len({result.seed for result in of}) == 1 or differ_in_seed(of) for of in of_cells.values()):
+    if all(len({result.seed for result in runs}) == 1 or differ_in_seed(runs) for runs in of_cells.values()):
         return rows
-    return [[f"{row}, seed {result.seed}" for row in of] for of, result in zip(rows, results, strict=True)]
+    return [[f"{row}, seed {result.seed}" for row in own] for own, result in zip(rows, results, strict=True)]
 
 
 def _by_model(rows: Sequence[str]) -> list[str]:
@@ -178,36 +190,36 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
     examples = [example_keys(entry.result, entry.method, by_id=by_id) for entry in entries]
     if all(p == prompts[0] for p in prompts) and all(e == examples[0] for e in examples):
         return list(entries), notes
-    both = set(prompts[0]).intersection(*prompts[1:]), set(examples[0]).intersection(*examples[1:])
+    common_prompts = set(prompts[0]).intersection(*prompts[1:])
+    common_examples = set(examples[0]).intersection(*examples[1:])
     shapes = {e.run: f"{len(p)} x {len(x)}" for e, p, x in zip(entries, prompts, examples, strict=True)}
     sizes = ", ".join(f"{run} {shape}" for run, shape in shapes.items())
-    if not all(both):
-        what = "test prompt" if not both[0] else "test example"
-        notes.append(f"{column}: not to be compared, for the runs have no {what} in common ({sizes}).")
-        return list(entries), notes
-    if any(entry.method.is_estimated for entry in entries):
-        notes.append(
-            f"{column}: not to be compared, for the runs have different prompts or examples ({sizes}), and a "
-            "figure that is estimated from some cells holds for all of its own."
-        )
-        return list(entries), notes
-    part = f"{counted(len(both[0]), 'prompts')} x {counted(len(both[1]), 'examples')}"
+    part = f"{counted(len(common_prompts), 'prompts')} x {counted(len(common_examples), 'examples')}"
     largest = max(len(p) * len(x) for p, x in zip(prompts, examples, strict=True))
-    if len(both[0]) * len(both[1]) < LEAST_IN_COMMON * largest:
-        notes.append(
-            f"{column}: each run has its own prompts or examples ({sizes}), and the {part} that all have are too "
-            "few to compare them on. Measure with the same prompts.test, task.test and seed for that."
+    if not common_prompts or not common_examples:
+        what = "test example" if common_prompts else "test prompt"
+        obstacle = f"not to be compared, for the runs have no {what} in common ({sizes})."
+    elif any(entry.method.is_estimated for entry in entries):
+        obstacle = (
+            f"not to be compared, for the runs have different prompts or examples ({sizes}), and a figure that is "
+            "estimated from some cells holds for all of its own."
         )
-        return list(entries), notes
-    matched = ", matched by their ids" if by_id else ""
-    notes.append(
-        f"{column}: the runs have different prompts or examples (prompts x examples: {sizes}). {MARK}: on the "
-        f"{part} that all have{matched}."
-    )
-    return [
-        _part(entry, [p in both[0] for p in own], [x in both[1] for x in keys])
-        for entry, own, keys in zip(entries, prompts, examples, strict=True)
-    ], notes
+    elif len(common_prompts) * len(common_examples) < LEAST_IN_COMMON * largest:
+        obstacle = (
+            f"each run has its own prompts or examples ({sizes}), and the {part} that all have are too few to "
+            "compare them on. Measure with the same prompts.test, task.test and seed for that."
+        )
+    else:
+        matched = ", matched by their ids" if by_id else ""
+        notes.append(
+            f"{column}: the runs have different prompts or examples (prompts x examples: {sizes}). {MARK}: on the "
+            f"{part} that all have{matched}."
+        )
+        return [
+            _part(entry, [p in common_prompts for p in own_prompts], [x in common_examples for x in own_examples])
+            for entry, own_prompts, own_examples in zip(entries, prompts, examples, strict=True)
+        ], notes
+    return list(entries), [*notes, f"{column}: {obstacle}"]
 
 
 def _part(entry: Entry, prompts: list[bool], examples: list[bool]) -> Entry:

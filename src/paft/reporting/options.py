@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import parquet
 
 from paft.evaluation.calibration import calibrated
 from paft.evaluation.option_effects import OptionScores
+from paft.evaluation.predictions import read_likelihoods
 from paft.reporting.predictions import Grid
 from paft.types import LETTERS
 
@@ -45,8 +44,8 @@ def calibrated_scores(options: OptionScores, answered: np.ndarray) -> np.ndarray
     """
     values = calibrated(options.likelihoods)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
-    found = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
-    scores = np.where(np.isnan(values).any(axis=-1), False, found).astype(float)
+    is_right = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
+    scores = np.where(np.isnan(values).any(axis=-1), False, is_right).astype(float)
     return np.where(answered, scores, np.nan)
 
 
@@ -58,17 +57,10 @@ def _right(options: Sequence[str], target: str, are_texts: bool | None) -> list[
 
 
 def _likelihoods(grid: Grid) -> np.ndarray | None:
-    """Return the log-likelihoods ``(prompts, examples, options)``; None where there are none of one shape.
-
-    They are NaN where a cell was not asked.
-    """
-    column = parquet.read_table(grid.path, columns=["scores"])["scores"].combine_chunks()
-    if column.null_count or not len(column):
+    """Return the log-likelihoods ``(prompts, examples, options)``, NaN where a cell was not asked."""
+    rows = read_likelihoods(grid.path)
+    if rows is None:
         return None
-    values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
-    if len(values) % len(column) or not (np.diff(column.offsets.to_numpy()) == len(values) // len(column)).all():
-        return None
-    rows = values.reshape(len(column), -1)
     likelihoods = np.full((*grid.scores.shape, rows.shape[1]), np.nan)
     likelihoods[grid.answered] = rows
     return likelihoods

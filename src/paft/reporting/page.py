@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -16,21 +16,16 @@ import yaml
 
 from paft import __version__
 from paft.errors import UserError
-from paft.reporting.answers import cut, encode
-from paft.reporting.features import trait_effects
+from paft.prompts.traits import PromptTraits
+from paft.reporting.answers import Answers, cut, encode
 from paft.reporting.matrix import FIGURES, matrix_of
 from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
-from paft.reporting.tables import (
-    BEYOND_THE_SAMPLE,
-    Columns,
+from paft.reporting.sentences import (
     answers_by,
     baselines,
-    beyond_the_sample,
     by_label,
-    cells,
-    columns,
     compared_cells,
     difference_in_words,
     difference_intervals,
@@ -38,12 +33,20 @@ from paft.reporting.tables import (
     estimated,
     failures,
     is_uneven,
-    other_scores,
-    over_seeds,
-    run_names,
     sentence,
     size,
 )
+from paft.reporting.tables import (
+    BEYOND_THE_SAMPLE,
+    Columns,
+    beyond_the_sample,
+    cells,
+    columns,
+    other_scores,
+    over_seeds,
+    run_names,
+)
+from paft.reporting.trait_effects import Trait, trait_effects
 from paft.utils.io import encodable, write_text
 
 GENERATOR = "paft report"
@@ -75,15 +78,17 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
     """
     named = list(zip(results, run_names(results), strict=True))
     tasks = list(dict.fromkeys(result.task for result in results))
-    shown, matrix = columns(results), matrix_of(results)
+    table_columns, matrix = columns(results), matrix_of(results)
     return from_template(
         "page.html",
         title=" and ".join(filter(None, (", ".join(tasks[:-1]), *tasks[-1:]))) or "paft",
         several=len(results) > 1,
         matrix=matrix,
         pairs=list(zip(*(matrix.table(figure)[1:] for figure in FIGURES), strict=True)) if matrix else [],
-        runs=[_head(result, shown) | {"name": name, "link": _link(path, result)} for result, name in named],
-        header=[name.replace("if read", "if\u00a0read") for name in shown],
+        runs=[
+            _head(result, table_columns) | {"name": name, "link": _link(path, result)} for result, name in named
+        ],
+        header=[name.replace("if read", "if\u00a0read") for name in table_columns],
         measure="accuracy" if all(result.is_binary for result in results) else "score",
         sample=beyond_the_sample(results),
         sample_note=BEYOND_THE_SAMPLE,
@@ -141,7 +146,7 @@ def island(data: Any) -> str:
     return encodable(text)
 
 
-def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
+def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
     """Return the content of the page's first screen, which works without JavaScript."""
     return {
         "task": result.task,
@@ -161,7 +166,7 @@ def _head(result: RunResult, shown: Columns) -> dict[str, Any]:
         "problems": result.problems,
         "failures": [line for line in map(failures, result.methods) if line],
         "kept": [line for line in map(kept_in_words, result.methods) if line],
-        "rows": [[unbroken(cell) for cell in cells(method, shown)] for method in result.methods],
+        "rows": [[unbroken(cell) for cell in cells(method, table_columns)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
             _sentence(difference_in_words(d, result.title(d.first), result.title(d.second)))
@@ -223,9 +228,9 @@ def page_data(results: Sequence[RunResult]) -> dict[str, Any]:
     room = room_for(results)
     keys = example_numbers(results)
     runs = []
-    for result, name, of in zip(results, run_names(results), keys, strict=True):
-        data = run_data(result, room) | {"name": name}
-        runs.append(pack(data | {"keys": of}) if len(results) > 1 else data | {"keys": of})
+    for result, name, numbers in zip(results, run_names(results), keys, strict=True):
+        data = run_data(result, room) | {"name": name, "keys": numbers}
+        runs.append(pack(data) if len(results) > 1 else data)
     return {"runs": runs, "pairs": pairs_data(results, keys)}
 
 
@@ -243,12 +248,8 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         has_outputs=room.has_outputs,
     )
     has_labels = result.labels is not None
-    accuracy = {m.name: _in_order(prompts, m, m.summary.per_prompt) for m in result.methods}
-    known = [result.prompts[p] for p in prompts if p in result.prompts]
-    traits = {prompt.id: result.traits_of(prompt) for prompt in known}
-    kept = [i for i, p in enumerate(prompts) if p in traits]
-    measured = {m.name: accuracy[m.name][kept] for m in result.methods if m.estimate is None}
-    effects = trait_effects([traits[prompts[i]] for i in kept], measured)
+    traits = {p: result.traits_of(result.prompts[p]) for p in prompts if p in result.prompts}
+    effects = _trait_effects(result, traits)
     trained_on = {prompt for m in result.methods for row in m.log for prompt in row["prompt_ids"]}
     return {
         "task": result.task,
@@ -268,21 +269,34 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
-            _method(m, result.title(m.name))
-            | {
-                "accuracy": _shares(accuracy[m.name]),
-                "unread": _shares(_in_order(prompts, m, m.failures.per_prompt_unparsed)),
-                "cut": _shares(_in_order(prompts, m, m.failures.per_prompt_cut)),
-                "cells": answers.cells[m.name],
-                "scores": answers.scores.get(m.name),
-                "finish": answers.finish.get(m.name),
-                "others": answers.other_scores[m.name],
-                "rewards": reward_curves(m, result.config),
-                "outputs": answers.outputs[m.name],
-                "explanations": answers.explanations[m.name],
-            }
+            _method(m, result.title(m.name), prompts)
+            | {"rewards": reward_curves(m, result.config)}
+            | _answers(answers, m.name)
             for m in result.methods
         ],
+    }
+
+
+def _trait_effects(result: RunResult, traits: Mapping[str, PromptTraits]) -> list[Trait]:
+    """Return the effects of the traits on the methods whose figures are measured, not estimated.
+
+    Args:
+        traits: by prompt id.
+    """
+    measured = [m for m in result.methods if not m.is_estimated]
+    scores = {m.name: _in_order(list(traits), m, m.summary.per_prompt) for m in measured}
+    return trait_effects(list(traits.values()), scores)
+
+
+def _answers(answers: Answers, method: str) -> dict[str, Any]:
+    """Return the encoded answers of a method."""
+    return {
+        "cells": answers.cells[method],
+        "scores": answers.scores.get(method),
+        "finish": answers.finish.get(method),
+        "others": answers.other_scores[method],
+        "outputs": answers.outputs[method],
+        "explanations": answers.explanations[method],
     }
 
 
@@ -318,7 +332,8 @@ def _example(result: RunResult, example: str, longest: int, has_labels: bool) ->
     }
 
 
-def _method(method: MethodResult, label: str) -> dict[str, Any]:
+def _method(method: MethodResult, label: str, prompts: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of a method; those per prompt are in the order of ``prompts``."""
     summary, seconds = method.summary, method.grid.seconds
     points, changes = _curve(method.log)
     return {
@@ -327,13 +342,16 @@ def _method(method: MethodResult, label: str) -> dict[str, Any]:
         "mean": summary.mean,
         "std": summary.std,
         "worst": summary.worst,
-        "interval": [summary.mean_interval.low, summary.mean_interval.high],
+        "interval": summary.mean_interval.ends,
         "trainSeconds": method.train_seconds or 0,
         "trainTokens": method.train_tokens,
         "chooseSeconds": method.choosing.get("seconds", 0),
         "chooseTokens": method.choosing.get("tokens_read", 0) + method.choosing.get("tokens_written", 0),
         "evalSeconds": seconds if math.isfinite(seconds) else None,
         "generatedTokens": method.grid.generated_tokens,
+        "accuracy": _shares(_in_order(prompts, method, summary.per_prompt)),
+        "unread": _shares(_in_order(prompts, method, method.failures.per_prompt_unparsed)),
+        "cut": _shares(_in_order(prompts, method, method.failures.per_prompt_cut)),
         "curve": points,
         "changes": changes,
     }

@@ -23,8 +23,8 @@ from paft.reporting.axes import (
     table,
 )
 from paft.reporting.figure import axes_chart, save
+from paft.reporting.formatting import points, shortest_ends
 from paft.reporting.page import check_own, from_template, unbroken
-from paft.reporting.tables import points, shortest_ends
 from paft.runs.directory import RunDirectory
 from paft.utils.io import encodable, write_text
 

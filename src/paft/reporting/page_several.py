@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paft.reporting.pairs import differences_of_all, example_keys, has_texts
-from paft.reporting.read import RunResult
+from paft.reporting.results import RunResult
 from paft.utils.io import encodable
 
 MOST_CELLS = 400_000
@@ -73,14 +73,14 @@ def example_numbers(results: Sequence[RunResult]) -> list[list[int]]:
     """
     lacking = {r.task for r in results if not all(has_texts(r, method) for method in r.methods)}
     numbers: dict[Hashable, int] = {}
-    found = []
+    numbers_of_runs = []
     for result in results:
         keys: dict[str, Hashable] = {}
         for method in result.methods:
             own = example_keys(result, method, by_id=result.task in lacking)
             keys |= dict(zip(method.grid.example_ids, own, strict=True))
-        found.append([numbers.setdefault((result.task, key), len(numbers)) for key in keys.values()])
-    return found
+        numbers_of_runs.append([numbers.setdefault((result.task, key), len(numbers)) for key in keys.values()])
+    return numbers_of_runs
 
 
 def pairs_data(results: Sequence[RunResult], numbers: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -90,11 +90,11 @@ def pairs_data(results: Sequence[RunResult], numbers: Sequence[Sequence[int]]) -
         numbers: of the examples, as :func:`example_numbers` returns them.
     """
     methods, keys = [], []
-    for result, of in zip(results, numbers, strict=True):
-        places = dict(zip(_examples(result), of, strict=True))
+    for result, own_numbers in zip(results, numbers, strict=True):
+        number_of = dict(zip(_examples(result), own_numbers, strict=True))
         for method in result.methods:
             methods.append((result, method))
-            keys.append([places[example] for example in method.grid.example_ids])
+            keys.append([number_of[example] for example in method.grid.example_ids])
     return [
         [*pair, *(round(value, 6) for value in (d.difference, d.interval.low, d.interval.high)), d.p]
         for pair, d in differences_of_all(methods, keys).items()

@@ -11,7 +11,7 @@ import numpy as np
 from paft.errors import UserError, nearest
 from paft.evaluation.paired import Difference, differences, over_examples
 from paft.reporting.answers import read_texts
-from paft.reporting.read import MethodResult, RunResult
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.tables import run_names
 
 
@@ -140,8 +140,8 @@ def has_texts(run: RunResult, method: MethodResult) -> bool:
 
 def _matches(left: Sequence[Hashable], right: Sequence[Hashable]) -> tuple[list[int], list[int]]:
     places = {key: place for place, key in enumerate(right)}
-    found = [(i, places[key]) for i, key in enumerate(left) if key in places]
-    return [i for i, _ in found], [j for _, j in found]
+    matches = [(i, places[key]) for i, key in enumerate(left) if key in places]
+    return [i for i, _ in matches], [j for _, j in matches]
 
 
 def compare_sides(left: Side, right: Side) -> Comparison:
@@ -217,26 +217,26 @@ def find_side(text: str, results: Sequence[RunResult]) -> Side:
         for run, result in zip(run_names(results), results, strict=True)
         for method in result.methods
     ]
-    found = []
+    sides = []
     for run, result, method in named:
         rest = text.split(":")
         for name in (run, method.name):
             if rest and rest[0] == name:
                 rest = rest[1:]
         prompts = [p for p in method.prompt_ids if p.startswith(rest[0])] if len(rest) == 1 else []
-        shown = (
+        name_parts = (
             run if len(results) > 1 else "",
             method.name if len(results) == 1 or len(result.methods) > 1 else "",
         )
         for prompt in prompts if rest else [None]:
-            name = ":".join(filter(None, (*shown, prompt)))
-            found.append(Side(result, method, prompt, name))
-    if len(found) == 1:
-        return found[0]
-    if not found:
+            name = ":".join(filter(None, (*name_parts, prompt)))
+            sides.append(Side(result, method, prompt, name))
+    if len(sides) == 1:
+        return sides[0]
+    if not sides:
         known = {name for run, _, method in named for name in (run, method.name)}
         raise UserError(f"--compare {text}: no run, method or prompt of this name{nearest(text, known)}")
-    names = ", ".join(side.name for side in found[:4]) + (", ..." if len(found) > 4 else "")
+    names = ", ".join(side.name for side in sides[:4]) + (", ..." if len(sides) > 4 else "")
     raise UserError(f"--compare {text}: this may be {names}; write one of them")
 
 
@@ -250,25 +250,27 @@ def differences_of_all(
     Args:
         keys: what identifies the examples of each method, see :func:`example_keys`.
     """
+    prompts = [tuple(prompt_keys(run, method)) for run, method in methods]
     groups: dict[tuple[str, str, tuple[str, ...], tuple[Hashable, ...]], list[int]] = {}
-    asked = [tuple(prompt_keys(run, method)) for run, method in methods]
     for index, (run, _) in enumerate(methods):
-        groups.setdefault((run.task, run.metric, asked[index], tuple(keys[index])), []).append(index)
-    found = {}
-    for (_, _, prompts, _), members in groups.items():
-        if len(prompts) > 1:
-            grids = {str(index): methods[index][1].grid.scores for index in members}
-            for difference in differences(grids, is_corrected=False):
-                found[int(difference.first), int(difference.second)] = difference
-    for (one, left), (other, right) in itertools.combinations(groups.items(), 2):
-        if one[:2] != other[:2]:
+        groups.setdefault((run.task, run.metric, prompts[index], tuple(keys[index])), []).append(index)
+    by_pair: dict[tuple[int, int], Difference] = {}
+
+    def add(scores: dict[int, np.ndarray]) -> None:
+        named = {str(index): grid for index, grid in scores.items()}
+        for difference in differences(named, is_corrected=False):
+            by_pair[int(difference.first), int(difference.second)] = difference
+
+    for (_, _, group_prompts, _), members in groups.items():
+        if len(group_prompts) > 1:
+            add({index: methods[index][1].grid.scores for index in members})
+    for (left, left_members), (right, right_members) in itertools.combinations(groups.items(), 2):
+        if left[:2] != right[:2]:  # another task or metric
             continue
-        for i, j in itertools.product(left, right):
-            pair = min(i, j), max(i, j)
-            of = [methods[index][1] for index in pair]
-            cells = Cells(_matches(asked[pair[0]], asked[pair[1]]), _matches(keys[pair[0]], keys[pair[1]]))
+        for pair in itertools.product(left_members, right_members):
+            first, second = sorted(pair)
+            cells = Cells(_matches(prompts[first], prompts[second]), _matches(keys[first], keys[second]))
             if len(cells.prompts[0]) > 1 and cells.examples[0]:
-                grids = {str(index): cells.of(of[k].grid.scores, k) for k, index in enumerate(pair)}
-                for difference in differences(grids, is_corrected=False):
-                    found[pair] = difference
-    return found
+                grids = [methods[index][1].grid.scores for index in (first, second)]
+                add({first: cells.of(grids[0], 0), second: cells.of(grids[1], 1)})
+    return by_pair

@@ -11,6 +11,7 @@ from pyarrow import compute, parquet
 
 from paft.evaluation.consistency import UNREAD
 from paft.evaluation.failures import FINISHES
+from paft.evaluation.predictions import EXAMPLES, SECONDS
 from paft.utils.safe_io import parquet_batches
 
 GRID_COLUMNS = ("prompt_id", "example_id", "prediction", "target", "generated_tokens")
@@ -87,7 +88,7 @@ def read_grid(path: Path) -> Grid:
     columns = [name for name in names if name in (*needed, *LATER_COLUMNS)]
     table = pa.Table.from_batches(parquet_batches(path, columns), pa.schema(map(file.schema_arrow.field, columns)))
     metadata = file.schema_arrow.metadata or {}
-    prompt_ids, examples, answered = _cells(table, metadata.get(b"paft.examples"))
+    prompt_ids, examples, answered = _cells(table, metadata.get(EXAMPLES))
     scores, unparsed = _scores(table)
 
     def filled(values: np.ndarray, missing: float) -> np.ndarray:
@@ -107,7 +108,7 @@ def read_grid(path: Path) -> Grid:
         filled(_answers(table, unparsed), UNREAD),
         filled(_finish(table), 0),
         filled(_other_scores(table), np.nan),
-        seconds=float(metadata.get(b"paft.seconds", b"nan")),
+        seconds=float(metadata.get(SECONDS, b"nan")),
         generated_tokens=compute.sum(table["generated_tokens"]).as_py() or 0,
     )
 
@@ -164,8 +165,8 @@ def _finish(table: pa.Table) -> np.ndarray:
     """Return why the model stopped in each row; 0 where the file does not say."""
     if "finish" not in table.column_names:
         return np.zeros(len(table), dtype=np.uint8)
-    found = compute.index_in(table["finish"].cast(pa.string()), pa.array(FINISHES))
-    return compute.fill_null(found, 0).to_numpy().astype(np.uint8)
+    codes = compute.index_in(table["finish"].cast(pa.string()), pa.array(FINISHES))
+    return compute.fill_null(codes, 0).to_numpy().astype(np.uint8)
 
 
 def _other_scores(table: pa.Table) -> np.ndarray:

@@ -10,29 +10,25 @@ from paft.errors import UserError
 from paft.evaluation.intervals import Interval
 from paft.reporting.axes import is_axes_run
 from paft.reporting.figure import write_figure
+from paft.reporting.formatting import bracket, markdown_table
 from paft.reporting.page import write_page
-from paft.reporting.read import MethodResult, RunResult, read_run
+from paft.reporting.read import read_run
+from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import kept_in_words, kept_step
-from paft.reporting.tables import (
-    BEYOND_THE_SAMPLE,
+from paft.reporting.sentences import (
     answers_by,
     baselines,
-    beyond_the_sample,
-    bracket,
     by_label,
-    cells,
-    columns,
     compared_cells,
     difference_intervals,
     disagreement,
     estimated,
     failures,
     is_uneven,
-    markdown_table,
-    other_scores,
     sentence,
     size,
 )
+from paft.reporting.tables import BEYOND_THE_SAMPLE, beyond_the_sample, cells, columns, other_scores
 from paft.utils.io import write_text
 
 SCHEMA = 2
@@ -81,7 +77,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
             {
                 "methods": [d.first, d.second],
                 "difference": d.difference,
-                "interval": [d.interval.low, d.interval.high],
+                "interval": d.interval.ends,
                 "p": d.p,
                 "differ": d.differ,
                 "cells": d.cells,
@@ -143,7 +139,7 @@ def method_json(method: MethodResult) -> dict[str, Any]:
 
 def ends(interval: Interval | None) -> list[float] | None:
     """Return an interval as ``report.json`` has it."""
-    return None if interval is None else [interval.low, interval.high]
+    return None if interval is None else interval.ends
 
 
 def finite(value: float) -> float | None:
@@ -185,7 +181,7 @@ def as_markdown(result: RunResult) -> str:
         "## How to reproduce",
         "",
         f"`{result.command}` with the `config.yaml` of this folder (digest {run.get('digest', 'unknown')}); "
-        f"model {result.model_in_words}, seed {result.config.get('seed', 0)}, paft {run.get('paft')}, {versions}.",
+        f"model {result.model_in_words}, seed {result.seed}, paft {run.get('paft')}, {versions}.",
         "",
         *_judge(result),
     ]
@@ -194,8 +190,8 @@ def as_markdown(result: RunResult) -> str:
 
 def table(result: RunResult) -> list[str]:
     """Return the methods as the lines of a Markdown table."""
-    shown = columns([result])
-    return markdown_table(list(shown), [cells(method, shown) for method in result.methods])
+    table_columns = columns([result])
+    return markdown_table(list(table_columns), [cells(method, table_columns) for method in result.methods])
 
 
 def _beyond_the_sample(result: RunResult) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paft.reporting.read import MethodResult
+from paft.reporting.results import MethodResult
 
 POINTS = 300
 """The maximum number of points of a curve; each point stands for consecutive log rows."""

@@ -8,17 +8,18 @@ from typing import Any
 from paft import __version__
 from paft.errors import UserError
 from paft.reporting.axes import is_axes_run
+from paft.reporting.formatting import markdown_table
 from paft.reporting.matrix import FIGURES, Matrix, matrix_of
 from paft.reporting.page import GENERATOR, check_own, write_page
-from paft.reporting.read import RunResult, read_run
+from paft.reporting.read import read_run
 from paft.reporting.report import OTHERS, SCHEMA, ends, write_result
+from paft.reporting.results import RunResult
+from paft.reporting.sentences import estimated
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
     beyond_the_sample,
     cells,
     columns,
-    estimated,
-    markdown_table,
     other_scores,
     over_seeds,
     run_names,
@@ -32,8 +33,8 @@ def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
     Raises:
         UserError: none of the directories is a run, or one is of ``paft evaluate --axes``.
     """
-    if of_axes := [path for path in paths if is_axes_run(path)]:
-        raise UserError(f"{of_axes[0]}: a run with --axes is compared with others of its kind only")
+    if axes_runs := [path for path in paths if is_axes_run(path)]:
+        raise UserError(f"{axes_runs[0]}: a run with --axes is compared with others of its kind only")
     results, errors = [], []
     for path in paths:
         try:
@@ -140,9 +141,10 @@ def matrix_lines(matrix: Matrix) -> list[str]:
 def tables(results: Sequence[RunResult]) -> list[str]:
     """Return Markdown tables of all methods, and one over seeds if the runs differ only in the seed."""
     named = zip(results, run_names(results), strict=True)
-    shown = columns(results)
+    table_columns = columns(results)
     lines = markdown_table(
-        ("Run", *shown), [(name, *cells(m, shown)) for result, name in named for m in result.methods]
+        ("Run", *table_columns),
+        [(name, *cells(m, table_columns)) for r, name in named for m in r.methods],
     )
     if rows := beyond_the_sample(results):
         lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]

@@ -9,19 +9,21 @@ from rich.table import Table
 from paft.reporting.axes import AxesResult, side_by_side, size
 from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
-from paft.reporting.read import RunResult
-from paft.reporting.tables import baselines, cells, columns, disagreement, failures, sentence, shortest_ends
+from paft.reporting.formatting import shortest_ends
+from paft.reporting.results import RunResult
+from paft.reporting.sentences import baselines, disagreement, failures, sentence
+from paft.reporting.tables import cells, columns
 
 
 def show(result: RunResult) -> None:
     """Print the methods of a run to standard output."""
     console = Console(width=None if Console().is_terminal else 140)
     table = Table(title=f"{result.task}: {result.metric} on {result.test_prompts}, %", title_justify="left")
-    shown = columns([result])
-    for name in shown:
+    table_columns = columns([result])
+    for name in table_columns:
         table.add_column(name, justify="left" if name == "Method" else "right", no_wrap=name in ("Method", "Mean"))
     for method in result.methods:
-        table.add_row(*cells(method, shown))
+        table.add_row(*cells(method, table_columns))
     console.print(table)
     lines = (*map(failures, result.methods), baselines(result), sentence(result), disagreement(result))
     for line in filter(None, lines):

@@ -23,6 +23,7 @@ from paft.runs.fingerprint import Fingerprint, differences, read_fingerprint, wr
 from paft.runs.finished import FinishedMethod
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
+from paft.tasks.task import Task
 from paft.types import Example, Prompt
 from paft.utils.console import Console, counted
 
@@ -120,18 +121,17 @@ class Attack:
         """Return the candidates of a round for each start, rewrites first; none where the score is 0 already."""
         task, most = self.evaluator.task, SPARE * self.settings.candidates
         proposals: dict[int, list[Prompt]] = {i: [] for i, a in enumerate(attacked) if a.after > 0}
-        questions = [rewrite_request(attacked[i].prompt, task) for i in proposals]
+        requests = [rewrite_request(attacked[i].prompt, task) for i in proposals]
         for client in self.clients:
-            for i, answer in zip(proposals, client.ask(questions, SCHEMA, again=number), strict=True):
-                proposals[i] += rewrites(answer, attacked[i].prompt, client.client.name)
+            replies = client.ask(requests, SCHEMA, again=number)
+            for i, reply in zip(proposals, replies, strict=True):
+                proposals[i] += rewrites(reply, attacked[i].prompt, client.client.name)
         for i, proposed in proposals.items():
             draw = random.Random(f"attack:{self.seed}:{number}:{attacked[i].start.id}")
-            proposed += edits(attacked[i].prompt, task, draw, most)
+            proposed.extend(edits(attacked[i].prompt, task, draw, most))
         fit = set(self.screened([prompt for proposed in proposals.values() for prompt in proposed]))
-        return [
-            [prompt for prompt in proposals.get(i, ()) if prompt in fit][: self.settings.candidates]
-            for i in range(len(attacked))
-        ]
+        candidates = {i: [prompt for prompt in proposed if prompt in fit] for i, proposed in proposals.items()}
+        return [candidates.get(i, [])[: self.settings.candidates] for i in range(len(attacked))]
 
 
 def attack(
@@ -159,7 +159,8 @@ def attack(
         WorkError: a language model or an endpoint failed; what is computed is kept.
     """
     finished = FinishedMethod.of(run, method)
-    config, seed = finished.config, finished.config.seed if settings.seed is None else settings.seed
+    config = finished.config
+    seed = config.seed if settings.seed is None else settings.seed
     folder, fingerprint = _own_folder(output, finished)
     clients = _clients(finished, llms, console)
     data = RunData.load(config, [], console)
@@ -168,14 +169,8 @@ def attack(
     starts, screened = _starts(finished, data, prompt_file, console)
     starts = _drawn(starts, settings.starts, seed, "prompts", console)
     examples = _drawn(data.train, settings.examples, seed, "training examples", console)
-    evaluator = PromptEvaluator(
-        finished.open_model(console),
-        data.task,
-        mode=config.evaluation.mode,
-        max_new_tokens=config.evaluation.max_new_tokens,
-        stop=config.evaluation.stop,
-        scorers=data.scorers,
-        log=folder / "evaluations.jsonl",
+    evaluator = PromptEvaluator.configured(
+        finished.open_model(console), data.task, config.evaluation, data.scorers, folder / "evaluations.jsonl"
     )
     _check_and_announce(evaluator, starts, examples, settings, clients, console)
     write_fingerprint(folder, fingerprint)
@@ -187,14 +182,23 @@ def attack(
         attacked = search.search(starts, console)
     if usage := evaluator.model.usage():
         console.say(usage)
-    if lower := {a.prompt.id: a.prompt for a in attacked if a.after < a.before}:
-        write_prompts(output, lower.values())
-        if seen := overlap(_own_prompts(finished), list(lower.values()), data.task):
-            console.say(
-                f"{output}: {len(seen)} of {len(lower)} prompts differ from a prompt of the run in format only; "
-                "they suit prompts.train, and are no unseen prompts for prompts.test"
-            )
+    _write_lower(output, attacked, finished, data.task, console)
     return attacked
+
+
+def _write_lower(
+    output: Path, attacked: Sequence[Attacked], finished: FinishedMethod, task: Task, console: Console
+) -> None:
+    """Write the prompts that score lower than their start, if there are any."""
+    lower = {a.prompt.id: a.prompt for a in attacked if a.after < a.before}
+    if not lower:
+        return
+    write_prompts(output, lower.values())
+    if repeats := overlap(_own_prompts(finished), list(lower.values()), task):
+        console.say(
+            f"{output}: {len(repeats)} of {len(lower)} prompts differ from a prompt of the run in format only; "
+            "they suit prompts.train, and are no unseen prompts for prompts.test"
+        )
 
 
 def _own_folder(output: Path, finished: FinishedMethod) -> tuple[Path, Fingerprint]:
@@ -243,7 +247,7 @@ def _starts(
         raise UserError(
             f"{source}: {shared[0][1].id} is a test prompt of the run, which must be unseen; remove it"
         )
-    fit, out = screen(prompts, data.task, data.known, off=off)
+    fit, out = screen(prompts, data.task, data.all_examples, off=off)
     if not prompts:
         raise UserError(f"{run}: no training prompts; name the prompts to start from with --prompts")
     if not fit:
@@ -253,7 +257,7 @@ def _starts(
 
     def screened(proposed: list[Prompt]) -> list[Prompt]:
         others = [prompt for prompt in proposed if (prompt.system, prompt.text) not in own]
-        return screen(others, data.task, data.known, off=off, known=test)[0]
+        return screen(others, data.task, data.all_examples, off=off, known=test)[0]
 
     return fit, screened
 

@@ -11,17 +11,18 @@ from paft.config.schema import Config, GenerateSource
 from paft.errors import UserError, WorkError
 from paft.evaluation.axes import Design, make_design
 from paft.evaluation.grid import answer
+from paft.models.locate import adapter_files
 from paft.models.model import Model
 from paft.models.open import can_be_trained, open_model
 from paft.models.unanswered import UnansweredError
 from paft.prompts.axes import Level, Source, Variations, levels_of
 from paft.prompts.prepare import prepare_prompts
 from paft.prompts.template import render
-from paft.runs import claim
+from paft.runs import resume
 from paft.runs.data import RunData
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN, RunDirectory
 from paft.runs.fingerprint import CONTENT, differences, fingerprints, flatten
-from paft.runs.inputs import hash_examples, hash_files
+from paft.runs.hashes import hash_examples, hash_files
 from paft.runs.run import check_config
 from paft.scoring import PaidScorer
 from paft.tasks.task import Task
@@ -81,31 +82,44 @@ def evaluate_axes(
         raise UserError(f"{output}: a run without axes; choose another --output")
     with directory.locked():
         data = RunData.load(config, variants, console)
-        data.prompts = prepare_prompts(config.prompts, data.task, data.known, {}, config.seed)
+        data.prompts = prepare_prompts(config.prompts, data.task, data.all_examples, {}, config.seed)
         for note in data.prompts.notes():
             console.say(note)
-        [asked] = (stages["evaluation"] for stages in fingerprints(config, variants, data, 1).values())
-        variations = Variations(_source(config, data, data.train if has_train else None, adapters))
-        levels = levels_of(names, variations.source)
-        if "wording" not in levels:
-            source = "prompts.user" if data.prompts.user else "the first of prompts.test"
-            console.say(f"every combination has the same prompt, {source}: {variations.source.wording.id}")
-        design = make_design([len(axis) for axis in levels.values()], len(data.test_examples), cells, config.seed)
-        combinations = list(_combinations(design, levels, variations, data.test_examples))
-        about = _about(config, data, levels, variations, combinations)
-        about["depends"] = asked | _depends(config, adapters, cells, combinations)
+        source = _source(config, data, data.train if has_train else None, adapters)
+        levels, combinations = _plan(names, source, cells, console)
+        [fingerprint] = fingerprints(config, variants, data, 1).values()
+        about = _about(config, data, levels, source, combinations)
+        about["depends"] = fingerprint["evaluation"] | _depends(config, adapters, cells, combinations)
         _check_design(output, about)
         done = read_keyed(output / AXES_CELLS, COLUMNS)
-        if not (missing := [combination for combination in combinations if combination.key not in done]):
+        missing = [combination for combination in combinations if combination.key not in done]
+        if not missing:
             return
         model = _open_model(config, data, missing, output, console, has_adapters=bool(adapters))
-        claim.begin(directory, config)
+        resume.start_or_resume(directory, config)
         write_text(output / AXES_DESIGN, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
         if done:
             console.say(f"{len(done)} of {len(combinations)} combinations are answered already")
         _ask(model, data, missing, adapters, _how(config), output, console)
         if line := model.usage():
             console.say(line)
+
+
+def _plan(
+    names: Sequence[str], source: Source, cells: int, console: Console
+) -> tuple[dict[str, list[Level]], list[Combination]]:
+    """Return the levels of each axis, and the combinations of them that are asked.
+
+    Args:
+        names: of the axes.
+        cells: the most questions.
+    """
+    levels = levels_of(names, source)
+    if "wording" not in levels:
+        origin = "prompts.user" if source.user else "the first of prompts.test"
+        console.say(f"every combination has the same prompt, {origin}: {source.wording.id}")
+    design = make_design([len(axis) for axis in levels.values()], len(source.test), cells, source.seed)
+    return levels, list(_combinations(design, levels, Variations(source), source.test))
 
 
 def _how(config: Config) -> dict[str, Any]:
@@ -183,21 +197,20 @@ def _source(config: Config, data: RunData, train: list[Example] | None, adapters
 def _combinations(
     design: Design, levels: Mapping[str, list[Level]], variations: Variations, examples: Sequence[Example]
 ) -> Iterator[Combination]:
-    for number, (row, chosen) in enumerate(zip(design.levels.tolist(), design.examples.tolist(), strict=True)):
+    for number, (row, indices) in enumerate(zip(design.levels.tolist(), design.examples.tolist(), strict=True)):
         values = {name: axis[i].value for (name, axis), i in zip(levels.items(), row, strict=True)}
-        asked = [variations.example(values, examples[index]) for index in chosen]
-        yield Combination(str(number), row, values, variations.task(values), variations.prompt(values), asked)
+        varied = [variations.example(values, examples[index]) for index in indices]
+        yield Combination(str(number), row, values, variations.task(values), variations.prompt(values), varied)
 
 
 def _about(
     config: Config,
     data: RunData,
     levels: Mapping[str, list[Level]],
-    variations: Variations,
+    source: Source,
     combinations: Sequence[Combination],
 ) -> dict[str, Any]:
     """Return what the report says of the design."""
-    source = variations.source
     prompts = [level.value for level in levels.get("wording", ())] or [source.wording]
     return {
         "schema": 1,
@@ -220,13 +233,12 @@ def _depends(
     config: Config, adapters: Sequence[Path], cells: int, combinations: Sequence[Combination]
 ) -> dict[str, Any]:
     """Return what the answers depend on beside the config's keys for an evaluation."""
-    names = ("adapter_config.json", "adapter_model.safetensors")
-    shown = dict.fromkeys(example for c in combinations for example in c.task.demonstrations)
+    demonstrations = dict.fromkeys(example for c in combinations for example in c.task.demonstrations)
     keys: dict[str, Any] = {"seed": config.seed, "--cells": cells}
-    if shown:
-        keys["task.train (demonstrations)"] = f"{CONTENT}{hash_examples(shown)}"
+    if demonstrations:
+        keys["task.train (demonstrations)"] = f"{CONTENT}{hash_examples(demonstrations)}"
     for number, folder in enumerate(adapters, start=1):
-        files = [folder / name for name in names if (folder / name).is_file()]
+        files = [file for file in adapter_files(folder) if file.is_file()]
         keys[f"--adapter {number}"] = f"{CONTENT}{hash_files(files)}"
     return keys
 
@@ -275,6 +287,7 @@ def _ask(
     unanswered = list[str]()
     with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
         for folder in adapters or (None,):
+            # without the axis seed, all combinations are asked with the one adapter, or with none
             own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
             with model.use_adapter(folder):
                 for combination in own:

@@ -1,4 +1,4 @@
-"""The run that a gated model must not be worse than."""
+"""The test that compares a gated model with an earlier run: the scores of that run, and which cells both have."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -7,10 +7,10 @@ from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
 from paft.prompts.prepare import PromptSets
-from paft.prompts.shots import with_demonstrations
+from paft.prompts.shots import load_with_demonstrations
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
-from paft.tasks.load import check_targets, load_task, subset
+from paft.tasks.load import check_targets, subset
 from paft.tasks.task import Task
 from paft.types import Example
 from paft.utils.console import Console
@@ -24,14 +24,14 @@ class RunData:
         scorers: judge what a model writes; prompts and methods are compared by the first.
         train, test_examples: all training examples; the test examples that are asked.
         reported: lines that were printed, so that methods do not repeat them.
-        known: every example, for screening: a prompt that holds an answer to one of them is left out.
+        all_examples: for screening: a prompt that holds an answer to one of them is left out.
     """
 
     task: Task
     scorers: list[Scorer]
     train: list[Example]
     test_examples: list[Example]
-    known: list[Example]
+    all_examples: list[Example]
     seed: int
     prompts: PromptSets
     reported: set[str] = field(default_factory=set)
@@ -43,8 +43,7 @@ class RunData:
         Raises:
             UserError: a file is broken, or the test examples are training examples.
         """
-        task, train, test = load_task(config.task)
-        task = with_demonstrations(task, train, test, config.prompts.shots, config.seed)
+        task, train, test = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
         if config.evaluation.mode == "likelihood" and not task.has_options:
             raise UserError(
                 "config key evaluation.mode: likelihood compares options; name task.choices, or use generate"

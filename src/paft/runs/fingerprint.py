@@ -14,8 +14,9 @@ from typing import Any
 from paft.config.schema import Config
 from paft.errors import UserError
 from paft.methods.registry import Variant
+from paft.models.locate import adapter_files
 from paft.runs.data import RunData
-from paft.runs.inputs import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
+from paft.runs.hashes import hash_examples, hash_files, hash_prompts, hash_value, input_hashes
 from paft.scoring.registry import as_reference
 from paft.utils.io import write_text
 from paft.utils.plugins import load_object, source_file
@@ -49,7 +50,7 @@ def fingerprints(config: Config, variants: list[Variant], data: RunData, process
     model |= {key: value for key, value in inputs.items() if key.startswith("model.") and key in model}
     if model.get("model.quantization") == "none":  # as in runs from before the key
         del model["model.quantization"]
-    shared = _kept(model | _task(config, data))
+    shared = _kept(model | _task(data))
     evaluation = shared | _evaluation(config, data)
     training: dict[str, dict[str, Any]] = {}
     for variant in variants:
@@ -110,7 +111,7 @@ def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _task(config: Config, data: RunData) -> dict[str, Any]:
+def _task(data: RunData) -> dict[str, Any]:
     """Return what the rendering of an example and the reading of an answer depend on."""
     task = data.task
     keys: dict[str, Any] = {
@@ -162,8 +163,8 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
         "seed": config.seed,
         "processes": processes,
     }
-    if method.starts_from is not None:
-        keys[method.starts_from] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.starts_from))}"
+    if method.prompts_key is not None:
+        keys[method.prompts_key] = f"{CONTENT}{hash_prompts(data.prompts.of_key(method.prompts_key))}"
     if training.on_overlength == "drop":  # examples are left out by the longest prompt
         keys["training.on_overlength (prompts)"] = f"{CONTENT}{hash_prompts(data.prompts.named)}"
     keys |= flatten(training.model_dump(mode="json", exclude_none=True), "training")
@@ -186,10 +187,10 @@ def _start(variant: Variant, earlier: Mapping[str, dict[str, Any]]) -> dict[str,
     Args:
         earlier: the keys of the variants that are trained before, by name.
     """
-    name = variant.method.starts_with
+    name = variant.method.initial_adapter
     if name is None:
         return {}
-    files = [Path(name) / file for file in ("adapter_config.json", "adapter_model.safetensors")]
+    files = adapter_files(name)
     content = hash_files(files) if all(file.is_file() for file in files) else hash_value(earlier[name])
     return {f"{variant.key}.init (what it starts from)": f"{CONTENT}{content}"}
 

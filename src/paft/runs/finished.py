@@ -1,4 +1,4 @@
-"""A finished method of a run, for commands that ask it again."""
+"""The method of a finished run, opened again by ``paft calibrate`` and ``paft prompts attack``."""
 
 from dataclasses import dataclass
 from pathlib import Path

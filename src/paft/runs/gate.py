@@ -13,7 +13,8 @@ import numpy as np
 
 from paft.config.schema import Config
 from paft.errors import UserError, nearest
-from paft.evaluation.grid import answer_cells, right_options
+from paft.evaluation.grid import answer_cells
+from paft.evaluation.predictions import right_options
 from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, Decision, Verdict, balanced_order
 from paft.models.open import device_setting
 from paft.prompts.template import render

@@ -119,18 +119,18 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     assert isinstance(config.model, ModelConfig)
     import_module("paft.training.finetune")  # and with it the Trainer, as a run does
     packages = psutil.Process().memory_info().rss
-    found: list[Estimate] = []
+    estimates: list[Estimate] = []
     trained = [
         variant
         for variant in variants
-        if variant.method.trains and data.prompts.of_key(variant.method.starts_from)
+        if variant.method.trains and data.prompts.of_key(variant.method.prompts_key)
     ]
     if trained:
         all_trained = [_training(config.model, variant, data, packages) for variant in trained]
-        found.append(max(all_trained, key=lambda estimate: estimate.peak))
+        estimates.append(max(all_trained, key=lambda estimate: estimate.peak))
     if data.prompts.test:
-        found.append(_evaluation(config, data, packages))
-    return found
+        estimates.append(_evaluation(config, data, packages))
+    return estimates
 
 
 def _engine(
@@ -202,7 +202,7 @@ def _step_peak(
 def _forwards(engine: ShapeEngine, training: TrainingConfig, variant: Variant, data: RunData) -> Iterable[Inputs]:
     """Yield the inputs of each forward of some steps, as the trainer of one process gets them."""
     examples = data.training_examples(variant)
-    prompts = data.prompts.of_key(variant.method.starts_from)
+    prompts = data.prompts.of_key(variant.method.prompts_key)
     accumulation = training.gradient_accumulation_steps
     step_size = training.batch_size * accumulation
     steps = -(-len(examples) // step_size)
@@ -251,19 +251,24 @@ def _evaluation(config: Config, data: RunData, packages: int) -> Estimate:
 
 
 def _evaluation_peak(engine: ShapeEngine, config: Config, data: RunData) -> float:
-    work = _scoring if config.evaluation.mode == "likelihood" else _generation
     by_length = sorted(data.prompts.test, key=lambda prompt: len(prompt.text))
-    peaks = [
-        work(engine, [render(prompt, data.task, example) for example in data.test_examples], config, data)
-        for prompt in {by_length[0], by_length[-1]}
-    ]
+    candidates = [data.task.candidates(example) for example in data.test_examples]
+    peaks = []
+    for prompt in {by_length[0], by_length[-1]}:
+        conversations = [render(prompt, data.task, example) for example in data.test_examples]
+        if config.evaluation.mode == "likelihood":
+            peaks.append(_scoring(engine, conversations, candidates))
+        else:
+            peaks.append(_generation(engine, conversations, config.evaluation.max_new_tokens))
     assert isinstance(config.model, ModelConfig)
     return _process(max(peaks), config.model, engine)
 
 
-def _scoring(engine: ShapeEngine, conversations: list[Conversation], config: Config, data: RunData) -> float:
+def _scoring(
+    engine: ShapeEngine, conversations: Sequence[Conversation], candidates: Sequence[Sequence[str]]
+) -> float:
     """Return the bytes of tensors in the scoring batch with the most answer tokens under a prompt."""
-    batches, shared = engine.scored(conversations, [data.task.candidates(e) for e in data.test_examples])
+    batches, shared = engine.scored(conversations, candidates)
     rows = max(batches, key=lambda rows: sum(row.answer for row in rows))
     packed = engine.packed(rows, shared) if shared else engine.inputs(rows)
     packed["logits_to_keep"] = packed["logits_to_keep"].unique()
@@ -279,7 +284,7 @@ def _scoring(engine: ShapeEngine, conversations: list[Conversation], config: Con
         return _peak(engine, batch)
 
 
-def _generation(engine: ShapeEngine, conversations: list[Conversation], config: Config, data: RunData) -> float:
+def _generation(engine: ShapeEngine, conversations: Sequence[Conversation], max_new_tokens: int) -> float:
     """Return the bytes of tensors in the largest batch of generation, with the keys and values of its answers."""
     batches, shared = engine.generated(conversations)
     prompts = max(batches, key=lambda prompts: sum(map(len, prompts)))
@@ -299,7 +304,7 @@ def _generation(engine: ShapeEngine, conversations: list[Conversation], config: 
     layers: Sequence[Any] = caches[0].layers
     kept = sum(part.nbytes for layer in layers for part in (layer.keys, layer.values))
     tokens = layers[0].keys.shape[0] * layers[0].keys.shape[2]
-    return peak + kept * len(prompts) * config.evaluation.max_new_tokens / tokens
+    return peak + kept * len(prompts) * max_new_tokens / tokens
 
 
 def _peak(engine: ShapeEngine, work: Callable[[], None]) -> int:

@@ -12,7 +12,7 @@ from paft.models.open import check_model, device_setting, open_model
 from paft.prompts.files import write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.template import render
-from paft.runs import claim
+from paft.runs import resume
 from paft.runs.cell import Cell, work_on
 from paft.runs.data import RunData
 from paft.runs.directory import RunDirectory
@@ -132,16 +132,16 @@ class Run:
         if isinstance(sources.train, GenerateSource):
             if "prompts.train" in starts:
                 self._check_before_it_costs()
-                claim.begin(self.directory, self.config)
+                resume.start_or_resume(self.directory, self.config)
                 sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
             elif sources.test:
                 sources = sources.model_copy(update={"train": None})  # no model is trained on them
-        return prepare_prompts(sources, self.data.task, self.data.known, starts, self.config.seed)
+        return prepare_prompts(sources, self.data.task, self.data.all_examples, starts, self.config.seed)
 
     def _check_before_it_costs(self) -> None:
         """Refuse what can be refused before language models are asked, and perhaps paid."""
         user = check_user_prompt(self.config.prompts, self.data.task, starts_of(self.variants))
-        claim.check_prompts_source(self.directory, self.config, self.variants)
+        resume.check_prompts_source(self.directory, self.config, self.variants)
         if not self.directory.config_file.is_file():
             self.data.prompts = PromptSets([], [], user, [])
             for variant in self.variants:
@@ -161,9 +161,9 @@ class Run:
         new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
         if new:
             self._check_with_model(new)
-        claim.begin(directory, self.config)
+        resume.start_or_resume(directory, self.config)
         facts = self.data.facts() | ({"processes": self.processes.size} if self.trains else {})
-        claim.record(directory, self.config, self.variants, now, facts, only)
+        resume.record_config(directory, self.config, self.variants, now, facts, only)
         write_prompts(directory.prompts("train"), prompts.train)
         write_prompts(directory.prompts("test"), prompts.test)
         write_screened(directory.prompts("screened"), prompts.screened)
@@ -213,8 +213,8 @@ def starts_of(variants: list[Variant]) -> dict[str, list[str]]:
     """Return the names of the methods by what they start from; methods that train nothing are left out."""
     starts: dict[str, list[str]] = {}
     for variant in variants:
-        if variant.method.trains and variant.method.starts_from is not None:
-            starts.setdefault(variant.method.starts_from, []).append(variant.name)
+        if variant.method.trains and variant.method.prompts_key is not None:
+            starts.setdefault(variant.method.prompts_key, []).append(variant.name)
     return starts
 
 

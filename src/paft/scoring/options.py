@@ -10,7 +10,6 @@ from paft.types import LETTERS
 
 _UNSPACED = "\u0e00-\u0eff\u2e80-\u9fff\uf900-\ufaff"
 """Scripts whose words are not set apart by spaces: Thai, Lao, Chinese, Japanese."""
-_HANGUL = "\u1100-\u11ff\uac00-\ud7af"
 _JOINED = rf"(?:[^\W_{_UNSPACED}]|{MARK})"
 _BEFORE = re.compile(_JOINED)
 _ATTACHED = re.compile(rf"(?:{words.SUFFIX})")

@@ -40,7 +40,6 @@ _NEXT_QUESTION = re.compile(
     r"(?:[ \u00a0]?[:\uff1a]|(?<=\d)\*{0,2}[ \t]{0,9}$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_LABELLED_LINE = re.compile(r"[#*\s]{0,6}\w[\w '-]{0,30}?[*]{0,2}[ \u00a0]?[:\uff1a]", re.UNICODE)
 _CUE = re.compile(r"[ \t]*(?P<cue>[^\s{}][^\n{}]{0,58}?[:\uff1a>\])])(?=[ \t]*(?P<rest>[^\n]*))")
 _SLOT = re.compile(r"\{([^{}]+)\}")
 _JSON_BEGUN = re.compile(r"\{\s*['\"]|\[\s*['\"{\[]")

@@ -39,8 +39,8 @@ def _answers(task: Task, examples: Sequence[Example]) -> str:
         return f"{different}; the most frequent, {_short(text)!r}, {count:,} times" if count > 1 else different
     if task.labels is not None:  # a label that never occurs is counted too
         counts.update(dict.fromkeys(task.candidates(examples[0]), 0))
-    shown = [f"{_short(text)} {count:,}" for text, count in counts.most_common(MOST_SHOWN)]
-    return ", ".join(shown) + f" and {len(counts) - MOST_SHOWN:,} more" * (len(counts) > MOST_SHOWN)
+    frequent = [f"{_short(text)} {count:,}" for text, count in counts.most_common(MOST_SHOWN)]
+    return ", ".join(frequent) + f" and {len(counts) - MOST_SHOWN:,} more" * (len(counts) > MOST_SHOWN)
 
 
 def _longest(splits: Sequence[tuple[str, Sequence[Example], Source | None]]) -> str:

@@ -257,11 +257,11 @@ def accepted_answers(value: Any, column: str, place: str) -> tuple[str, ...]:
     if not values:
         raise UserError(f"{place}: {column} is an empty list, so no answer is right; leave the row out")
     texts = []
-    for each in values:
-        text = cell_text(each)
+    for answer in values:
+        text = cell_text(answer)
         if text is None:
-            where = f"holds {kind_of(each)} in its list" if isinstance(value, list) else f"is {kind_of(each)}"
-            fix = "write JSON as text" if isinstance(each, dict) else "leave the row out"
+            where = f"holds {kind_of(answer)} in its list" if isinstance(value, list) else f"is {kind_of(answer)}"
+            fix = "write JSON as text" if isinstance(answer, dict) else "leave the row out"
             raise UserError(f"{place}: {column} {where}, expected a text, a number, or a list of them; {fix}")
         if not text.strip():
             raise UserError(f"{place}: {column} holds an empty answer; fix the row or leave it out")
@@ -291,8 +291,8 @@ def _number_clash(text: str, options: tuple[str, ...]) -> bool:
     if integer(text) is None:
         return False
     hits, _ = text_matches(text, options)
-    zero, one = position_index(text, len(options), 0), position_index(text, len(options), 1)
-    position = one if zero is None else zero
+    positions = (position_index(text, len(options), first) for first in (0, 1))
+    position = next((index for index in positions if index is not None), None)
     return bool(hits) and position is not None and position not in hits
 
 
@@ -309,7 +309,7 @@ def _checked_mapping(mapping: Mapping[str, str], labels: tuple[str, ...] | None)
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = list(dict.fromkeys(names))
-    if sum(map(len, shown[:MOST_SHOWN])) > 200:
-        return f"{len(shown)} options"
-    return ", ".join(shown[:MOST_SHOWN]) + ", ..." * (len(shown) > MOST_SHOWN)
+    distinct = list(dict.fromkeys(names))
+    if sum(map(len, distinct[:MOST_SHOWN])) > 200:
+        return f"{len(distinct)} options"
+    return ", ".join(distinct[:MOST_SHOWN]) + ", ..." * (len(distinct) > MOST_SHOWN)

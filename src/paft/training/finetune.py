@@ -15,7 +15,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError, one_line
-from paft.models.load import apply_adapter, unload_adapter
+from paft.models.adapters import apply_adapter, unload_adapter
 from paft.tasks.task import Task
 from paft.training.data import PromptData
 from paft.training.lora import add_adapter

@@ -10,7 +10,8 @@ from peft.tuners.lora import LoraLayer
 
 from paft.config.schema import LoraSection
 from paft.errors import UserError, one_line
-from paft.models.load import tied_head, unload_adapter
+from paft.models.adapters import unload_adapter
+from paft.models.load import tied_head
 from paft.utils.hf_internals import Conv1D
 
 

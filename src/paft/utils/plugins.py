@@ -90,12 +90,12 @@ def _where_it_may_be(error: Exception, module_name: str) -> str:
     return f"; it is looked for in {folders}; start paft in its folder, or set PYTHONPATH"
 
 
-def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> Any:
-    """Return ``part(**given, **settings)``.
+def create(part: Any, settings: Mapping[str, Any], key: str, **arguments: Any) -> Any:
+    """Return ``part(**arguments, **settings)``.
 
     Args:
         settings: what the config says of the part.
-        given: what paft passes.
+        arguments: what paft passes.
 
     Raises:
         UserError: the part takes no such setting, or refuses its value.
@@ -103,12 +103,12 @@ def create(part: Any, settings: Mapping[str, Any], key: str, **given: Any) -> An
     taken = keywords(part)
     if taken is not None:
         for name in settings:
-            if name in given or name not in taken:
-                raise UserError(f"config key {key}.{name} is unknown{nearest(name, taken - given.keys())}")
-    if lacking := [name for name in required(part) if name not in settings and name not in given]:
+            if name in arguments or name not in taken:
+                raise UserError(f"config key {key}.{name} is unknown{nearest(name, taken - arguments.keys())}")
+    if lacking := [name for name in required(part) if name not in settings and name not in arguments]:
         raise UserError(f"config key {key}.{lacking[0]} is missing")
     try:
-        return part(**given, **settings)
+        return part(**arguments, **settings)
     except LineError:
         raise
     except Exception as error:  # a user's class runs whatever it holds
@@ -119,19 +119,19 @@ Part = str | Mapping[str, Any] | Callable[..., Any]
 """How a config or a call names a part: a name, ``{name: NAME, ...its settings}``, or the class itself."""
 
 
-def make_part(registry: Registry, setting: Part, key: str, kind: type[T], **given: Any) -> T:
+def make_part(registry: Registry, setting: Part, key: str, kind: type[T], **arguments: Any) -> T:
     """Return the part of a setting.
 
     Args:
         key: the config key of the setting, for messages.
         kind: the base class of such parts.
-        given: what paft passes to it.
+        arguments: what paft passes to it.
 
     Raises:
         UserError: there is no such part, it is of another kind, or it refuses a setting.
     """
     name, settings = part_setting(setting, key)
-    made = create(registry.get(name, key) if isinstance(name, str) else name, settings, key, **given)
+    made = create(registry.get(name, key) if isinstance(name, str) else name, settings, key, **arguments)
     if not isinstance(made, kind):
         raise UserError(
             f"config key {key}: {name!r} makes a {type(made).__name__}; derive it from {kind.__name__}"

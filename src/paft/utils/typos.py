@@ -28,8 +28,8 @@ def typo(word: str, draw: random.Random) -> str:
 def altered(word: str, draw: random.Random) -> str:
     """Put a look-alike or another letter in the place of one."""
     i = draw.randrange(len(word))
-    other = _LOOK_ALIKES.get(word[i].lower()) or draw.choice(string.ascii_lowercase)
-    return word[:i] + other + word[i + 1 :]
+    letter = _LOOK_ALIKES.get(word[i].lower()) or draw.choice(string.ascii_lowercase)
+    return word[:i] + letter + word[i + 1 :]
 
 
 def mistyped(text: str, share: float, draw: random.Random) -> str:

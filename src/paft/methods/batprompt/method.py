@@ -6,7 +6,7 @@ from pydantic import Field
 
 from paft.config.schema import LlmConfig, Positive
 from paft.errors import UserError
-from paft.methods.method import MethodContext, Start
+from paft.methods.method import MethodContext, PromptsKey
 from paft.methods.search import SearchMethod, SearchResult
 from paft.models.locate import locate
 from paft.utils.console import Console
@@ -15,7 +15,7 @@ from paft.utils.console import Console
 class BatPrompt(SearchMethod):
     """Fine-tuning on the user's prompt as BATprompt rewrites it; the default numbers are its paper's."""
 
-    starts_from: ClassVar[Start | None] = "prompts.user"
+    prompts_key: ClassVar[PromptsKey | None] = "prompts.user"
 
     llm: LlmConfig | None = None
     """The language model that perturbs inputs and rewrites the prompt."""

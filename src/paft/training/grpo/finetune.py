@@ -8,7 +8,7 @@ from typing import Any
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError
-from paft.models.load import check_adapter, other_base
+from paft.models.adapters import check_adapter, other_base
 from paft.tasks.task import Task
 from paft.training.data import PromptData
 from paft.training.finetune import newest_checkpoint, train_adapter, trainer_settings

@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from paft.errors import UserError
-from paft.models.load import apply_adapter
+from paft.models.adapters import apply_adapter
 from paft.prompts.files import diverse_subset
 from paft.prompts.template import render
 from paft.tasks.load import subset

@@ -1,4 +1,4 @@
-"""Making a run directory a config's own, and continuing one with another config where no result changes."""
+"""Start a run directory with a config, or resume it, also with another config that changes no finished result."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from paft.runs.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from paft.runs.inputs import input_hashes
+from paft.runs.hashes import input_hashes
 from paft.utils.io import make_folder, write_text
 
 VERSION = 2
@@ -35,7 +35,7 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets")
 Tree = dict[str, Any]
 
 
-def begin(directory: RunDirectory, config: Config) -> bool:
+def start_or_resume(directory: RunDirectory, config: Config) -> bool:
     """Write ``config.yaml`` where there is none; return True where there was one.
 
     Raises:
@@ -64,13 +64,13 @@ def check_prompts_source(directory: RunDirectory, config: Config, variants: Iter
     lines = differences(_generate_keys(before), _generate_keys(now))
     for variant in variants:
         folder = directory.method(variant.name)
-        is_trained_on = variant.method.starts_from == "prompts.train" and _has_trained(folder)
+        is_trained_on = variant.method.prompts_key == "prompts.train" and _has_trained(folder)
         is_asked_with = config.prompts.test is None and _has_answers(folder)
         if lines and (is_trained_on or is_asked_with):
             raise _refusal(directory, {variant.name: lines})
 
 
-def record(
+def record_config(
     directory: RunDirectory,
     config: Config,
     variants: list[Variant],

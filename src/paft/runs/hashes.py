@@ -8,7 +8,7 @@ from typing import Any
 
 from paft.config.schema import Config, ModelConfig
 from paft.config.task import HubSource
-from paft.models.locate import locate
+from paft.models.locate import adapter_files, locate
 from paft.types import Example, Prompt
 from paft.utils.safe_io import DATA
 
@@ -41,8 +41,7 @@ def input_hashes(config: Config) -> dict[str, str]:
         files["model.path"] = inside or [model]
         files["model.chat_template"] = [Path(config.model.chat_template)]
         if config.model.adapter:
-            names = ("adapter_config.json", "adapter_model.safetensors")
-            files["model.adapter"] = [Path(config.model.adapter) / name for name in names]
+            files["model.adapter"] = adapter_files(config.model.adapter)
     else:
         if config.model.chat_template:
             files["model.chat_template"] = [Path(config.model.chat_template)]

@@ -1,0 +1,184 @@
+"""The sentences that describe a run: its result, how it was measured, what is estimated, what failed."""
+
+from collections.abc import Sequence
+
+from paft.evaluation.intervals import Interval
+from paft.evaluation.metrics import Summary
+from paft.evaluation.paired import Difference
+from paft.reporting.formatting import MISSING, bracket, points
+from paft.reporting.results import MethodResult, RunResult
+from paft.utils.console import counted
+
+UNEVEN = 0.05
+"""Balanced accuracy is shown where the majority baseline exceeds chance by more than this."""
+
+
+def sentence(result: RunResult) -> str:
+    """Return the run's result in one sentence: mean, noise-free Std and 5 % quantile of each method."""
+    if not result.methods:
+        return "No method is finished yet."
+    untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
+    parts = [
+        f"{result.model_in_words if untrained else result.title(m.name)}: {_figures(m.summary)}"
+        for m in reversed(result.methods)
+    ]
+    prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
+    measured = "" if result.is_binary else f" ({result.metric})"
+    return f"On {prompts}{measured}{_estimated_from(result)}, {'; '.join(parts)}."
+
+
+def _estimated_from(result: RunResult) -> str:
+    """Return from which share of the cells the figures are estimated; nothing where all cells were answered."""
+    shares = {m.name: m.answered_share for m in result.methods if m.is_estimated}
+    if not shares:
+        return ""
+    if len(shares) == len(result.methods) and len(set(shares.values())) == 1:
+        return f", estimated from {result.methods[0].answered_share} of the cells"
+    return f", estimated from {', '.join(f'{share} of the cells ({name})' for name, share in shares.items())}"
+
+
+def estimated(result: RunResult) -> str:
+    """Return what of the report is estimated, and how; nothing where all cells were answered."""
+    methods = [m for m in result.methods if m.is_estimated]
+    if not methods:
+        return ""
+    counts = ", ".join(f"{m.name} {m.answered:,} of {m.grid.answered.size:,}" for m in methods)
+    known = (f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in methods if m.estimate)
+    graded = "" if result.is_binary else " A score between 0 and 1 counts as that share of a right answer."
+    return (
+        f"Estimated from the answered cells of the grid ({counts}) with {_models(methods)}: mean, Std, top, "
+        f"worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
+        f"The mean of the whole grid has these 95 % intervals: {', '.join(known)}. Brackets elsewhere hold this "
+        "uncertainty, and that prompts and examples are samples. Failures, scores by label, calibrated and other "
+        "scores, and the agreement of pairs of prompts are those of the answered cells. Left out: the examples "
+        "that are right under every prompt, the interval of Same answer, and the effects of traits."
+    )
+
+
+def _models(methods: Sequence[MethodResult]) -> str:
+    """Return the models by which the figures of methods are estimated."""
+    names = {
+        True: "a random-effects model of the options' log-likelihoods",
+        False: "a random-effects logistic model",
+    }
+    return " or ".join(dict.fromkeys(names[m.estimate.from_options] for m in methods if m.estimate))
+
+
+def compared_cells(result: RunResult) -> str:
+    """Return how many cells the comparison of the methods has, where it is not the whole grid."""
+    counts = sorted({d.cells for d in result.differences})
+    if not any(m.is_estimated for m in result.methods) or not counts:
+        return ""
+    span = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return f", on the {span} cells that both have answered"
+
+
+def difference_intervals(result: RunResult) -> str:
+    """Return which intervals the differences have."""
+    return "two-way clustered intervals" if any(m.is_estimated for m in result.methods) else "bootstrap intervals"
+
+
+def _figures(summary: Summary) -> str:
+    """Return the figures of a method; ranges where the prompts may not differ at all."""
+    std, quantile = summary.std_noise_free, summary.quantile_05
+    of_std, of_quantile = summary.std_noise_free_interval, summary.quantile_05_interval
+    if std is None or quantile is None or of_std is None or of_quantile is None:
+        return f"{summary.mean:.0%}"
+    if of_std.low > 0:
+        spread, low = points(std, 0), points(quantile, 0)
+    else:
+        spread, low = _range(0, of_std.high), _range(of_quantile.low, of_quantile.high)
+    return f"mean {summary.mean:.0%}, noise-free Std {spread}, 5% quantile {low}"
+
+
+def _range(low: float, high: float) -> str:
+    """Return a range in percentage points; one number where both ends round to it."""
+    ends = dict.fromkeys((points(low, 0), points(high, 0)))
+    return " to ".join(ends)
+
+
+def size(result: RunResult) -> str:
+    """Return the size of the grid in words."""
+    summary = result.methods[0].summary
+    cells = {
+        f"{m.answered:,} of {m.grid.answered.size:,} cells answered" for m in result.methods if m.is_estimated
+    }
+    whole = f"{counted(summary.prompts, result.test_prompts)} x {counted(summary.examples, 'test examples')}"
+    return ", ".join([whole, *sorted(cells)])
+
+
+def answers_by(result: RunResult) -> str:
+    """Return how the answers were obtained."""
+    return "likelihood of the options" if result.mode == "likelihood" else "generation"
+
+
+def disagreement(result: RunResult) -> str:
+    """Return how much two prompts differ on an example, and the score under the prompt that is worst for it."""
+    if not result.methods or result.methods[0].summary.prompts < 2:
+        return ""
+
+    def unit(share: float | None) -> str:
+        return MISSING if share is None else f"{share:.0%}" if result.is_binary else points(share)
+
+    differences = ", ".join(f"{m.name} {unit(m.summary.disagreement)}" for m in result.methods)
+    lowest = ", ".join(
+        f"{m.name} {unit(m.summary.right_under_all)} {bracket(m.summary.right_under_all_interval)}"
+        for m in result.methods
+        if not m.is_estimated
+    )
+    if result.is_binary:
+        text = f"Disagreement (right under one prompt of a pair, wrong under the other): {differences}."
+        return f"{text} Examples right under every prompt: {lowest}." if lowest else text
+    text = f"Difference in an example's score between two prompts, mean over all pairs, in points: {differences}."
+    return f"{text} Lowest score over the prompts, mean over the examples, in %: {lowest}." if lowest else text
+
+
+def baselines(result: RunResult) -> str:
+    """Return what an answer that knows nothing would get; nothing in a free-text task."""
+    parts = []
+    if result.chance is not None:
+        parts.append(f"Chance {result.chance:.0%}.")
+    if result.labels and result.majority is not None:
+        parts.append(f"Majority baseline {result.majority:.0%}: always the most frequent label.")
+    return " ".join(parts)
+
+
+def is_uneven(result: RunResult) -> bool:
+    """Return True if some label is so frequent that an accuracy alone would mislead."""
+    baseline, chance = result.majority, result.chance
+    return bool(result.labels) and None not in (baseline, chance) and (baseline or 0) - (chance or 0) > UNEVEN
+
+
+def by_label(result: RunResult) -> str:
+    """Return the score on the examples of each label, where a label is so frequent that accuracy would mislead."""
+    if not is_uneven(result):
+        return ""
+    methods = (
+        f"{m.name} {', '.join(f'{label} {points(score)}' for label, score in (m.per_label or {}).items())}"
+        for m in result.methods
+    )
+    return f"{result.metric.capitalize()} by label, in %: {'; '.join(methods)}."
+
+
+def failures(method: MethodResult) -> str:
+    """Return the failures of format of a method in a sentence; nothing if there are none."""
+    counts = {
+        "could not be read and score 0": method.failures.unparsed,
+        "cut at evaluation.max_new_tokens": method.failures.cut,
+        "refused by the provider": method.failures.refused,
+        "failed with an error": method.failures.errors,
+    }
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
+
+
+def difference_in_words(difference: Difference, first: str, second: str) -> str:
+    """Return a comparison in one sentence without its full stop, with these names of the two."""
+    sign = -1 if difference.difference < 0 else 1
+    verb = "is above" if difference.difference > 0 else "is below" if difference.difference < 0 else "differs from"
+    low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))
+    p = f"p = {difference.p:.3f}" if difference.p >= 0.001 else "p < 0.001"
+    return (
+        f"{second} {verb} {first} by {points(abs(difference.difference))} points "
+        f"{bracket(Interval(low, high))}, {p}: {'a' if difference.differ else 'no'} significant difference"
+    )
