@@ -60,6 +60,15 @@ def test_the_interval_of_the_lowest_score_covers_the_truth_about_as_often_as_it_
     assert 0.9 < covered / 300 < 0.99
 
 
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_the_interval_of_a_mean_of_equal_scores_is_that_of_as_many_answers_as_examples(score):
+    summary = summarise(np.full((5, 30), score), 1.0, is_binary=True)
+    assert summary.mean_interval == share_interval(30 * int(score), 30)
+    assert summary.mean == score
+    one = summarise(np.full((5, 1), score), 1.0, is_binary=True).mean_interval
+    assert one.high - one.low > 0.7
+
+
 @pytest.mark.parametrize("is_binary", [True, False])
 def test_a_single_prompt_has_no_spread(is_binary):
     found = summarise(np.array([[1.0, 0, 1, 1]]), 0.5, is_binary=is_binary)

@@ -56,6 +56,22 @@ def share_interval(count: int, of: int) -> Interval:
     return Interval(float(wilson.low), float(wilson.high))
 
 
+def mean_interval(scores: np.ndarray, seed: int) -> Interval:
+    """Return the bootstrap interval of the mean over prompts and examples.
+
+    If every score is 0, or every score is 1, all draws are equal. Then it is Wilson's interval of as many answers
+    as there are examples, since the answers to an example depend on each other.
+
+    Args:
+        scores: ``(prompts, examples)``, from 0 to 1.
+    """
+    examples = scores.shape[1]
+    lowest, highest = scores.min(), scores.max()
+    if lowest == highest and highest in (0, 1):
+        return share_interval(int(highest) * examples, examples)
+    return interval(bootstrap(scores, seed))
+
+
 def bootstrap(scores: np.ndarray, seed: int) -> np.ndarray:
     """Resample prompts and examples, both with replacement; return the mean score of each draw."""
     counts, rows = _resamples(*scores.shape, seed)

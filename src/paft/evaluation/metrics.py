@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from paft.evaluation.consistency import consistency
-from paft.evaluation.intervals import Interval, bootstrap, interval, sample_std, share_interval, std_interval
+from paft.evaluation.intervals import (
+    Interval,
+    bootstrap,
+    interval,
+    mean_interval,
+    sample_std,
+    share_interval,
+    std_interval,
+)
 from paft.evaluation.two_way import layout, quantile_05, worst_of_20
 
 
@@ -78,10 +86,10 @@ def summarise(
         lowest_interval = share_interval(int(lowest.sum()), examples)
     else:
         lowest_interval = interval(bootstrap(lowest[None], seed))
-    mean_interval = interval(bootstrap(scores, seed))
+    of_mean = mean_interval(scores, seed)
     grid = layout(scores)
-    quantile = grid and quantile_05(grid, mean_interval)
-    worst = grid and worst_of_20(grid, mean_interval)
+    quantile = grid and quantile_05(grid, of_mean)
+    worst = grid and worst_of_20(grid, of_mean)
     same = None if answers is None else consistency(answers)
     return Summary(
         mean=float(per_prompt.mean()),
@@ -93,7 +101,7 @@ def summarise(
         examples=examples,
         disagreement=_disagreement(scores),
         right_under_all=float(lowest.mean()),
-        mean_interval=mean_interval,
+        mean_interval=of_mean,
         std_interval=std_interval(per_prompt),
         top_interval=share_interval(top_prompts, prompts),
         right_under_all_interval=lowest_interval,
