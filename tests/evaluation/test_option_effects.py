@@ -67,7 +67,7 @@ def test_only_differences_between_options_and_their_relative_size_count():
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_answers_that_are_all_alike_and_a_single_prompt_have_estimates(value):
+def test_answers_that_are_all_alike_and_a_single_prompt_have_estimates_with_intervals(value):
     right = np.eye(3, dtype=bool)[np.arange(30) % 3]
     likelihoods = np.where(right if value else ~right, 0.0, -3.0) * np.ones((4, 30, 3))
     for prompts in (4, 1):
@@ -75,6 +75,9 @@ def test_answers_that_are_all_alike_and_a_single_prompt_have_estimates(value):
         found = estimate_cells(scores, options=OptionScores(likelihoods[:prompts], right))
         assert found.from_options
         assert abs(found.values["mean"] - value) < 0.05
+        mean = found.intervals["mean"]
+        assert mean.low <= value <= mean.high
+        assert mean.high - mean.low > 1 / found.answered  # the other answers may not be alike
         assert (found.values["std"] is None) == (prompts == 1)
 
 

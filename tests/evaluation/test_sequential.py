@@ -114,6 +114,19 @@ def test_the_bounds_use_nothing_of_cells_that_are_not_asked():
     assert of_all != test.decide(cells, 8)
 
 
+def test_some_right_answers_of_a_model_that_is_sure_of_them_do_not_show_that_all_are_right():
+    """Of 200 examples 4 are labelled wrongly, which no log-likelihood of another example tells."""
+    label, scores = np.arange(200) % 3, np.ones((24, 200))
+    cells = asked(scores, 4, seed=0)
+    unseen = np.setdiff1d(np.arange(200), cells.examples)[:4]
+    scores[:, unseen] = 0
+    chosen = np.where(scores == 1, label, (label + 1) % 3)
+    options = OptionScores(30 * np.eye(3)[chosen], np.eye(3, dtype=bool)[label])
+    test = TESTS["quantile_05"](0.99)
+    assert test.decide(replace(cells, options=options), 16).verdict == "undecided"
+    assert TESTS["quantile_05"](0.9).decide(replace(cells, options=options), 16).verdict == "passed"
+
+
 def test_one_bad_prompt_makes_the_worst_fall_short_and_the_mean_pass():
     scores = grid(8, 400, spread=0.0)
     scores[3] = scores[3] * (np.arange(400) % 2)

@@ -13,7 +13,7 @@ rest. All are drawn by Gibbs sampling, a and b jointly, which keeps it from mixi
 Roberts and Zanella 2020, doi:10.1093/biomet/asz058). A cell that was not answered is right if a right option has
 the highest of the drawn log-likelihoods. A few cells may be answered in a way that the model knows nothing of:
 their share is drawn from what n cells without one leave possible, Beta(1, n), and they are right as often as the
-answered ones.
+answered ones, or as often as a guess if these are all right or all wrong.
 """
 
 from collections.abc import Iterator
@@ -222,7 +222,9 @@ class OptionEffects:
         best = ((drawn + noise @ linalg.cholesky(state.of_rest)) @ self._basis).argmax(axis=1)
         answered = len(self._rows)
         is_other = rng.random(len(rows)) < rng.beta(1, answered)
-        others = rng.random(len(rows)) < (self.scores.sum() + 0.5) / (answered + 1)
+        right = self.scores.sum()
+        rate = (right + 0.5) / (answered + 1) if 0 < right < answered else self.right.mean()
+        others = rng.random(len(rows)) < rate
         grid = self.scores.copy()
         grid[rows, columns] = np.where(is_other, others, self.right[columns, best])
         return grid
