@@ -472,6 +472,7 @@ def test_no_baseline_sees_a_test_prompt_or_a_test_example(project, monkeypatch):
           "baselines.batprompt.encoder=./nowhere"], "baselines.batprompt.encoder: no such folder"),
         (["methods=[zopo]", "baselines.zopo.embeddings=./nowhere"], "baselines.zopo.embeddings: no such folder"),
         (["methods=[zopo]", "baselines.zopo.bugdet=3"], "baselines.zopo.bugdet is unknown; did you mean 'budget'"),
+        (["methods=[zopo]", "baselines.zopo.K=3"], "baselines.zopo.K is unknown; it is a key of the section training"),
         (["methods=[batprompt]", "baselines.batprompt={encoder: x}"], "baselines.batprompt.llm is missing"),
     ],
 )  # fmt: skip

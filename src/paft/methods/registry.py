@@ -123,7 +123,8 @@ def _create(reference: str, settings: Mapping[str, Any], key: str, beside: Itera
         raise UserError(f"config key methods: {reference!r} does not define {missing}")
     for name in (name for name in settings if name not in kind.model_fields):
         if name in TrainingConfig.model_fields:
-            raise UserError(f"config key {key}.{name} is unknown; write training: {{{name}: ...}}")
+            fix = f"write training: {{{name}: ...}}" if beside else "it is a key of the section training"
+            raise UserError(f"config key {key}.{name} is unknown; {fix}")
         raise UserError(f"config key {key}.{name} is unknown{nearest(name, [*kind.model_fields, *beside])}")
     try:
         return kind.model_validate(dict(settings))
