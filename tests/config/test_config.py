@@ -81,6 +81,15 @@ def test_left_out_keys_have_the_papers_values():
             "task: {name: piqa, train: 3}",
             "config key task.train takes a path, or {hub: ID, config: C, split: S}; found 3",
         ),
+        (
+            "task: {name: piqa}\ntraining:\n  K: 1\n  K: 4",
+            "c.yaml:4: not YAML: the key 'K' appears twice; remove one",
+        ),
+        (
+            "task: {name: piqa}\nevaluation: {until: {worst: 2}}",
+            "config key evaluation.until.worst is unknown; use",
+        ),
+        ("task: {name: piqa}\ntraining: [K, 1]", "config key training takes keys of its own; found ['K', 1]"),
         ("task: {name: piqa, fields: goal}", "config key task.fields takes a list of columns, or a mapping"),
         ("task: {name: piqa, fields: {goal: 3}}", "config key task.fields takes a list of columns, or a mapping"),
         ("task: {name: piqa, choices: [yes, no]}", "config key task.choices takes a list of labels (quote yes"),

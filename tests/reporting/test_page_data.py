@@ -18,12 +18,13 @@ from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
-from paft.reporting.page import island, render, run_data
+from paft.reporting.page import WITHOUT_K, island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
 from paft.reporting.sentences import sentence
 from paft.reporting.several import compare, read_all, write_all
 from paft.reporting.trait_effects import effect, trait_effects
+from paft.training.samplers import SAMPLERS, MixedSampler
 from paft.types import Prompt
 from paft.utils.io import write_text
 
@@ -71,6 +72,11 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
     html = render([read_run(folder)])
     assert "epochs 3 (user, paft, short) and 1 (mix), K 4 (paft) and 1 (short)" in html
+
+
+def test_the_page_knows_every_sampler_without_k():
+    kinds = {name: SAMPLERS.get(name, "training.sampler") for name in SAMPLERS.names}
+    assert set(WITHOUT_K) == {name for name, kind in kinds.items() if issubclass(kind, MixedSampler)}
 
 
 def test_half_a_surrogate_pair_and_an_infinite_number_do_not_make_a_broken_page():

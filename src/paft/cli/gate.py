@@ -9,7 +9,7 @@ import typer
 
 from paft.cli.options import Overrides, Quiet
 from paft.errors import UserError
-from paft.utils.console import Console, interruptible
+from paft.utils.console import Console
 
 
 class Undecided(StrEnum):
@@ -79,33 +79,32 @@ def gate(
     _check_owner(of_config, "a CONFIG; --from asks nothing and always decides", not logs)
     console = Console(quiet=quiet)
     folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
-    with interruptible():
-        if logs:
-            if at_least is None:
-                raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
-            if config is not None:
-                console.say(f"{config} is not read: --from judges logs by themselves")
-            result = judge_logs(logs, Goal.parse(at_least), score)
-        else:
-            if config is None:
-                raise UserError("name a CONFIG, or logs with --from")
-            from paft.config.load import load_config
+    if logs:
+        if at_least is None:
+            raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
+        if config is not None:
+            console.say(f"{config} is not read: --from judges logs by themselves")
+        result = judge_logs(logs, Goal.parse(at_least), score)
+    else:
+        if config is None:
+            raise UserError("name a CONFIG, or logs with --from")
+        from paft.config.load import load_config
 
-            goal: Goal | Baseline
-            if no_worse_than is None:
-                goal = Goal.parse(at_least or "")
-            else:
-                goal = Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
-            result = work(
-                load_config(config, overrides),
-                folder,
-                goal,
-                console,
-                questions=questions or QUESTIONS,
-                undecided="fail" if undecided is Undecided.FAIL else "pass",
-                begin=remove_gate,
-            )
-        write_gate(folder, result)
+        goal: Goal | Baseline
+        if no_worse_than is None:
+            goal = Goal.parse(at_least or "")
+        else:
+            goal = Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
+        result = work(
+            load_config(config, overrides),
+            folder,
+            goal,
+            console,
+            questions=questions or QUESTIONS,
+            undecided="fail" if undecided is Undecided.FAIL else "pass",
+            begin=remove_gate,
+        )
+    write_gate(folder, result)
     print(f"{line(result)}; {folder / 'gate.md'}")
     raise typer.Exit(result.exit_code)
 

@@ -54,7 +54,7 @@ CURVE_POINTS = 600
 """The maximum number of points of a training curve; each point is the mean of consecutive log rows."""
 
 WITHOUT_K = ("mixed", "curriculum", "importance", "group-dro", "hardest")
-"""The samplers that draw prompts anew in each step; ``training.K`` plays no part."""
+"""The samplers that draw new prompts in each step and ignore ``training.K``."""
 
 
 def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
@@ -200,19 +200,21 @@ def _training(result: RunResult) -> str:
     trained = [method for method in result.methods if method.log]
     parts = []
     for key in ("examples", "epochs", "K", "batch_size", "learning_rate"):
-        names: dict[str, list[str]] = {}
+        methods: dict[str, list[str]] = {}  # by the value of the setting
         for method in trained:
             settings = shared | own.get(method.name, {})
             if key in settings and (key != "K" or _has_k(method, settings.get("sampler"))):
-                names.setdefault(str(settings[key]), []).append(method.name)
-        title = key.replace("_", " ")
-        several = [f"{value} ({', '.join(methods)})" for value, methods in names.items()]
-        parts += [f"{title} {' and '.join(several) if len(names) > 1 else value}" for value in [*names][:1]]
+                methods.setdefault(str(settings[key]), []).append(method.name)
+        values = [
+            f"{value} ({', '.join(names)})" if len(methods) > 1 else value for value, names in methods.items()
+        ]
+        if values:
+            parts.append(f"{key.replace('_', ' ')} {' and '.join(values)}")
     return ", ".join(parts)
 
 
 def _has_k(method: MethodResult, sampler: Any) -> bool:
-    """Return whether a method's prompts were drawn anew every K steps."""
+    """Return True if a method drew a new prompt every K steps."""
     setting = sampler if isinstance(sampler, dict) else {"name": sampler}
     name = setting.get("over", "mixed") if setting.get("name") == "dropout" else setting.get("name")
     return name not in WITHOUT_K and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1

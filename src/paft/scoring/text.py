@@ -140,7 +140,7 @@ def _lines(text: str, cues: tuple[str, ...]) -> Iterator[re.Match[str]]:
 
 
 def _first_object(text: str) -> tuple[int, int]:
-    """Return where the first JSON object or array, broken or not, begins and ends; 0 and 0 if there is none."""
+    """Return where the first JSON object or array begins and ends, by its brackets; 0 and 0 if it does not end."""
     if not (begun := _JSON_BEGUN.search(text)):
         return 0, 0
     depth = 0

@@ -88,8 +88,9 @@ def too_large(path: Path, most: int) -> UserError:
 
 
 class Loader(yaml.SafeLoader):
-    """YAML as paft reads it: ``1e-4`` is a number, as in YAML 1.2, a key is there once, and brackets nest at most
-    :data:`DEPTH` deep.
+    """YAML as paft reads it.
+
+    ``1e-4`` is a number, as in YAML 1.2. A key appears only once. Brackets nest at most :data:`DEPTH` deep.
     """
 
     def fetch_flow_collection_start(self, kind: Any) -> None:
@@ -99,11 +100,11 @@ class Loader(yaml.SafeLoader):
         super().fetch_flow_collection_start(kind)
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """Refuse a key that is there twice; PyYAML takes the last and drops the others."""
+        """Refuse a key that appears twice; PyYAML takes the last and drops the others."""
         node, known = super().compose_mapping_node(anchor), set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if (key.tag, key.value) in known:
-                problem = f"the key {key.value!r} is there twice; leave one out"
+                problem = f"the key {key.value!r} appears twice; remove one"
                 raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
             known.add((key.tag, key.value))
         return node
