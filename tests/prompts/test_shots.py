@@ -93,7 +93,7 @@ def test_demonstrations_are_drawn_with_the_seed_and_ask_no_test_question():
     [
         (TASK, [], 2, "task.train is missing"),
         (TASK, TRAIN, 9, "require 10 different training examples that are no test examples, found 9"),
-        (replace(TASK, fields=("shots",)), TRAIN, 2, "rename the column"),
+        (replace(TASK, fields=("shots",)), TRAIN, 2, "give it another slot"),
     ],
 )
 def test_shots_that_cannot_be_drawn_are_refused_in_one_line(task, train, shots, message):

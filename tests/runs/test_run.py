@@ -348,7 +348,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(project):
     ("override", "message"),
     [
         ("model.path=./nowhere", "model.path: no such folder"),
-        ("task.fields=[thing, A]", "'A' cannot be a slot {A}; rename the column"),
+        ("task.fields=[thing, A]", "'A' cannot be a slot {A}; give the slot of a column another name"),
         ("model.path=embedded/smollm3", "no embedded model 'embedded/smollm3'; did you mean"),
         ("model.adapter=./nowhere", "model.adapter: no PEFT adapter"),
         (

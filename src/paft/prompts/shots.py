@@ -42,7 +42,7 @@ def with_demonstrations(
         return replace(task, shots=0, demonstrations=())
     if SHOTS in map(slot_name, task.fields):
         raise UserError(
-            f"config key prompts.shots: the slot {{{SHOTS}}} is the field {SHOTS} of the task; rename the column"
+            f"config key prompts.shots: the slot {{{SHOTS}}} is the task's field {SHOTS}; give it another slot"
         )
     if not train:
         raise UserError(

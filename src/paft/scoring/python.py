@@ -36,7 +36,7 @@ class FunctionScorer:
         if clash := [field for field in task.fields if field in _COLUMNS]:
             raise UserError(
                 f"config key task.fields: {clash[0]!r} is what a scorer function gets as {clash[0]}; "
-                "rename the column, or write a class"
+                "rename the slot, or write a class"
             )
         known = {*_COLUMNS, *task.fields}
         if lacking := [name for name in required(function) if name not in known]:

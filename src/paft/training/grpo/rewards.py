@@ -79,7 +79,7 @@ class FunctionReward:
         if clash := [field for field in task.fields if field in self.COLUMNS]:
             raise UserError(
                 f"config key task.fields: {clash[0]!r} is what a reward function gets as {clash[0]}; rename the "
-                "column"
+                "slot"
             )
         known = (*self.COLUMNS, *task.fields)
         if lacking := [name for name in required(function) if name not in known]:
