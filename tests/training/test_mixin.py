@@ -7,6 +7,7 @@ from transformers import Trainer, TrainingArguments
 
 from conftest import COLOURS, make_model, make_tokenizer, things
 from paft.errors import UserError
+from paft.training.prefix import SharedPrefix
 from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts, prompt_data
 
@@ -120,6 +121,21 @@ def test_trls_own_defaults_give_the_losses_within_their_rounding(tmp_path):
     one.train()
     other.train()
     assert losses(one) == pytest.approx(losses(other), rel=0.02)
+
+
+def test_what_forwards_begin_with_is_computed_in_the_trainers_precision(tmp_path, monkeypatch):
+    """TRL wraps the model that paft was given, and only the wrapper has autocast."""
+    dtypes, own = set(), SharedPrefix.cache
+
+    def cache(prefix):
+        made = own(prefix)
+        dtypes.update(layer.values.dtype for layer in made.layers)
+        return made
+
+    monkeypatch.setattr("paft.training.prefix.WORTH", 1)
+    monkeypatch.setattr(SharedPrefix, "cache", cache)
+    sft(tmp_path, bf16=True, max_steps=1).train()
+    assert dtypes == {torch.bfloat16}
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ class DynamicPrompts:
         """Return the objective on the answers."""
         labels, tags, prefix = inputs.pop("labels"), inputs.pop("rows"), inputs.pop("prefix", None)
         if prefix:
-            with self._noise_of(prefix):
+            with self._noise_of(prefix), self.accelerator.autocast():  # TRL may have wrapped the engine's model
                 inputs |= self.batches.engine.cache_arguments(prefix.cache())
         with self._noise_of(tags):
             outputs = model(**inputs)
