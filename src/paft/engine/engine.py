@@ -235,7 +235,7 @@ class Engine:
         """Return keys and values of tokens that begin many rows; None if rows are padded.
 
         Args:
-            gradients: of the weights that need some flow through the keys and values.
+            gradients: whether gradients flow through the keys and values to the weights that require them.
         """
         if not self.packs(len(ids)):
             return None

@@ -47,7 +47,7 @@ def locate(path: str, key: str = "model.path", revision: str | None = None) -> s
 
 
 def adapter_files(folder: str | Path) -> list[Path]:
-    """Return the files of a saved adapter, for a hash of what it is."""
+    """Return the files of a saved adapter, whose hash identifies it."""
     return [Path(folder) / name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
 
 

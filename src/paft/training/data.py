@@ -274,10 +274,10 @@ class BatchBuilder:
         self._probed_tokens, self.shares_prefix = probed_tokens, shares_prefix
 
     def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
-        """Return, for each forward of a step on this process, what the model takes, its ``labels`` and more.
+        """Return, for each forward of a step on this process, the model's inputs and more.
 
-        ``rows`` are :class:`RowTags`, ``prefix`` is the beginning that all rows of the step share, if it is
-        computed apart. Labels are -100 where every item of a batch is padding.
+        ``rows`` are :class:`RowTags`; ``labels`` are -100 where every item of a batch is padding. ``prefix``, the
+        beginning that all rows of the step share, is there only if it is computed apart.
 
         Args:
             batches: the items of each forward; all are of the same step.

@@ -1,10 +1,10 @@
-"""The beginning that all forwards of an optimiser step share runs through the model once (arXiv 2606.01143).
+"""What all forwards of an optimiser step begin with runs through the model once (arXiv 2606.01143).
 
 With gradient accumulation, a step's rows come in several forwards, and each would compute the prompt that they
-share again. Instead it runs once, with gradients, and each forward packs what follows it over its keys and values.
-For every forward but the last these are leaves, which add up their gradients. The last forward uses the keys and
-values themselves, and its backward pass adds those gradients to its own on the way into the beginning. So the
-beginning has one backward pass, and losses and gradients are those of the step without it, within rounding.
+share again. Instead it is computed once, with gradients, and each forward packs what follows it over its keys and
+values. For every forward but the last these are leaves, which add up their gradients. The last forward uses the
+keys and values themselves, and its backward pass adds those gradients to its own on the way into the beginning. So
+the beginning has one backward pass, and losses and gradients are those of the step without it, within rounding.
 
 Dropout draws one mask for the beginning of a step, as it does where the step is one pack.
 """
@@ -25,7 +25,7 @@ SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGA
 """Their backward passes expect each part of the model to be used once per forward of the whole."""
 
 WORTH = 128
-"""Tokens that a step has to save; a further pass through a small model on a CPU takes about as long as 64."""
+"""The fewest tokens to save in a step; one more pass through a small model on a CPU takes as long as about 64."""
 
 
 class SharedPrefix:
