@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Dynami
 from paft.config.schema import Config, LoraSection, ModelConfig, TrainingConfig
 from paft.engine import attention
 from paft.engine.engine import Engine
-from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length
+from paft.engine.pack import Inputs, Row, answer_loss, shared_beginning
 from paft.engine.packable import why_not_packed
 from paft.methods.registry import Variant
 from paft.models.chat import ChatFormat
@@ -105,9 +105,7 @@ class ShapeEngine(Engine):
         return [[prompts[index] for index in batch] for batch in batches], shared
 
     def _shared_tokens(self, prompts: list[list[int]]) -> int:
-        if self.batch_format == "padded":
-            return 0
-        return min(common_prefix_length(min(prompts), max(prompts)), min(map(len, prompts)) - 1)
+        return 0 if self.batch_format == "padded" else len(shared_beginning(prompts))
 
 
 def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) -> list[Estimate]:
