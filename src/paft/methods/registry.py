@@ -1,7 +1,7 @@
 """The methods by name, and the variants that a config lists."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,14 @@ def _variant(
     section = reference.replace("-", "_")
     own = {} if isinstance(entry, str) else dict(entry.model_extra or {})
     key = f"methods.{name}" if own or ":" in reference else f"baselines.{section}"
-    beside = [] if isinstance(entry, str) else NamedVariant.model_fields
+    beside: Collection[str] = () if isinstance(entry, str) else NamedVariant.model_fields
     method = _create(reference, {**baselines.get(section, {}), **own}, key, beside)
     if not isinstance(entry, str) and entry.training:
         training = _changed(training, entry.training, f"methods.{name}.training")
     return Variant(name, reference, method, training, key)
 
 
-def _create(reference: str, settings: Mapping[str, Any], key: str, beside: Iterable[str] = ()) -> Method:
+def _create(reference: str, settings: Mapping[str, Any], key: str, beside: Collection[str] = ()) -> Method:
     kind = METHODS.get(reference, "methods")
     if not (inspect.isclass(kind) and issubclass(kind, Method)):
         raise UserError(f"config key methods: {reference!r} is not a subclass of paft.methods.method.Method")
