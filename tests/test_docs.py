@@ -187,6 +187,7 @@ LONG = [
     if document.name in ("README.md", "results.md", "reproduce.md") and words[0] == "paft"
     and (words[1] == "reproduce" or words[2].startswith("examples/")) and words[1] in ("run", "reproduce")
     and "paper" not in words  # a size for a cluster of GPUs
+    and not any("method: grpo" in word for word in words)  # refuses a network whose answers are never rewarded
 ]  # fmt: skip
 
 
