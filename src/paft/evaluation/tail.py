@@ -24,7 +24,10 @@ DRAWS = 200
 SIDES = 0.1, 0.9
 """Quantiles of the draws that give their spread below and above the estimate."""
 WIDENING = 1.6
-"""How much wider than the draws the bounds are set, where options were scored."""
+"""How much wider than the draws the bounds are set, where options were scored.
+
+It was set after eight of the 60 grids on which it was measured (docs/results.md, "The gate").
+"""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -221,7 +221,7 @@ class _Gate:
         order = balanced_order(len(prompts), len(examples), self.work.data.seed)
         chosen = np.array(list(islice(order, rounds)))
         cells = [[(p, examples[i]) for p, i in zip(prompts, row, strict=True)] for row in chosen]
-        scores = np.zeros((rounds, len(prompts)))
+        scores, options = np.zeros((rounds, len(prompts))), self._unknown_options()
         known, done = self._known(), 0
         with ExitStack() as stack:
             answering = _Answering(self, [cell for row in cells for cell in row], known, stack)
@@ -229,9 +229,14 @@ class _Gate:
             for count in test.looks(len(prompts), rounds):
                 answering.answer([cell for row in cells[done:count] for cell in row], tick)
                 for number in range(done, count):
-                    scores[number] = [self._value(known[p.id, e.id], p, e) for p, e in cells[number]]
+                    rows = [known[p.id, e.id] for p, e in cells[number]]
+                    scores[number] = [
+                        self._value(row, *cell) for row, cell in zip(rows, cells[number], strict=True)
+                    ]
+                    if options is not None:
+                        options.likelihoods[range(len(prompts)), chosen[number]] = [row["scores"] for row in rows]
                 done = count
-                asked = Asked(scores[:done], chosen[:done], len(examples), self._options(known))
+                asked = Asked(scores[:done], chosen[:done], len(examples), options)
                 decision = test.decide(asked, rounds)
                 if decision.verdict != "undecided":
                     break
@@ -241,8 +246,8 @@ class _Gate:
     def _known(self) -> Known:
         return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / "cells.jsonl")}
 
-    def _options(self, known: Known) -> "OptionScores | None":
-        """Return the options of the cells that are known; None where options are not scored."""
+    def _unknown_options(self) -> "OptionScores | None":
+        """Return the options of a grid of which no cell is asked; None where options are not scored."""
         if self.cell.evaluation.mode != "likelihood":
             return None
         right = right_options(self.work.data.task, self.examples)
@@ -250,11 +255,7 @@ class _Gate:
             return None
         from paft.evaluation.option_effects import OptionScores
 
-        likelihoods = np.full((len(self.prompts), *right.shape), np.nan)
-        for (i, prompt), (j, example) in product(enumerate(self.prompts), enumerate(self.examples)):
-            if row := known.get((prompt.id, example.id)):
-                likelihoods[i, j] = row["scores"]
-        return OptionScores(likelihoods, right)
+        return OptionScores(np.full((len(self.prompts), *right.shape), np.nan), right)
 
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
         score = float(row["score"])
