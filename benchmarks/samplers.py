@@ -36,6 +36,9 @@ PILOT_PROMPTS = 80
 """How many prompts a pilot draws: they differ in length, and so do the seconds of their steps."""
 
 
+ALL_LINEAR = {"lora": {"target_modules": "all-linear"}}
+
+
 def _sampler(name: str, prompts: int | None = None, **settings: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"sampler": {"name": name, **settings}, "K": 1}
     return found | ({"prompts_per_step": prompts} if prompts else {})
@@ -57,6 +60,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "hardest": _sampler("hardest", 4),
     "uniform-k1-calibration": {"K": 1, "objective": "calibration"},
     "uniform-k1-noise": {"K": 1, "prompt_noise": 5},
+    "uniform-k4-all-linear": {"K": 4} | ALL_LINEAR,
+    "uniform-k1-all-linear": {"K": 1} | ALL_LINEAR,
+    "mixed-4-all-linear": _sampler("mixed", 4) | ALL_LINEAR,
     "mixed-4-consistency": _sampler("mixed", 4) | {"objective": "consistency"},
     "mixed-4-calibration": _sampler("mixed", 4) | {"objective": "calibration"},
     "mixed-4-noise": _sampler("mixed", 4) | {"prompt_noise": 5},
@@ -64,7 +70,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "dropout-4-calibration": _sampler("dropout", 4, p=0.2) | {"objective": "calibration"},
     "dropout-4-noise": _sampler("dropout", 4, p=0.2) | {"prompt_noise": 5},
 }
-FIRST = [name for name in ARMS if not name.endswith(("consistency", "calibration", "noise"))]
+FIRST = [name for name in ARMS if not name.endswith(("consistency", "calibration", "noise", "linear"))]
 
 
 def main() -> None:
@@ -80,7 +86,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     parser.add_argument("--summary", action="store_true", help="print the table of what is there")
     options = parser.parse_args()
-    results = options.results / f"samplers-{options.task}.jsonl"
+    results = options.results / f"samplers-{options.task}-{options.steps}.jsonl"
     if not options.summary:
         measure(options, results)
     print(table(read_log(results)))
@@ -89,7 +95,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, results: Path) -> None:
     """Train and measure each arm with each seed, arms within seeds."""
     arms = options.arms.split(",")
-    work = options.work.resolve() / f"{options.task}-{options.prompts}x{options.examples}"
+    work = options.work.resolve() / f"{options.task}-{options.steps}"
     config = _validation_config(options, work)
     pilot = {arm: _pilot(config, arm, work) for arm in dict.fromkeys(["uniform-k4", *arms])}
     budget = pilot["uniform-k4"][1] * options.steps
@@ -161,7 +167,7 @@ def _pilot(config: Path, arm: str, work: Path) -> tuple[float, float]:
 
     Uniform PAFT with K = 4 has the steps of K = 1, but a short run of it would see few prompts.
     """
-    arm = {"uniform-k4": "uniform-k1"}.get(arm, arm)
+    arm = arm.replace("uniform-k4", "uniform-k1")
     folder = work / f"{arm}-pilot"
     if not (folder / "report.json").exists():
         steps = max(20, PILOT_PROMPTS // ARMS[arm].get("prompts_per_step", 1))

@@ -201,7 +201,7 @@ def test_the_comparison_of_samplers_measures_each_arm_once(tmp_path, shared, emb
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr
         assert "| uniform-k4 | 1 | 2 |" in done.stdout
-        [row] = map(json.loads, (tmp_path / "samplers-trec.jsonl").read_text().splitlines())
+        [row] = map(json.loads, (tmp_path / "samplers-trec-2.jsonl").read_text().splitlines())
         assert len(row["per_prompt"]) == 2
         assert row["calibrated"].keys() == {"mean", "std", "worst"}
 
