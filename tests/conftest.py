@@ -139,7 +139,7 @@ def gemma3():
     file = Path(os.environ.get("PAFT_MODELS", ROOT.parent / "models")) / "gemma3-270m.gguf"
     if not file.is_file():
         pytest.skip("gemma3-270m.gguf is in no folder of models; PAFT_MODELS names one")
-    from paft.config.schema import ModelConfig
+    from paft.config.model import ModelConfig
     from paft.models.load import load_model
 
     return load_model(ModelConfig(path=str(file), dtype="float32"))

@@ -4,6 +4,8 @@ import json
 import random
 import re
 import shlex
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -268,3 +270,16 @@ def test_the_snippet_for_trls_trainer_trains(tmp_path, monkeypatch, document, mi
     }
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert any(value.abs().sum() > 0 for name, value in names["model"].state_dict().items() if "lora_B" in name)
+
+
+def test_the_page_of_config_keys_is_what_the_code_says():
+    done = subprocess.run(
+        [sys.executable, "-c", "import make_config; print(make_config.page(), end='')"],
+        cwd=ROOT / "docs",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (ROOT / "docs/config.md").read_text(encoding="utf-8"), "run python docs/make_config.py"
+    keys = set(re.findall(r"^\| `(\w+)` \|", done.stdout, re.MULTILINE))
+    assert {"path", "base_url", "fields", "K", "target_modules", "cells", "budget", "epsilon_high"} <= keys

@@ -531,7 +531,7 @@ def test_the_sentence_encoder_tells_a_paraphrase_from_another_text():
 
 
 def test_hidden_states_tell_prompts_apart(tiny_model):
-    from paft.config.schema import ModelConfig
+    from paft.config.model import ModelConfig
     from paft.models.encoder import last_hidden_states
     from paft.models.open import load_local
     from paft.types import Conversation

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import make_model, make_tokenizer
-from paft.config.schema import LoraSection, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError
 from paft.models.adapters import load_adapter, unload_adapter, with_adapter

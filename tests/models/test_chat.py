@@ -334,7 +334,8 @@ def generated_after(engine):
 
 @pytest.mark.parametrize("name", OPENED)
 def test_a_trained_model_is_measured_after_the_beginning_it_was_trained_with(name, tmp_path, tiny_model):
-    from paft.config.schema import LoraSection, ModelConfig
+    from paft.config.model import ModelConfig
+    from paft.config.schema import LoraSection
     from paft.models.load import load_model
     from paft.training.lora import add_adapter
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from conftest import make_model, make_tokenizer
-from paft.config.schema import Config, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import Config
 from paft.engine.engine import Engine
 from paft.errors import UserError
 from paft.models.chat import ChatFormat

@@ -8,7 +8,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from paft.config.schema import Config, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import Config
 from paft.errors import UserError
 from paft.models import load
 from paft.models.locate import cache_folder, check_model, hub_error, locate

@@ -17,7 +17,8 @@ from pyarrow import parquet
 from conftest import COLOURS, make_model, make_tokenizer, things, write_rows
 from endpoints import answer, error, likeliest
 from paft.config.load import load_config
-from paft.config.schema import Config, ServedModel, TaskConfig
+from paft.config.model import ServedModel
+from paft.config.schema import Config, TaskConfig
 from paft.errors import UserError, WorkError
 from paft.models import endpoint_model
 from paft.models.endpoint import Endpoint

@@ -16,7 +16,8 @@ from conftest import COLOURS as COLOUR_NAMES
 from conftest import TRAIN_PROMPTS, make_project, things, write_rows
 from endpoints import answer
 from paft.config.load import load_config
-from paft.config.schema import LlmConfig, TaskConfig
+from paft.config.model import LlmConfig
+from paft.config.schema import TaskConfig
 from paft.errors import UserError
 from paft.methods.batprompt.perturb import PERTURBATIONS
 from paft.methods.evaluator import PromptEvaluator

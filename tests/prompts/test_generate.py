@@ -267,7 +267,7 @@ def test_a_model_listed_twice_is_refused():
 
 
 def test_a_model_in_process_writes_by_its_engine_and_its_seed(tiny_model):
-    from paft.config.schema import ModelConfig
+    from paft.config.model import ModelConfig
     from paft.engine.engine import Engine
     from paft.models.chat import ChatFormat
     from paft.models.load import load_model

@@ -39,7 +39,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
 @pytest.fixture(scope="module")
 def scores(embedded):
     """Return the scores of the options of 24 questions of the demo task, in a layout; None is the engine's."""
-    from paft.config.schema import ModelConfig
+    from paft.config.model import ModelConfig
     from paft.engine.engine import Engine
     from paft.models.chat import ChatFormat
     from paft.models.load import load_model

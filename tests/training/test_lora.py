@@ -6,7 +6,8 @@ from test_training import EXAMPLES, PROMPTS, TASK, fit, losses
 
 from conftest import COLOURS, make_model, make_tokenizer
 from paft.config.load import load_config
-from paft.config.schema import LoraSection, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError
 from paft.models.adapters import with_adapter

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM, TrainingArguments
 
 from command import assert_refused, paft_here
 from conftest import make_tokenizer
-from paft.config.schema import LoraSection, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.engine.pack import Row, answer_loss
 from paft.errors import UserError
@@ -250,7 +251,7 @@ def test_a_quantization_that_cannot_be_is_refused_with_its_key(project, changes,
 
 def test_the_check_of_a_config_loads_neither_torch_nor_bitsandbytes():
     code = (
-        "import sys; from paft.config.schema import ModelConfig; from paft.models.open import check_model; "
+        "import sys; from paft.config.model import ModelConfig; from paft.models.open import check_model; "
         "check_model(ModelConfig(path='.', quantization='none'), trains=True, processes=1); "
         "assert not {'torch', 'bitsandbytes'} & sys.modules.keys()"
     )

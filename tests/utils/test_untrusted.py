@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from conftest import make_model, make_tokenizer, things, write_rows
 from paft.config.load import load_config
-from paft.config.schema import ModelConfig, TaskConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import TaskConfig
 from paft.config.task import HubSource
 from paft.errors import UserError
 from paft.models.chat import ChatFormat

@@ -10,7 +10,8 @@ from typing import Any
 
 from paft import __version__
 from paft.config.load import load_config
-from paft.config.schema import BankSource, Config, GenerateSource, LlmConfig, ModelConfig
+from paft.config.model import LlmConfig, ModelConfig
+from paft.config.schema import BankSource, Config, GenerateSource
 from paft.config.task import HubSource
 from paft.errors import UserError, one_line
 from paft.methods.registry import resolve

@@ -118,7 +118,7 @@ def attack(
 
     The exit code is 1 if no prompt was found that scores lower than its start.
     """
-    from paft.config.schema import LlmConfig
+    from paft.config.model import LlmConfig
     from paft.errors import UserError
     from paft.reporting.terminal import show_table
     from paft.runs.attack import AttackSettings

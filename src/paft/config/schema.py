@@ -1,21 +1,18 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from paft.config.model import AnyModel, LlmConfig, ModelConfig
 from paft.config.section import SECTION
 from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
@@ -31,145 +28,22 @@ class Section(BaseModel):
     model_config = SECTION
 
 
-class EndpointSection(Section):
-    """How a model behind an OpenAI-compatible endpoint is reached."""
-
-    key: str | None = None
-    """Name of the environment variable that holds the key."""
-    base_url: str | None = None
-    """Such as ``http://localhost:8000/v1``."""
-    parallel: Annotated[int, Field(ge=1, le=256)] = 4
-    """Requests at a time."""
-    retries: Annotated[int, Field(ge=0)] = 5
-    timeout: Annotated[float, Field(gt=0)] = 120
-    """Seconds for one attempt."""
-    request: dict[str, Any] = {}
-    """Further parameters of each request; null removes one."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _key_has_two_names(cls, tree: Any) -> Any:
-        if isinstance(tree, dict) and "api_key_env" in tree and "key" not in tree:
-            return {("key" if name == "api_key_env" else name): value for name, value in tree.items()}
-        return tree
-
-    @field_validator("key")
-    @classmethod
-    def _key_is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
-            raise UserError(  # without repeating it: it may be the key
-                "the config key 'key' of a language model takes the name of the environment variable that holds "
-                "the key, not the key itself"
-            )
-        return name
-
-    @field_validator("base_url")
-    @classmethod
-    def _url_holds_no_secret(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        key = "config key base_url of a language model"
-        try:
-            parts = urlsplit(url)
-            port_is_one = parts.port is None or parts.port > 0
-        except ValueError:
-            raise UserError(f"the {key} is no URL; write it like http://localhost:8000/v1") from None
-        if parts.username is not None or parts.query or parts.fragment:
-            raise UserError(  # without repeating it
-                f"the {key} takes a plain URL, without password or query; name the key's variable in 'key'"
-            )
-        if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
-            raise UserError(f"the {key} is no URL: {url!r}; write it like http://localhost:8000/v1")
-        return url
-
-
-class ModelConfig(Section):
-    """The model that is evaluated and fine-tuned, in this process."""
-
-    path: str = "embedded/smollm2-135m-instruct"
-    """An embedded model, a folder, a .gguf file, or a hub id such as ``gpt2`` or ``org/name``."""
-    revision: str | None = None
-    """A branch, tag or commit of a model on the hub; its main branch if left out."""
-    adapter: str | None = None
-    """A PEFT adapter that is merged into the model before anything else."""
-    chat_template: str = "auto"
-    """``auto`` (the model's own), ``none`` (plain text), or a Jinja file."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto`` is bfloat16 if the device multiplies matrices in it, else float32."""
-    quantization: Literal["none", "4bit", "8bit"] = "none"
-    """Bits of the linear layers' weights, through bitsandbytes (QLoRA); ``none`` keeps ``dtype``."""
-    device: str = "auto"
-    """``auto`` is the accelerator if there is one, else the CPU; or ``cpu``, ``cuda:1``, ``xpu``, ``mps``."""
-
-
-class ServedModel(EndpointSection):
-    """A model that is evaluated at its endpoint; it cannot be fine-tuned."""
-
-    path: str
-    """Its name at the endpoint."""
-    base_url: str
-    on_unanswered: Literal["stop", "count"] = "stop"
-    """What a message that the provider refuses, or that alone keeps failing, does: it stops the run after all
-    others are answered, or counts as not answered."""
-    tokenizer: str | None = None
-    """The model's tokenizer (a folder or a hub id): prompts are sent as tokens through ``/v1/completions``."""
-    chat_template: str | None = None
-    """With ``tokenizer``: ``auto`` (its own), ``none`` or a Jinja file. Without it: ``none`` sends plain text
-    through ``/v1/completions``; left out, the endpoint's chat completions use the server's template."""
-
-    @model_validator(mode="after")
-    def _template_has_a_tokenizer(self) -> "ServedModel":
-        if self.chat_template not in (None, "none") and self.tokenizer is None:
-            raise UserError(
-                "config key model.chat_template: behind an endpoint, a template requires model.tokenizer, the "
-                "folder or hub id of the model's tokenizer; only none (plain text) does without"
-            )
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_keys_of_a_local_model(cls, tree: Any) -> Any:
-        for key in ModelConfig.model_fields.keys() - {"path", "chat_template"}:
-            if isinstance(tree, dict) and key in tree:
-                raise UserError(
-                    f"config key model.{key}: a model behind an endpoint is used as it is; leave the key out"
-                )
-        return tree
-
-
-def _where_the_model_is(tree: Any) -> str:
-    """Return which form of the section is meant: any key of an endpoint makes it a served model."""
-    if isinstance(tree, dict):
-        return "served" if EndpointSection.model_fields.keys() & tree.keys() else "local"
-    return "served" if isinstance(tree, ServedModel) else "local"
-
-
-AnyModel = Annotated[
-    Annotated[ModelConfig, Tag("local")] | Annotated[ServedModel, Tag("served")],
-    Discriminator(_where_the_model_is),
-]
-
-
 class BankSource(Section):
     """Prompts that ship with paft."""
 
     bank: str
+    """A task: ``hellaswag``, ``piqa``, ``winogrande``, ``race``, ``trec``, ``sst2`` or ``bookings``."""
     max_words: Positive | None = None
     """Leave out longer prompts; on a CPU, their tokens are the cost of a training step."""
     size: Positive | None = None
-
-
-class LlmConfig(EndpointSection):
-    """A language model that is asked for prompts: behind an endpoint, or in this process."""
-
-    model: str
-    """Its name at the endpoint; without ``base_url`` what ``model.path`` takes."""
+    """Draw a diverse subset of so many, with the seed."""
 
 
 class GenerateConfig(Section):
     """Stage 1: an ensemble of language models, each asked in two ways (the paper's section 3.1)."""
 
     models: list[LlmConfig] = Field(min_length=1)
+    """The ensemble."""
     zero_shot: Annotated[int, Field(ge=0)] = 20
     """Prompts wanted of each model that is shown a description of the task only."""
     few_shot: Annotated[int, Field(ge=0)] = 20
@@ -177,9 +51,11 @@ class GenerateConfig(Section):
     few_shot_prompts: list[str] = []
     """The prompts that it is shown; ``prompts.user`` when left out."""
     per_request: Positive = 10
+    """Prompts asked for in one request."""
     max_request_factor: Annotated[float, Field(ge=1)] = 3
     """The limit on requests, as a multiple of those needed if every prompt passed the screening."""
     temperature: Annotated[float, Field(ge=0)] = 1.0
+    """Of the requests."""
     max_tokens: Annotated[int, Field(ge=16)] = 2048
     """Length limit of the answer to one request."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 9
@@ -195,9 +71,10 @@ class GenerateSource(Section):
 
 
 class ScreenConfig(Section):
-    """The rules that screen prompts; ``docs/prompts.md`` lists them."""
+    """The rules that screen prompts."""
 
     off: list[str] = []
+    """Names of rules that are not applied."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.9
     """If two prompts are at least this similar, the second is left out."""
 
@@ -213,9 +90,12 @@ class PromptsConfig(Section):
     """The training prompts, the unseen test prompts, and the prompt of the method ``user``."""
 
     train: str | BankSource | GenerateSource | None = None
+    """A prompt file, prompts of a bank, or prompts to generate."""
     test: str | BankSource | None = None
+    """A prompt file, or prompts of a bank."""
     screen: ScreenConfig = ScreenConfig()
     user: Annotated[UserPrompt | None, BeforeValidator(lambda v: {"text": v} if isinstance(v, str) else v)] = None
+    """The text, or text and system text."""
     shots: Annotated[int, Field(ge=0)] = 0
     """Demonstrations in each prompt: training examples with their answers, drawn with the seed."""
 
@@ -229,8 +109,11 @@ class LoraSection(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     r: Positive = 8
+    """Rank."""
     alpha: Annotated[float, Field(gt=0)] = 16
+    """The update is scaled by ``alpha / r``."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """On the input of the adapter."""
     target_modules: list[str] | Literal["all-linear"] = ["q_proj", "v_proj"]
     """Names of linear layers, or ``all-linear`` for all of them except the output layer."""
 
@@ -260,12 +143,15 @@ class TrainingConfig(BaseModel):
     examples: Positive = 20_000
     """The most training examples; they are drawn with the seed."""
     epochs: Positive = 3
+    """Passes over the training examples."""
     K: Positive = 4
     """Optimiser steps that one drawn prompt is kept for; of the sampler ``uniform``."""
     batch_size: Positive = 8
     """Examples of one forward on one device. The paper's 1 x 8 accumulated steps make the same update."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
+    """The highest, after the warm-up."""
     max_length: Annotated[int, Field(ge=8)] = 1024
+    """Tokens of prompt and answer."""
     on_overlength: Literal["error", "drop"] = "error"
     """What to do with an example longer than ``max_length``: refuse it, or leave it out with a message."""
     sampler: str | dict[str, Any] = "uniform"
@@ -281,12 +167,17 @@ class TrainingConfig(BaseModel):
     computes what they share once."""
     lora: LoraSection = LoraSection()
     gradient_accumulation_steps: Positive = 1
+    """Forwards per optimiser step."""
     lr_scheduler_type: str = "cosine"
+    """A name that transformers knows."""
     warmup_steps: Annotated[float, Field(ge=0)] = 0.1
     """Steps, or a share of all steps if below 1."""
     logging_steps: Positive = 1
+    """Steps between rows of ``train.jsonl``."""
     save_steps: Positive = 100
+    """Steps between checkpoints, from which a stopped run goes on."""
     report_to: str | list[str] = "none"
+    """Such as ``tensorboard`` or ``wandb``."""
 
     @field_validator("sampler", "objective", mode="before")
     @classmethod
@@ -332,7 +223,9 @@ class EvaluationConfig(Section):
     examples: Positive | None = None
     """At most so many test examples, drawn with the seed; all when left out."""
     mode: Literal["likelihood", "generate"] = "generate"
+    """The option with the highest log-likelihood, or written answers that are read by the scorer."""
     max_new_tokens: Positive = 256
+    """Longest written answer."""
     stop: list[Annotated[str, Field(min_length=1)]] = []
     """An answer ends before the first of these texts."""
     calibrate: Literal["none", "batch"] = "none"
@@ -379,11 +272,14 @@ class Config(Section):
     task: TaskConfig
     prompts: PromptsConfig = PromptsConfig()
     methods: list[str | NamedVariant] = Field(default=["base", "user", "paft"], min_length=1)
+    """``base``, ``user``, ``paft``, ``top-accuracy``, ``zopo``, ``batprompt``, ``grpo``, ``module:name``,
+    or a variant of one of them."""
     training: TrainingConfig = TrainingConfig()
     baselines: dict[str, dict[str, Any]] = {}
     """Settings of the methods that choose a prompt, by the method's name with ``_`` for ``-``."""
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of every draw: prompts, examples, order, initial adapter, dropout."""
     run: dict[str, Any] | None = None
     """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Not read."""
 

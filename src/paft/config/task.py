@@ -16,8 +16,11 @@ class HubSource(BaseModel):
     model_config = SECTION
 
     hub: str
+    """``org/name``, or a folder."""
     config: str | None = None
+    """The configuration of a set that has several."""
     split: str
+    """Such as ``train``."""
     revision: str | None = None
     """A branch, tag or commit; ``refs/convert/parquet`` has the tables of a set that is a script."""
 
@@ -28,6 +31,7 @@ class OptionColumns(BaseModel):
     model_config = SECTION
 
     columns: list[str] = Field(min_length=2)
+    """In the order of the options."""
 
 
 PartSetting = str | dict[str, Any]
@@ -52,14 +56,20 @@ class TaskConfig(BaseModel):
     model_config = SECTION
 
     name: str
+    """A built-in task, or a name of your own."""
     description: str = ""
     """What the task is, in a sentence or two, for language models that write prompts."""
     train: Source | None = None
+    """Training examples: a file (JSON lines, JSON, CSV, TSV, Parquet) or a set of the hub."""
     test: Source | None = None
+    """Test examples."""
     fields: list[str] | dict[str, str] | None = None
     """The input columns, each with a slot of its name in prompts; or ``{SLOT: COLUMN}``."""
     choices: Choices | None = None
+    """The options: a list for all examples, or the column or columns that hold those of each example. None in a
+    free-text task."""
     target: str | None = None
+    """The column of the right answer; a list in it holds all answers that are accepted."""
     target_format: TargetFormat | None = None
     """How the target column refers to an option.
 
@@ -75,6 +85,7 @@ class TaskConfig(BaseModel):
     free-text task ``exact``.
     """
     top_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Prompts with at least this accuracy count as *top*."""
 
     @field_validator("target_format", mode="before")
     @classmethod

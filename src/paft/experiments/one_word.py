@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import Config, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import Config
 from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.screen import screen

@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from paft.config.schema import ModelConfig
+from paft.config.model import ModelConfig
 from paft.errors import UserError, first_line
 from paft.models.locate import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from paft.utils.hf_internals import load_adapter_tensors

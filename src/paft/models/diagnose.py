@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from paft.config.schema import AnyModel, EndpointSection, ServedModel
+from paft.config.model import AnyModel, EndpointSection, ServedModel
 from paft.errors import UserError, one_line
 from paft.models.client import ModelError
 from paft.models.endpoint import Endpoint

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json import JSONDecodeError
 from typing import Any, TypeVar
 
-from paft.config.schema import EndpointSection
+from paft.config.model import EndpointSection
 from paft.errors import UserError
 from paft.models.client import Completion, ModelError
 from paft.models.completion_prompts import Continuation, Text

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from paft.config.schema import ModelConfig
+from paft.config.model import ModelConfig
 from paft.errors import UserError, first_line
 from paft.models.adapters import ADAPTER_ERRORS, load_adapter, note_on_base
 from paft.models.locate import converted_folder, hub_error, locate

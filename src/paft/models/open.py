@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from paft.config.load import describe_problem
-from paft.config.schema import AnyModel, LlmConfig, ModelConfig, ServedModel
+from paft.config.model import AnyModel, LlmConfig, ModelConfig, ServedModel
 from paft.errors import UserError
 from paft.models.client import Client, LocalClient
 from paft.models.completion_prompts import CompletionPrompts, PlainText, TemplateTokens

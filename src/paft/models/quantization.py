@@ -12,7 +12,7 @@ losses are computed in float32 anyway.
 from importlib import util
 from typing import TYPE_CHECKING, Any
 
-from paft.config.schema import ModelConfig
+from paft.config.model import ModelConfig
 from paft.errors import UserError
 
 if TYPE_CHECKING:

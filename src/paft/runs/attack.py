@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from paft.config.schema import GenerateSource, LlmConfig
+from paft.config.model import LlmConfig
+from paft.config.schema import GenerateSource
 from paft.errors import UserError
 from paft.methods.evaluator import PromptEvaluator
 from paft.models.cached_client import CachedClient

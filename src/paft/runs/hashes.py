@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from paft.config.schema import Config, ModelConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import Config
 from paft.config.task import HubSource
 from paft.models.locate import adapter_files, locate
 from paft.types import Example, Prompt

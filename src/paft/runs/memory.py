@@ -15,7 +15,8 @@ import psutil
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
-from paft.config.schema import Config, LoraSection, ModelConfig, TrainingConfig
+from paft.config.model import ModelConfig
+from paft.config.schema import Config, LoraSection, TrainingConfig
 from paft.engine import attention
 from paft.engine.engine import Engine
 from paft.engine.pack import Inputs, Row, answer_loss, shared_beginning

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from paft.config.schema import LlmConfig, Positive
+from paft.config.model import LlmConfig
+from paft.config.schema import Positive
 from paft.errors import UserError
 from paft.methods.method import MethodContext, PromptsKey
 from paft.methods.search import SearchMethod, SearchResult

@@ -18,6 +18,7 @@ class Zopo(SearchMethod):
     budget: Positive = 165
     """Prompts tried, ``initial`` of them drawn at random before the search."""
     initial: Positive = 40
+    """Prompts drawn at random before the search."""
     examples: Positive = 20
     """Training examples that each prompt is tried on."""
     embeddings: str = "model"

@@ -18,6 +18,7 @@ class GroupSettings(Section):
     max_completion_length: Positive | None = None
     """The most tokens of an answer; ``evaluation.max_new_tokens`` if left out."""
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Of the sampled answers."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """What an answer's difference to its group's mean reward is divided by: the standard deviation of the group,
     that of all answers of the step, or nothing."""
