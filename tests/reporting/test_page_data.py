@@ -56,7 +56,8 @@ def test_names_in_the_config_are_escaped_on_the_first_screen(tmp_path):
 
 
 def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept_for_k_steps(tmp_path):
-    folder = make_run(tmp_path, {"user": [0.5] * 6, "paft": [0.6] * 6, "short": [0.6] * 6, "mix": [0.6] * 6})
+    names = ("user", "paft", "short", "mix", "fixed")
+    folder = make_run(tmp_path, {name: [0.6] * 6 for name in names})
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["training"] |= {"K": 4, "epochs": 3, "sampler": "uniform"}
     config["methods"] = [
@@ -64,14 +65,17 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         "paft",
         {"name": "short", "method": "paft", "training": {"K": 1}},
         {"name": "mix", "method": "paft", "training": {"sampler": {"name": "mixed"}, "epochs": 1}},
+        "fixed",
     ]
+    config["run"]["fixed_training"] = {"fixed": {"K": 1}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     rows = [json.dumps({"step": i, "epoch": 1, "prompt_ids": [f"p{i}"], "loss": 1.0, "learning_rate": 1.0,
                         "examples": 8, "tokens": 8, "seconds": 1.0, "prepare_seconds": 0.0}) for i in (1, 2)]  # fmt: skip
-    for name, log in (("user", rows[:1]), ("paft", rows), ("short", rows), ("mix", rows)):
+    for name in names:
+        log = rows[:1] if name == "user" else rows
         write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
     html = render([read_run(folder)])
-    assert "epochs 3 (user, paft, short) and 1 (mix), K 4 (paft) and 1 (short)" in html
+    assert "epochs 3 (user, paft, short, fixed) and 1 (mix), K 4 (paft) and 1 (short, fixed)" in html
 
 
 def test_the_page_knows_every_sampler_without_k():

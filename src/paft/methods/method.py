@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PromptsKey = Literal["prompts.train", "prompts.user"]
 """The config key of the prompts that a method starts from."""
 
+ONE_PROMPT: dict[str, Any] = {"sampler": "uniform", "prompts_per_step": None}
+"""The fixed keys of a method that trains on one prompt: another sampler would change nothing, or add prompts."""
+
 
 @dataclass(frozen=True)
 class MethodContext:
@@ -100,13 +103,13 @@ class Method(Section, ABC):
         title: what a sentence calls the method; its name when left out.
         trains: False where the base model is measured as it is.
         prompts_key: the config key of the prompts that it is given; None where it needs none.
-        fixed_sampler: the sampler that it trains with, whatever the config says; None where the config decides.
+        fixed_training: keys of the ``training`` section that are part of the method, whatever the config says.
     """
 
     title: ClassVar[str] = ""
     trains: ClassVar[bool] = True
     prompts_key: ClassVar[PromptsKey | None] = "prompts.train"
-    fixed_sampler: ClassVar[str | dict[str, Any] | None] = None
+    fixed_training: ClassVar[dict[str, Any]] = {}
 
     def check(self, key: str, console: Console) -> None:
         """Refuse, before anything runs, settings that no run can use.

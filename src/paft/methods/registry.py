@@ -1,6 +1,7 @@
 """The methods by name, and the variants that a config lists."""
 
 import inspect
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,22 @@ def _variant(
     beside: Collection[str] = () if isinstance(entry, str) else NamedVariant.model_fields
     method = _create(reference, {**baselines.get(section, {}), **own}, key, beside)
     if not isinstance(entry, str) and entry.training:
+        _check_not_fixed(entry, method.fixed_training)
         training = _changed(training, entry.training, f"methods.{name}.training")
+    if method.fixed_training:
+        training = _changed(training, method.fixed_training, f"methods.{name}.training")
     return Variant(name, reference, method, training, key)
+
+
+def _check_not_fixed(entry: NamedVariant, fixed: Mapping[str, Any]) -> None:
+    """Refuse a variant's own keys that its method would not use."""
+    for key, value in entry.training.items():
+        below = isinstance(value, Mapping) and isinstance(fixed.get(key), Mapping)
+        if key in fixed and not (below and fixed[key].keys().isdisjoint(value)):
+            raise UserError(
+                f"config key methods.{entry.name}.training.{key}: {entry.method} always trains with "
+                f"{key}: {json.dumps(fixed[key])}; leave the key out, or use the method paft"
+            )
 
 
 def _create(reference: str, settings: Mapping[str, Any], key: str, beside: Collection[str] = ()) -> Method:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from paft.errors import UserError
-from paft.methods.method import Method, MethodContext, TrainingPlan
+from paft.methods.method import ONE_PROMPT, Method, MethodContext, TrainingPlan
 from paft.types import Prompt
 from paft.utils.io import write_text
 
@@ -57,7 +57,7 @@ class SearchResult:
 class SearchMethod(Method):
     """A method that searches for one of the training prompts, or for a better one, and trains on it alone."""
 
-    fixed_sampler: ClassVar[str | dict[str, Any] | None] = "uniform"
+    fixed_training: ClassVar[dict[str, Any]] = ONE_PROMPT
 
     @abstractmethod
     def search(self, context: MethodContext) -> SearchResult:
@@ -75,7 +75,7 @@ class SearchMethod(Method):
             f"{context.name} chose prompt {result.prompt.id} ({result.accuracy:.0%} of its examples): "
             f"{result.describe_cost()}"
         )
-        return TrainingPlan([result.prompt], sampler=self.fixed_sampler)
+        return TrainingPlan([result.prompt])
 
     def is_planned(self, folder: Path) -> bool:
         """Return True if the choice is recorded."""

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from paft.methods.method import Method, MethodContext, PromptsKey, TrainingPlan
+from paft.methods.method import ONE_PROMPT, Method, MethodContext, PromptsKey, TrainingPlan
 
 
 class User(Method):
@@ -10,8 +10,8 @@ class User(Method):
 
     title: ClassVar[str] = "the fixed prompt"
     prompts_key: ClassVar[PromptsKey | None] = "prompts.user"
-    fixed_sampler: ClassVar[str | dict[str, Any] | None] = "uniform"
+    fixed_training: ClassVar[dict[str, Any]] = ONE_PROMPT
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return the user's prompt."""
-        return TrainingPlan(context.prompts, sampler=self.fixed_sampler)
+        return TrainingPlan(context.prompts)

@@ -197,12 +197,13 @@ def _training(result: RunResult) -> str:
     """Return the settings of the training; one that differs between methods with its methods."""
     shared = _mapping(result.config.get("training"))
     own = {entry.get("name"): _mapping(entry.get("training")) for entry in map(_mapping, result.config["methods"])}
+    fixed = {name: _mapping(keys) for name, keys in _mapping(result.facts.get("fixed_training")).items()}
     trained = [method for method in result.methods if method.log]
     parts = []
     for key in ("examples", "epochs", "K", "batch_size", "learning_rate"):
         methods: dict[str, list[str]] = {}  # by the value of the setting
         for method in trained:
-            settings = shared | own.get(method.name, {})
+            settings = shared | own.get(method.name, {}) | fixed.get(method.name, {})
             if key in settings and (key != "K" or _has_k(method, settings.get("sampler"))):
                 methods.setdefault(str(settings[key]), []).append(method.name)
         values = [

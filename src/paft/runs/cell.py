@@ -102,8 +102,7 @@ class Cell:
         from paft.training.samplers import with_prompts_per_step
 
         training = self.variant.training
-        own = self.variant.method.fixed_sampler
-        return own or with_prompts_per_step(training.sampler, training.prompts_per_step)
+        return with_prompts_per_step(training.sampler, training.prompts_per_step)
 
     def _refuse_test_prompts(self, prompts: Sequence[Prompt], user: str) -> None:
         """Refuse to train on a test prompt.

@@ -171,9 +171,6 @@ def _training(config: Config, variant: Variant, data: RunData, processes: int) -
     keys |= flatten(method.model_dump(mode="json", exclude_none=True), variant.key)
     for name in ("sampler", "objective"):
         keys |= _part(f"training.{name}", getattr(training, name))
-    if method.fixed_sampler is not None:
-        keys = {k: v for k, v in keys.items() if not re.match(r"training\.(sampler|prompts_per_step)\b", k)}
-        keys |= _part("training.sampler", method.fixed_sampler)
     for name, reference in method.own_code.items():
         keys |= _part(f"{variant.key}.{name}", reference)
     if file := source_file(method):

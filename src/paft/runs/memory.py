@@ -205,7 +205,7 @@ def _forwards(engine: ShapeEngine, training: TrainingConfig, variant: Variant, d
     accumulation = training.gradient_accumulation_steps
     step_size = training.batch_size * accumulation
     steps = -(-len(examples) // step_size)
-    setting = variant.method.fixed_sampler or with_prompts_per_step(training.sampler, training.prompts_per_step)
+    setting = with_prompts_per_step(training.sampler, training.prompts_per_step)
     shape = StepShape(step_size, accumulation, steps)
     parts = partial(
         make_parts,

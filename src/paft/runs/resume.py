@@ -103,7 +103,7 @@ def record_config(
     tree = _resolved(config)
     kept = _kept_entries(before.get("methods") or [], earlier)
     tree["methods"] = [*kept, *tree["methods"]]
-    _write(directory, tree, facts | _merged_titles(before.get("run") or {}, kept, variants))
+    _write(directory, tree, facts | _method_facts(before.get("run") or {}, kept, variants))
     for name, fingerprint in fingerprints.items():
         if only in (None, name):
             write_fingerprint(directory.method(name), fingerprint)
@@ -165,13 +165,17 @@ def _kept_entries(entries: list[Any], earlier: list[str]) -> list[Any]:
     return [entry for entry, name in zip(entries, names, strict=True) if name in earlier]
 
 
-def _merged_titles(run: Tree, kept: list[Any], variants: list[Variant]) -> Tree:
+def _method_facts(run: Tree, kept: list[Any], variants: list[Variant]) -> Tree:
+    """Return what the report needs to know of each method, of those kept from earlier calls too."""
     names = [entry["name"] if isinstance(entry, dict) else variant_name(entry) for entry in kept]
     titles = {name: (run.get("method_titles") or {}).get(name, name) for name in names}
     trained = [name for name in names if name in (run.get("trained") or [])]
+    fixed = {name: keys for name, keys in (run.get("fixed_training") or {}).items() if name in names}
     return {
         "trained": trained + [v.name for v in variants if v.method.trains],
         "method_titles": titles | {v.name: v.title for v in variants},
+        "fixed_training": fixed
+        | {v.name: dict(v.method.fixed_training) for v in variants if v.method.fixed_training},
     }
 
 
