@@ -22,12 +22,13 @@ from paft.config.load import load_config
 from paft.errors import UserError
 from paft.experiments import paper
 from paft.experiments.one_word import edits, farthest
-from paft.experiments.plan import K_AND_T, PlannedRun, held_out_examples
+from paft.experiments.plan import K_AND_T, PlannedRun
 from paft.experiments.presets import PRESETS
 from paft.experiments.reproduce import Experiment, plan, reproduce
 from paft.experiments.tables import RESULT_TABLES, ResultTable, make_table
 from paft.methods.evaluator import PromptEvaluator
 from paft.prompts.files import read_prompts
+from paft.runs.validation import held_out_examples
 from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
@@ -109,7 +110,7 @@ def test_table_3_reads_no_test_prompt_and_no_test_example(project):
     for file in (project / "out").rglob("*.jsonl"):
         assert not any(json.dumps(thing) in file.read_text() for thing in test_things), file
     folder = project / "out/colours/data-0/examples"
-    train, held = ((folder / f"{n}.jsonl").read_text().splitlines() for n in ("train", "validation"))
+    train, held = ((folder / f"{n}-examples.jsonl").read_text().splitlines() for n in ("train", "test"))
     assert not set(train) & set(held)
     assert len(train) + len(held) == 20
 
@@ -306,7 +307,7 @@ def test_table_3_takes_rows_of_parquet_with_dates(project):
 def test_table_3_says_what_it_needs_before_anything_runs(project):
     write_rows(project / "two.jsonl", [{"text": "Name it: {thing}"}, {"text": "Colour of {thing}?"}])
     with pytest.raises(
-        UserError, match=r"table3 holds some prompts out for validation; it needs 3 or more, found 2 that fit"
+        UserError, match=r"held out for validation, which takes 3 or more that fit the task; found 2"
     ):
         plan(asked(project, "table3", f"prompts.train={project / 'two.jsonl'}"), QUIET)
 

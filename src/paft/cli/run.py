@@ -12,9 +12,22 @@ from paft.errors import UserError, WorkError
 from paft.utils.console import Console
 
 
-def run(config: ConfigFile, overrides: Overrides = None, output: Output = None, quiet: Quiet = False) -> None:
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Output = None,
+    validate: Annotated[
+        bool,
+        typer.Option(
+            "--validate",
+            help="To choose settings: measure on a ninth of the training prompts and examples, held out.",
+        ),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
     """Fine-tune with each method of a config and measure each on unseen prompts; resumable."""
-    _work("run", config, overrides, output or Path("runs") / config.stem, quiet)
+    name = f"{config.stem}-validate" if validate else config.stem
+    _work("run", config, overrides, output or Path("runs") / name, quiet, validate=validate)
 
 
 def evaluate(
@@ -87,13 +100,19 @@ def _axes(
     show_axes([write_axes_report(output)])
 
 
-def _work(command: str, config: Path, overrides: list[str] | None, output: Path, quiet: bool) -> None:
+def _work(
+    command: str, config: Path, overrides: list[str] | None, output: Path, quiet: bool, validate: bool = False
+) -> None:
     """Run, write the report, and print the result."""
     from paft.config.load import load_config
     from paft.config.schema import variant_name
     from paft.runs import run as runs
 
     tree = load_config(config, overrides)
+    if validate:
+        from paft.runs.validation import with_held_out
+
+        tree = with_held_out(tree, output)
     (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
     if os.environ.get("RANK", "0") != "0":
         return  # only the first process writes the report

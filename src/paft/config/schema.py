@@ -272,8 +272,8 @@ class Config(Section):
     task: TaskConfig
     prompts: PromptsConfig = PromptsConfig()
     methods: list[str | NamedVariant] = Field(default=["base", "user", "paft"], min_length=1)
-    """``base``, ``user``, ``paft``, ``top-accuracy``, ``zopo``, ``batprompt``, ``grpo``, ``module:name``,
-    or a variant of one of them."""
+    """``base``, ``user``, ``paft``, ``top-accuracy``, ``zopo``, ``batprompt``, ``grpo``,
+    ``module:name``, or a variant of one of them."""
     training: TrainingConfig = TrainingConfig()
     baselines: dict[str, dict[str, Any]] = {}
     """Settings of the methods that choose a prompt, by the method's name with ``_`` for ``-``."""

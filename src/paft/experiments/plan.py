@@ -1,14 +1,10 @@
 """Plan the runs of a table or figure. Tables and figures share the runs that they have in common."""
 
-import json
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from paft.config.schema import BankSource, Config, GenerateSource, NamedVariant, variant_name
 from paft.errors import UserError
@@ -17,16 +13,12 @@ from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
 from paft.prompts.shots import load_with_demonstrations
-from paft.tasks.load import stored_rows
+from paft.runs.validation import split_examples, split_prompts
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
-from paft.utils.io import write_jsonl
 
 K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
 """The pairs of K and T in table 3."""
-
-VALIDATION = 1 / 9
-"""The share of the training prompts and training examples that table 3 holds out for validation."""
 
 Work = Literal["run", "one-word", "prompts"]
 
@@ -118,15 +110,9 @@ class Plan:
     def _k_and_t(self) -> list[PlannedRun]:
         """Table 3: one variant per K and T, validated on held-out training prompts and training examples."""
         prompts = self._select_prompts("train", self._data[1])
-        if len(prompts) < 3:
-            raise UserError(
-                f"config key prompts.train of {self.task}: table3 holds some prompts out for validation; "
-                f"it needs 3 or more, found {len(prompts)} that fit"
-            )
-        held_out = diverse_subset(prompts, max(2, round(len(prompts) * VALIDATION)), self.seed)
-        rest = [prompt for prompt in prompts if prompt not in held_out]
-        train, validation = self._validation_examples()
-        task = self.config.task.model_copy(update={"train": str(train), "test": str(validation)})
+        rest, held_out = split_prompts(prompts, self.seed)
+        folder = self.output / self._data_folder / "examples"
+        task = split_examples(self.config.task, self._data[1], folder, self.seed)
         config = self._with_prompts(rest, held_out, name="validation").model_copy(update={"task": task})
         [method] = [variant_name(entry) for entry in self.methods]
         variants = [
@@ -221,54 +207,3 @@ class Plan:
             write_prompts(file, prompts)
         prompts_config = self.config.prompts.model_copy(update=update)
         return self.config.model_copy(update={"prompts": prompts_config})
-
-    def _validation_examples(self) -> tuple[Path, Path]:
-        """Split the training rows into training and validation files; related rows stay together."""
-        source = self.config.task.train
-        if source is None:
-            raise UserError(f"config key task.train of {self.task} is missing")
-        stored = stored_rows(self.config.task, source)
-        all_rows = [json.loads(json.dumps(row, default=str)) for row in stored]  # Parquet may hold dates
-        if len(all_rows) < 2:
-            raise UserError(
-                f"config key task.train of {self.task}: table3 holds rows out for validation; it needs 2 or more"
-            )
-        held_out = held_out_examples(self._data[1], max(1, round(len(all_rows) * VALIDATION)), self.seed)
-        if len(held_out) == len(all_rows):
-            raise UserError(
-                f"config key task.train of {self.task}: table3 holds rows out for validation, "
-                "but all rows share a text with one another"
-            )
-        folder = self.output / self._data_folder / "examples"
-        write_jsonl(folder / "train.jsonl", (row for i, row in enumerate(all_rows) if i not in held_out))
-        write_jsonl(folder / "validation.jsonl", (all_rows[i] for i in sorted(held_out)))
-        return folder / "train.jsonl", folder / "validation.jsonl"
-
-
-def held_out_examples(examples: Sequence[Example], count: int, seed: int) -> set[int]:
-    """Return the indices of about ``count`` examples, none of which is related to any of the remaining examples.
-
-    Two examples are related if they share their longest field, such as questions on one article, or their options,
-    such as the two sentences of a WinoGrande pair. Options that are the same for all examples do not count.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    fixed = len({example.options for example in examples}) == 1
-    nodes: dict[tuple[str, ...], int] = {}
-    edges = [
-        (index, nodes.setdefault(mark, len(examples) + len(nodes)))
-        for index, example in enumerate(examples)
-        for mark in ((max(example.fields.values(), key=len),), () if fixed else tuple(sorted(example.options)))
-        if mark
-    ]
-    size = len(examples) + len(nodes)
-    graph = coo_array((np.ones(len(edges)), tuple(zip(*edges, strict=True))), shape=(size, size))
-    groups: dict[int, list[int]] = {}
-    for index, group in enumerate(connected_components(graph, directed=False)[1][: len(examples)]):
-        groups.setdefault(int(group), []).append(index)
-    held_out: set[int] = set()
-    for group in random.Random(f"held out:{seed}").sample(list(groups), len(groups)):
-        if len(held_out) < count:
-            held_out.update(groups[group])
-    return held_out

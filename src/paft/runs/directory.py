@@ -16,6 +16,9 @@ from paft.utils.safe_io import CONFIG, read_text, yaml_tree
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """The name of a method; it is never a path."""
 
+HELD_OUT = "held-out"
+"""The folder of the prompts and examples of ``paft run --validate``."""
+
 AXES_DESIGN = "axes.json"
 """Of ``paft evaluate --axes``: the axes with their levels, and all that the answers depend on."""
 

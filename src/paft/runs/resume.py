@@ -14,7 +14,7 @@ from paft import __version__
 from paft.config.schema import Config, GenerateSource, variant_name
 from paft.errors import UserError
 from paft.methods.registry import Variant
-from paft.runs.directory import AXES_DESIGN, RunDirectory
+from paft.runs.directory import AXES_DESIGN, HELD_OUT, RunDirectory
 from paft.runs.fingerprint import (
     NEUTRAL,
     Fingerprint,
@@ -209,4 +209,4 @@ def _generate_keys(source: Any) -> Tree:
 
 def _is_left_over(path: Path) -> bool:
     """Return True for a file that a run leaves behind which was stopped before it wrote its config."""
-    return re.fullmatch(r"\.lock(\.held)?|error.*\.txt|\..+\.\d+\.tmp", path.name) is not None
+    return re.fullmatch(rf"\.lock(\.held)?|{HELD_OUT}|error.*\.txt|\..+\.\d+\.tmp", path.name) is not None

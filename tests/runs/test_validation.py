@@ -1,0 +1,63 @@
+"""``paft run --validate``: settings are chosen on training data that is held out, never on test data."""
+
+import json
+
+import pytest
+
+from paft.cli.run import run
+from paft.errors import UserError
+
+
+def ids(file):
+    return [json.loads(line)["id"] for line in file.read_text().splitlines()]
+
+
+def texts(file):
+    return {json.loads(line)["text"] for line in file.read_text().splitlines()}
+
+
+def rows(file):
+    return {json.loads(line)["thing"] for line in file.read_text().splitlines()}
+
+
+def test_a_part_of_the_training_data_takes_the_place_of_the_test_data(project):
+    for name in ("test.jsonl", "prompts/test.jsonl"):
+        (project / name).unlink()  # neither is read
+    run(project / "config.yaml", ["methods=[paft]"], validate=True, quiet=True)
+    folder = project / "runs/config-validate"
+    held_out = folder / "held-out"
+    train, test = texts(held_out / "train-prompts.jsonl"), texts(held_out / "test-prompts.jsonl")
+    assert len(test) == 2
+    assert not train & test
+    assert train | test == texts(project / "prompts/train.jsonl")
+    assert set(ids(folder / "prompts/test.jsonl")) == set(ids(held_out / "test-prompts.jsonl"))
+    known, asked = rows(held_out / "train-examples.jsonl"), rows(held_out / "test-examples.jsonl")
+    assert len(asked) == 2
+    assert not known & asked
+    assert known | asked == rows(project / "train.jsonl")
+    assert json.loads((folder / "report.json").read_text())["methods"]["paft"]["prompts"] == 2
+
+
+def test_the_same_command_goes_on_with_the_same_parts_and_adds_methods(project, capsys):
+    run(project / "config.yaml", ["methods=[base]"], validate=True)
+    report = json.loads((project / "runs/config-validate/report.json").read_text())
+    run(project / "config.yaml", ["methods=[base, user]"], validate=True)
+    after = json.loads((project / "runs/config-validate/report.json").read_text())
+    assert after["methods"].keys() == {"base", "user"}
+    assert after["methods"]["base"] == report["methods"]["base"]
+
+
+def test_parts_of_another_seed_are_not_mixed_in(project):
+    run(project / "config.yaml", ["methods=[base]"], validate=True, quiet=True)
+    held_out = project / "runs/config-validate/held-out"
+    before = {file.name: file.read_bytes() for file in held_out.iterdir()}
+    with pytest.raises(UserError, match=r"holds the parts of another config or seed; choose another --output"):
+        run(project / "config.yaml", ["methods=[base]", "seed=1"], validate=True, quiet=True)
+    assert {file.name: file.read_bytes() for file in held_out.iterdir()} == before
+
+
+def test_prompts_that_are_not_written_yet_cannot_be_held_out(project):
+    generate = "prompts.train={generate: {models: [{model: m, base_url: 'http://localhost:1/v1'}]}}"
+    with pytest.raises(UserError, match="--validate holds some of the prompts out; name a file or a bank"):
+        run(project / "config.yaml", [generate], validate=True, quiet=True)
+    assert not (project / "runs").exists()
