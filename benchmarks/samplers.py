@@ -37,6 +37,7 @@ PILOT_PROMPTS = 80
 
 
 ALL_LINEAR = {"lora": {"target_modules": "all-linear"}}
+HIGH_RATE = {"learning_rate": 3e-3}
 
 
 def _sampler(name: str, prompts: int | None = None, **settings: Any) -> dict[str, Any]:
@@ -60,6 +61,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "hardest": _sampler("hardest", 4),
     "uniform-k1-calibration": {"K": 1, "objective": "calibration"},
     "uniform-k1-noise": {"K": 1, "prompt_noise": 5},
+    "uniform-k4-rate-3e-3": {"K": 4} | HIGH_RATE,
+    "uniform-k4-rate-6e-3": {"K": 4, "learning_rate": 6e-3},
+    "uniform-k1-rate-3e-3": {"K": 1} | HIGH_RATE,
+    "mixed-4-rate-3e-3": _sampler("mixed", 4) | HIGH_RATE,
     "uniform-k4-all-linear": {"K": 4} | ALL_LINEAR,
     "uniform-k1-all-linear": {"K": 1} | ALL_LINEAR,
     "mixed-4-all-linear": _sampler("mixed", 4) | ALL_LINEAR,
@@ -70,7 +75,16 @@ ARMS: dict[str, dict[str, Any]] = {
     "dropout-4-calibration": _sampler("dropout", 4, p=0.2) | {"objective": "calibration"},
     "dropout-4-noise": _sampler("dropout", 4, p=0.2) | {"prompt_noise": 5},
 }
-FIRST = [name for name in ARMS if not name.endswith(("consistency", "calibration", "noise", "linear"))]
+FIRST = [name for name in ARMS if not name.endswith(("consistency", "calibration", "noise", "linear", "e-3"))]
+SAME_STEPS = {
+    "uniform-k4": "uniform-k1",
+    "uniform-k4-rate-3e-3": "uniform-k1",
+    "uniform-k4-rate-6e-3": "uniform-k1",
+    "uniform-k1-rate-3e-3": "uniform-k1",
+    "mixed-4-rate-3e-3": "mixed-4",
+    "uniform-k4-all-linear": "uniform-k1-all-linear",
+}
+"""Arms whose steps are those of another, which draws more prompts in a short run."""
 
 
 def main() -> None:
@@ -163,11 +177,8 @@ def _run(config: Path, arm: str, folder: Path, *settings: str, seed: int, exampl
 
 
 def _pilot(config: Path, arm: str, work: Path) -> tuple[float, float]:
-    """Return the seconds before the first step and those of each step, from a short run.
-
-    Uniform PAFT with K = 4 has the steps of K = 1, but a short run of it would see few prompts.
-    """
-    arm = arm.replace("uniform-k4", "uniform-k1")
+    """Return the seconds before the first step and those of each step, from a short run."""
+    arm = SAME_STEPS.get(arm, arm)
     folder = work / f"{arm}-pilot"
     if not (folder / "report.json").exists():
         steps = max(20, PILOT_PROMPTS // ARMS[arm].get("prompts_per_step", 1))
