@@ -40,6 +40,8 @@ def test_a_part_of_the_training_data_takes_the_place_of_the_test_data(project):
 
 def test_the_same_command_goes_on_with_the_same_parts_and_adds_methods(project, capsys):
     run(project / "config.yaml", ["methods=[base]"], validate=True)
+    said = capsys.readouterr().err
+    assert "held-out: 2 of 5 training prompts and a ninth of the training examples are held out" in said
     report = json.loads((project / "runs/config-validate/report.json").read_text())
     run(project / "config.yaml", ["methods=[base, user]"], validate=True)
     after = json.loads((project / "runs/config-validate/report.json").read_text())

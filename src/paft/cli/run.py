@@ -109,12 +109,13 @@ def _work(
     from paft.runs import run as runs
 
     tree = load_config(config, overrides)
+    is_main = os.environ.get("RANK", "0") == "0"
     if validate:
         from paft.runs.validation import with_held_out
 
-        tree = with_held_out(tree, output)
+        tree = with_held_out(tree, output, Console(quiet=quiet or not is_main))
     (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
-    if os.environ.get("RANK", "0") != "0":
+    if not is_main:
         return  # only the first process writes the report
     from paft.reporting.report import write_report
     from paft.reporting.terminal import show

@@ -17,13 +17,14 @@ from paft.prompts.shots import load_with_demonstrations
 from paft.runs.directory import HELD_OUT
 from paft.tasks.load import stored_rows
 from paft.types import Example, Prompt
+from paft.utils.console import Console
 from paft.utils.io import write_jsonl
 
 SHARE = 1 / 9
 """Of the training prompts and of the training examples, what is held out."""
 
 
-def with_held_out(config: Config, output: Path) -> Config:
+def with_held_out(config: Config, output: Path, console: Console) -> Config:
     """Return the config with a part of its training prompts and examples as test prompts and examples.
 
     The parts are drawn with the seed and written into ``output/held-out``.
@@ -59,6 +60,10 @@ def with_held_out(config: Config, output: Path) -> Config:
         for file in sorted(folder.glob("*.jsonl")):
             if file.read_bytes() != (Path(fresh) / file.name).read_bytes():
                 raise UserError(f"{file}: holds the parts of another config or seed; choose another --output")
+    console.say(
+        f"{folder}: {len(parts[1])} of {len(prompts)} training prompts and a ninth of the training examples are "
+        "held out; test prompts and test examples are not read"
+    )
     return write(folder)
 
 
