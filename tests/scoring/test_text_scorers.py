@@ -214,6 +214,25 @@ def test_json_is_compared_by_field(output, value, explanation):
     assert explanation in found.explanation
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        '["a", "b"]', '```json\n["a", "b"]\n```', 'The keywords are:\n["a", "b"]',
+        'As [1] says:\n```\n["a", "b"]\n```\nSee {1}.',
+    ],
+)  # fmt: skip
+def test_a_json_array_of_texts_is_read_in_a_code_fence_and_between_words(output):
+    assert score("json", output, '["a", "b"]').value == 1
+    assert score("json", output, "[]").value == 0
+
+
+def test_a_json_array_of_any_content_is_read_in_a_code_fence_and_an_object_goes_before_one():
+    assert score("json", "```json\n[]\n```", "[]").value == 1
+    assert score("json", "```json\n[1, 2]\n```", "[1, 2]").value == 1
+    assert score("json", "As shown in [1, 2].", "[1, 2]").answer is None
+    assert score("json", 'Of ["a", "b"] it is {"label": "a"}', '{"label": "a"}').value == 1
+
+
 def test_json_all_or_nothing_schema_and_repair():
     assert score({"name": "json", "match": "all"}, '{"a": 1}', '{"a": 1, "b": 2}').value == 0
     assert make_scorer({"name": "json", "match": "all"}, TASK).is_binary
