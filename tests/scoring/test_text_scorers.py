@@ -178,6 +178,37 @@ def test_a_scorer_gives_the_expected_value(setting, output, target, value):
     assert score(setting, output, target).value == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    ("output", "target", "value"),
+    [
+        ("12", "1/2", 0), ("1/2.", "1/2", 1), ("15", "1,5", 0), ("1,5 %", "1,5", 1), ("12,34,567", "1234567", 1),
+        ("5/12/2024", "5-12-2024", 1), ("AC/DC", "acdc", 1), ("1,234", "1234", 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("setting", ["exact", "f1"])
+def test_a_fraction_and_a_decimal_comma_are_no_punctuation(setting, output, target, value):
+    assert score(setting, output, target).value == value
+
+
+@pytest.mark.parametrize(
+    ("output", "target"),
+    [
+        ("It is McDonald\u2019s.", "McDonald's"), ("He said \u201cno way\u201d to it.", '"no way"'),
+        ("In 1939\u20131945.", "1939-1945"), ("a well\u2011known fact", "well-known"), ("the Eif\u00adfel Tower", "Eiffel Tower"),
+    ],
+)  # fmt: skip
+def test_includes_takes_typographic_quotes_and_hyphens_for_those_of_a_keyboard(output, target):
+    assert score("includes", output, target).value == 1
+    assert score("includes", target, output).value == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "value"), [("From 1939-1945.", 1), ("1939\u20131945", 1), ("-1945", 0), ("is \u22121945", 0)]
+)
+def test_includes_finds_the_end_of_a_range_and_not_a_number_after_a_minus(output, value):
+    assert score("includes", output, "1945").value == value
+
+
 def test_the_best_of_several_accepted_answers_counts_and_choice_tasks_work_too():
     assert score("exact", "NYC", "New York", "NYC").value == 1
     example = Example("1", {"question": "?"}, ("red", "green"), 1)
