@@ -21,6 +21,18 @@ class UserError(LineError):
     """A mistake that the user can fix. The command line prints it as one line and exits with 2."""
 
 
+class TooLongError(UserError):
+    """A question that does not fit the model.
+
+    Attributes:
+        index: of the question among those that were given.
+    """
+
+    def __init__(self, text: str, index: int):
+        super().__init__(text)
+        self.index = index
+
+
 class WorkError(LineError):
     """Work that failed for an outside reason, such as a server that is down. One line, and exit code 1."""
 

@@ -16,8 +16,9 @@ from paft.engine import attention, block_sparse
 from paft.engine.attention import branches, visible
 from paft.engine.engine import Engine
 from paft.engine.pack import Row, TokenTree, answer_loss, padded
-from paft.errors import UserError
+from paft.errors import TooLongError, UserError
 from paft.models.chat import ChatFormat
+from paft.models.local import LocalModel
 from paft.models.model import before_stop
 from paft.types import Conversation
 
@@ -400,6 +401,18 @@ def test_questions_longer_than_the_models_positions_are_refused_with_their_lengt
     one = engine(max_position_embeddings=40)
     with pytest.raises(UserError, match=r"a question of 1\d\d tokens .* do not fit the model's 40 positions"):
         list(one.score([QUESTIONS[2], Conversation("long " * 30)], OPTIONS[:2]))
+
+
+def test_a_question_that_is_too_long_is_refused_before_the_others_are_read(monkeypatch):
+    one = LocalModel(engine(max_position_embeddings=40).model, engine().format)
+    encode, read = one.format.prompts, []
+    monkeypatch.setattr(
+        one.format, "prompts", lambda texts, **how: read.append(len(texts)) or encode(texts, **how)
+    )
+    asked = [Conversation("short"), Conversation("long " * 90), Conversation("short")]
+    with pytest.raises(TooLongError) as refused:
+        one.check(asked, [], "generate", 4)
+    assert (refused.value.index, read) == (1, [1])
 
 
 def test_the_end_of_an_answer_is_what_the_chat_template_writes():

@@ -107,6 +107,53 @@ def test_a_fault_that_stays_is_one_line_without_the_key(serve, monkeypatch, faul
     assert server.requests[0][1]["authorization"] == f"Bearer {SECRET}"
 
 
+@pytest.mark.parametrize(
+    ("said", "setting"),
+    [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "{max_tokens: null, max_completion_tokens: 256}",
+        ),
+        ("Unsupported value: 'temperature' does not support 0 with this model.", "{temperature: null}"),
+        ("[{'loc': ['body', 'seed'], 'msg': 'Extra inputs are not permitted'}]", "{seed: null}"),
+        ("`temperature` is deprecated for this model.", "{temperature: null}"),
+    ],
+)
+def test_a_refused_parameter_names_the_setting_that_leaves_it_out(serve, said, setting):
+    _, endpoint = serve((400, {"error": {"message": said}}, {}))
+    with pytest.raises(ModelError) as refused:
+        ask(endpoint, schema=None)
+    assert str(refused.value).endswith(f"; set the key request of the model to {setting}")
+    assert refused.value.refused
+
+
+@pytest.mark.parametrize(("path", "hint"), [("", True), ("/v1", False), ("/v1/chat/completions", True)])
+def test_a_404_says_how_a_base_url_ends(path, hint):
+    server = Server((404, b"404 page not found", {}))
+    endpoint = Endpoint("m", server.url.removesuffix("/v1") + path, retries=0)
+    with pytest.raises(ModelError, match="status 404") as refused:
+        ask(endpoint, schema=None)
+    assert ("base_url" in str(refused.value)) == hint
+    server.shutdown()
+
+
+def test_a_rejected_request_that_repeats_the_message_is_not_taken_for_a_content_filter(serve):
+    fault = {
+        "type": "value_error",
+        "msg": "Value error, top_k must be -1 or more",
+        "input": {"messages": ["Unsafe?"]},
+    }
+    for body in (
+        {"error": {"message": str([fault])}},
+        {"detail": [fault]},
+        {"error": {"message": f"{fault['msg']} [input_value={fault['input']}]"}},
+    ):
+        _, endpoint = serve((400, body, {}))
+        with pytest.raises(ModelError) as refused:
+            ask(endpoint, schema=None)
+        assert (refused.value.refused, refused.value.filtered) == (True, False)
+
+
 @pytest.mark.parametrize("status", [400, 422, 404])
 def test_a_server_without_structured_output_is_asked_without_it_from_then_on(serve, status):
     server, endpoint = serve((status, {"error": {"message": "unknown field response_format"}}, {}), OK)

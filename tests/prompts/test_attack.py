@@ -400,7 +400,7 @@ def test_what_cannot_be_attacked_is_refused_in_one_line(finished):
         (["run", "user", "-o", "mine.txt"], "must name a .jsonl file"),
         (["run", "user", "--prompts", "none.jsonl"], "none.jsonl"),
         (["run", "user", "--prompts", "test-prompt.jsonl"], "is a test prompt of the run"),
-        (["run", "user", "--prompts", "unfit.jsonl"], "none of the 1 prompts fits the task"),
+        (["run", "user", "--prompts", "unfit.jsonl"], "no prompt fits the task"),
         (["run", "user", "--key", "KEY"], "belong to a language model; name it with --llm"),
         (["run", "user", "--llm", "m", "--base-url", "x"], "is no URL"),
     ]:  # fmt: skip

@@ -259,7 +259,9 @@ def test_a_rule_that_the_config_turns_off_is_off_for_files_too():
 
 
 def test_a_pool_without_a_sound_prompt_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"prompts\.train: none of the 1 prompts fits"):
+    with pytest.raises(
+        UserError, match=r"prompts\.train: no prompt fits the task 'trec' \(1 missing-slot\); the first"
+    ):
         prepare(tmp_path, [{"text": "Hello"}], [{"text": "{question}"}])
 
 
@@ -389,8 +391,36 @@ def test_a_slot_in_double_braces_is_refused_with_what_to_write(text, task, broke
     assert reason in (fault[1] if fault else "")
 
 
+@pytest.mark.parametrize(
+    ("text", "task", "broken", "reason"),
+    [
+        ("Sort: { question }", TREC, "unknown-slot", "{ question } is the text { question }, since a slot has no spaces: write {question}"),
+        ("{question} { choices }", TREC, "unknown-slot", "write {choices}"),
+        ("{goal} { A } {B}", PIQA, "unknown-slot", "write {A}"),
+        ("Sort: {Question Text}", TREC, "missing-slot", "{Question Text} is text, since a slot is one word: write {question}"),
+        ("Sort: {question-text}", TREC, "missing-slot", "with task.fields: {SLOT: COLUMN}"),
+        ("Sort: {question.text}", TREC, "missing-slot", "{question.text} is text"),
+        ('Reply with {"label": "human"}', TREC, "missing-slot", "the slot {question} is missing"),
+        ("{question} { x } {your answer}", TREC, None, ""),
+    ],
+)  # fmt: skip
+def test_a_name_in_braces_that_is_no_slot_is_refused_with_what_to_write(text, task, broken, reason):
+    fault = defect(Prompt(text), task, frozenset({"answer-leak"}))
+    assert (fault[0] if fault else None) == broken
+    assert reason in (fault[1] if fault else "")
+    assert '"label"' not in (fault[1] if fault else "")
+
+
+def test_a_written_line_end_in_a_prompt_file_is_kept_and_said(tmp_path):
+    sets = prepare(tmp_path, [{"text": "Type of {question}"}], [{"text": r"{question}\nAnswer:"}])
+    assert [prompt.text for prompt in sets.test] == [r"{question}\nAnswer:"]
+    [note] = sets.notes()
+    assert note.startswith(r"1 test prompt(s) hold a backslash and an n where a line end may be meant")
+    assert "paft prompts import" in note
+
+
 def test_a_prompts_file_with_doubled_slots_is_refused_with_what_to_write(tmp_path):
-    message = r"none of the 1 prompts fits .*\{\{question\}\} is the text .*write \{question\}"
+    message = r"no prompt fits .*\{\{question\}\} is the text .*write \{question\}"
     with pytest.raises(UserError, match=message):
         prepare(tmp_path, [{"text": "Sort {{question}}"}], [{"text": "{question}"}])
 

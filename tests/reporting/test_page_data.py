@@ -410,8 +410,9 @@ def test_unfinished_methods_say_how_far_they_are(tmp_path):
     (folder / "methods/paft/predictions.parquet").unlink()
     (folder / "methods/user/adapter").mkdir()
     (folder / "methods/user/predictions").mkdir()
-    for i in range(2):
+    for i, said in enumerate(["1 test prompt answered so far", "2 test prompts answered so far"]):
         (folder / f"methods/user/predictions/{i:04}.parquet").write_bytes(b"")
+        assert read_run(folder).unfinished["user"] == said
     assert read_run(folder).unfinished == {
         "base": "not started", "user": "2 test prompts answered so far", "paft": "training stopped at step 30",
     }  # fmt: skip

@@ -397,6 +397,11 @@ def test_a_mistake_is_one_line_and_leaves_nothing_behind(project, override, mess
     assert not (project / "run").exists()
 
 
+def test_a_question_that_is_too_long_is_named_by_its_row_and_prompt(project):
+    with pytest.raises(UserError, match=r"test\.jsonl:\d+ under prompt \w{12}: a question of \d+ tokens"):
+        start(project, "evaluation={mode: generate, max_new_tokens: 2040}", "methods=[base]")
+
+
 def test_a_chat_template_that_drops_the_question_is_refused(project):
     (project / "bad.jinja").write_text("{{ 'hello' }}")
     with pytest.raises(UserError, match=r"model\.chat_template: the template leaves out what the user says"):

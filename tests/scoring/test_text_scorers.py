@@ -58,6 +58,65 @@ def test_a_number_is_read_as_a_person_reads_it(output, read):
 
 
 @pytest.mark.parametrize(
+    ("output", "read"),
+    [
+        ("\\boxed{1{,}234}", "1234"), ("The answer is $10,\\!000$.", "10000"), ("12\\,345", "12345"),
+        ("$3{,}14$", "3.14"), ("\\boxed{\\frac{-1}{2}}", "-0.5"), ("\\boxed{\\frac12}", "0.5"),
+        ("$45 \\text{ cm}^2$", "45"), ("45 m^{2}", "45"), ("9.8 m s^-2", "9.8"), ("Answer: $5M", "5000000"),
+        ("The answer is $5m$.", "5"),
+    ],
+)  # fmt: skip
+def test_a_number_in_latex_is_read_whole_and_without_the_powers_of_its_unit(output, read):
+    assert score("number", output, "18").answer == read
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "\\boxed{2\\sqrt{3}}", "\\boxed{\\sqrt{2}}", "\\boxed{5\\pi}", "Answer: 5\u03c0", "2\u221a2",
+        "\\boxed{\\frac{\\pi}{2}}", "\\boxed{\\frac{\\sqrt{3}}{2}}",
+    ],
+)  # fmt: skip
+def test_a_factor_of_a_root_or_of_pi_is_not_taken_for_the_number(output):
+    found = score("number", output, "2")
+    assert (found.value, found.answer) == (0.0, None)
+    assert "expression" in found.explanation
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["\\boxed{5, 6}", "The answer is 5, 6, and 7.", "Answer: [1, 2]", "x = (5, 6), so the answer is (5, 6)"],
+)
+def test_a_list_of_numbers_is_not_read_as_its_first(output):
+    found = score("number", output, "5")
+    assert (found.value, found.answer) == (0.0, None)
+    assert "list" in found.explanation
+
+
+@pytest.mark.parametrize(
+    ("output", "read"),
+    [
+        ("5 km (3.1 miles)", "5"), ("5 (10% of 50)\nbecause 50 * 0.1 = 5 and 1 more", "5"), ("3.14 (rounded to 2 decimal places)", "3.14"),
+        ("He has 7 apples (3 red and 4 green).", "7"), ("It is twelve (12 in digits)", "12"), ("18, 3 per child", "3"),
+        ("The answer is 18, 3 per child", "18"), ("3 x (2 + 4)", None),
+    ],
+)  # fmt: skip
+def test_a_remark_in_brackets_after_the_number_is_not_the_answer(output, read):
+    assert score("number", output, "18").answer == read
+
+
+@pytest.mark.parametrize(
+    ("output", "read"),
+    [
+        ("1 \u00bd cups", "1.5"), ("Answer: \u20133", "-3"), ("Answer: two thirds", "2/3"), ("one half", "0.5"),
+        ("the twenty-third", None),
+    ],
+)  # fmt: skip
+def test_a_part_of_one_and_a_typographic_minus_belong_to_the_number(output, read):
+    assert score("number", output, "18").answer == read
+
+
+@pytest.mark.parametrize(
     "output",
     [
         "10-15", "5 to 10", "5 or 6", "between 5 and 10", "3/4/2024", "12:30", "1,2,3", "10\u00b2", "2^10", "H2O",
@@ -119,6 +178,37 @@ def test_a_scorer_gives_the_expected_value(setting, output, target, value):
     assert score(setting, output, target).value == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    ("output", "target", "value"),
+    [
+        ("12", "1/2", 0), ("1/2.", "1/2", 1), ("15", "1,5", 0), ("1,5 %", "1,5", 1), ("12,34,567", "1234567", 1),
+        ("5/12/2024", "5-12-2024", 1), ("AC/DC", "acdc", 1), ("1,234", "1234", 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("setting", ["exact", "f1"])
+def test_a_fraction_and_a_decimal_comma_are_no_punctuation(setting, output, target, value):
+    assert score(setting, output, target).value == value
+
+
+@pytest.mark.parametrize(
+    ("output", "target"),
+    [
+        ("It is McDonald\u2019s.", "McDonald's"), ("He said \u201cno way\u201d to it.", '"no way"'),
+        ("In 1939\u20131945.", "1939-1945"), ("a well\u2011known fact", "well-known"), ("the Eif\u00adfel Tower", "Eiffel Tower"),
+    ],
+)  # fmt: skip
+def test_includes_takes_typographic_quotes_and_hyphens_for_those_of_a_keyboard(output, target):
+    assert score("includes", output, target).value == 1
+    assert score("includes", target, output).value == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "value"), [("From 1939-1945.", 1), ("1939\u20131945", 1), ("-1945", 0), ("is \u22121945", 0)]
+)
+def test_includes_finds_the_end_of_a_range_and_not_a_number_after_a_minus(output, value):
+    assert score("includes", output, "1945").value == value
+
+
 def test_the_best_of_several_accepted_answers_counts_and_choice_tasks_work_too():
     assert score("exact", "NYC", "New York", "NYC").value == 1
     example = Example("1", {"question": "?"}, ("red", "green"), 1)
@@ -153,6 +243,25 @@ def test_json_is_compared_by_field(output, value, explanation):
     assert found.value == pytest.approx(value or 0)
     assert (found.answer is None) == (value is None)
     assert explanation in found.explanation
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        '["a", "b"]', '```json\n["a", "b"]\n```', 'The keywords are:\n["a", "b"]',
+        'As [1] says:\n```\n["a", "b"]\n```\nSee {1}.',
+    ],
+)  # fmt: skip
+def test_a_json_array_of_texts_is_read_in_a_code_fence_and_between_words(output):
+    assert score("json", output, '["a", "b"]').value == 1
+    assert score("json", output, "[]").value == 0
+
+
+def test_a_json_array_of_any_content_is_read_in_a_code_fence_and_an_object_goes_before_one():
+    assert score("json", "```json\n[]\n```", "[]").value == 1
+    assert score("json", "```json\n[1, 2]\n```", "[1, 2]").value == 1
+    assert score("json", "As shown in [1, 2].", "[1, 2]").answer is None
+    assert score("json", 'Of ["a", "b"] it is {"label": "a"}', '{"label": "a"}').value == 1
 
 
 def test_json_all_or_nothing_schema_and_repair():

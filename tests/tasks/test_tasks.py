@@ -8,7 +8,7 @@ from conftest import things, write_rows
 from paft.config.task import HubSource, OptionColumns, TaskConfig
 from paft.errors import UserError
 from paft.prompts.template import render
-from paft.tasks.load import load_task, subset
+from paft.tasks.load import load_task, subset, task_of_rows
 from paft.types import Prompt
 
 ROWS = {
@@ -206,3 +206,39 @@ def test_an_empty_option_is_named(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"goal": "g", "sol1": "x", "sol2": " ", "label": 0}\n')
     with pytest.raises(UserError, match=r"t\.jsonl:1: an option is empty"):
         load_task(TaskConfig(name="piqa", test=str(tmp_path / "t.jsonl")))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("['x', 'y']", r"holds a text, expected a list of texts; a table such as CSV has no lists: .*{columns: "),
+        (
+            {"text": ["x", "y"], "label": ["A", "B"]},
+            "holds a mapping, .* give the list 'text' or 'label' a column",
+        ),
+        (["x", None], "holds a list, expected a list of texts; one of them is null"),
+        (3, "holds int, expected a list of texts"),
+    ],
+)
+def test_options_that_are_no_list_of_texts_are_refused_with_what_to_write(tmp_path, cell, message):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "A", "options": cell}])
+    with pytest.raises(UserError, match=rf"d\.jsonl:1: column 'options' {message}"):
+        load_task(custom(path, choices="options"))
+
+
+def test_options_that_are_numbers_become_text_as_those_of_columns_do(tmp_path):
+    path = write_rows(tmp_path / "d.jsonl", [{"q": "x", "a": "B", "options": [1, 2.5], "one": 1, "two": 2.5}])
+    for choices in ("options", OptionColumns(columns=["one", "two"])):
+        [example] = load_task(custom(path, choices=choices))[2]
+        assert (example.options, example.target) == (("1", "2.5"), 1)
+
+
+def test_a_number_of_single_precision_is_the_one_that_people_wrote(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    import datasets
+
+    columns = {"q": pa.array([0.1], pa.float32()), "a": pa.array([2.8], pa.float32())}
+    parquet.write_table(pa.table(columns), tmp_path / "d.parquet")
+    config = custom(tmp_path / "d.parquet").model_copy(update={"choices": None})
+    for example in (load_task(config)[2][0], task_of_rows(datasets.Dataset(pa.table(columns)), config)[1][0]):
+        assert (example.fields["q"], example.targets) == ("0.1", ("2.8",))

@@ -13,7 +13,7 @@ from paft.engine.batches import by_beginning, cut_into_batches, in_order
 from paft.engine.generation import TextStop, generate_packed, generate_padded, picker
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded, shared_beginning
 from paft.engine.packable import attention_window, why_not_packed, with_distant_branch
-from paft.errors import UserError, one_line
+from paft.errors import TooLongError, one_line
 from paft.models.chat import ChatFormat
 from paft.models.model import before_stop
 from paft.models.thoughts import CLOSE, OPEN
@@ -384,14 +384,14 @@ class Engine:
             thinking: end inside the thought that the chat template opens, instead of after an empty one.
 
         Raises:
-            UserError: a prompt and its answer need more positions than the model has.
+            TooLongError: a prompt and its answer need more positions than the model has.
         """
         prompts = self.format.prompts(conversations, thinking=thinking)
-        if (most := max(map(len, prompts))) + longest > self.positions:
-            raise UserError(
-                f"a question of {most} tokens and an answer of up to {longest} do not fit the model's "
-                f"{self.positions} positions; leave such examples out, or lower evaluation.max_new_tokens"
-            )
+        lengths = [len(prompt) for prompt in prompts]
+        if (most := max(lengths)) + longest > self.positions:
+            problem = f"a question of {most} tokens and an answer of up to {longest} do not fit the model's "
+            fix = f"{self.positions} positions; leave such examples out, or lower evaluation.max_new_tokens"
+            raise TooLongError(problem + fix, lengths.index(most))
         return prompts
 
     @property

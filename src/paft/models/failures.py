@@ -22,6 +22,17 @@ _SYSTEM = re.compile(
 )
 """How servers say that a model takes no system message (vLLM, llama.cpp, OpenAI, Google)."""
 
+_ECHO = re.compile(r"(?<!\w)['\"]?input(?:_value)?['\"]?\s?[:=].*", re.DOTALL)
+"""Where the error of a server that checks requests with pydantic repeats the message, which is anyone's text."""
+
+_NAME = r"\b(max_tokens|temperature|seed)\b"
+_NO_PARAMETER = re.compile(
+    rf"unsupported (?:parameter|value)\W{{1,4}}{_NAME}"
+    rf"|{_NAME}.{{1,40}}?(?:not support|not permitted|deprecated)",
+    re.IGNORECASE,
+)
+"""How endpoints say that a model takes no such parameter, or not its value (OpenAI, Mistral, ...)."""
+
 NO_KEY = (401, 403)
 ABOUT_THE_REQUEST = (400, 403, 413, 422, 451)
 """Statuses with which a message may be refused; others take the same request."""
@@ -80,7 +91,7 @@ class Failures:
 
     def _of_status(self, status: int, text: str, body: Any) -> ModelError:
         refused = status in ABOUT_THE_REQUEST
-        filtered = refused and _FILTER.search(f"{text} {body}") is not None
+        filtered = refused and any(_FILTER.search(_ECHO.sub("", part)) for part in (text, str(body)))
         if status in NO_KEY and not filtered:
             fix = (
                 f"check the key in ${self._key}"
@@ -88,8 +99,18 @@ class Failures:
                 else "it requires an API key; name its variable in 'key'"
             )
             return ModelError(f"{self.where}: refused with status {status}; {fix}", final=True, status=status)
-        line = f"{self.where}: status {status} ({self._line(text)})"
+        line = f"{self.where}: status {status} ({self._line(text)}){self._fix(status, text)}"
         return ModelError(line, final=status == 404, refused=refused, filtered=filtered, status=status)
+
+    def _fix(self, status: int, text: str) -> str:
+        """Return the setting to change; nothing where the error does not show it."""
+        if status == 404 and not re.search(r"/v\d\w*/?$", self.where):
+            return "; check base_url, which ends in /v1 at most servers"
+        if status in ABOUT_THE_REQUEST and (refused := _NO_PARAMETER.search(text)):
+            name = refused[1] or refused[2]
+            instead = ", max_completion_tokens: 256" if "max_completion_tokens" in text else ""
+            return f"; set the key request of the model to {{{name}: null{instead}}}"
+        return ""
 
     def _line(self, error: object) -> str:
         """Return the beginning of an error's text on one line, never with the key in it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.engine.engine import Engine
+from paft.errors import TooLongError
 from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
 from paft.models.model import Mode
@@ -35,11 +36,20 @@ class LocalModel(Engine):
         max_new_tokens: int,
         stop: Sequence[str] = (),
     ) -> None:
-        """Refuse questions that are longer than the model's positions."""
+        """Refuse questions that are longer than the model's positions.
+
+        Raises:
+            TooLongError: names the longest.
+        """
         answer = max_new_tokens
         if mode == "likelihood":
             texts = {text for candidates in options for text in candidates}
             answer = max(len(self.format.answer(text) + self.format.end) for text in texts)
+        likely = max(conversations, key=lambda c: len(c.user) + len(c.system or ""))
+        try:
+            self.encode([likely], longest=answer)  # refuses at once what is far too long
+        except TooLongError as error:
+            raise TooLongError(str(error), conversations.index(likely)) from None
         self.encode(conversations, longest=answer)
 
     def announce(

@@ -8,6 +8,7 @@ from paft.errors import UserError
 from paft.prompts.files import load_prompts
 from paft.prompts.rules import WORDING, check_rules, defect
 from paft.prompts.screen import Screened, counts, overlap, screen
+from paft.prompts.template import with_line_ends
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
 
@@ -36,15 +37,20 @@ class PromptSets:
         return self.train if key == "prompts.train" else []
 
     def notes(self) -> list[str]:
-        """Return one line for each split that lost prompts."""
+        """Return one line for each split that lost prompts, or has prompts with written line ends."""
         lines = []
-        for split in ("train", "test"):
+        for split, prompts in (("train", self.train), ("test", self.test)):
             left_out = [s for where, s in self.screened if where == split]
             if left_out:
                 first = left_out[0]
                 lines.append(
                     f"{len(left_out)} {split} prompt(s) screened out ({counts(left_out)}); "
                     f"the first, {first.prompt.id}: {first.reason}"
+                )
+            if written := [prompt for prompt in prompts if with_line_ends(prompt.text) != prompt.text]:
+                lines.append(
+                    f"{len(written)} {split} prompt(s) hold a backslash and an n where a line end may be meant "
+                    f"(the first, {written[0].id}), and the model sees both; `paft prompts import` makes line ends"
                 )
         return lines
 
@@ -102,8 +108,8 @@ def fit_prompts(
     kept, out = _screened(config, split, task, examples, seed)
     if not kept:
         raise UserError(
-            f"config key prompts.{split}: none of the {len(out)} prompts fits the task {task.name!r} "
-            f"({counts(out)}); the first: {out[0].reason}; fix them, or see prompts.screen.off"
+            f"config key prompts.{split}: no prompt fits the task {task.name!r} ({counts(out)}); the first: "
+            f"{out[0].reason}; fix it, or see prompts.screen.off"
         )
     return kept, out
 

@@ -6,9 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from paft.errors import UserError, nearest
-from paft.prompts.template import doubled_slots, literal, mixes_braces, replace_slots, slots, with_line_ends
+from paft.prompts.template import (
+    doubled_slots,
+    literal,
+    mixes_braces,
+    replace_slots,
+    slots,
+    spaced_slots,
+    with_line_ends,
+)
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, SHOTS, Prompt
+
+_WORDS_IN_BRACES = re.compile(r"\{[ \t]*([^\W\d][\w .:!'\[\]()/-]{0,80}?)[ \t]*\}")
+"""A column's name, or a slot in the way of Python's ``format``: ``{message!r}``, ``{row.message}``."""
 
 
 def defect(prompt: Prompt, task: Task, off: frozenset[str] = frozenset()) -> tuple[str, str] | None:
@@ -53,6 +64,10 @@ def _unknown_slot(prompt: Prompt, task: Task) -> str | None:
     used = slots(prompt, task.aliases)
     if task.shots and used.count(SHOTS) > 1:
         return f"the slot {{{SHOTS}}} occurs {used.count(SHOTS)} times; demonstrations have one place"
+    for match in spaced_slots(f"{prompt.system or ''}\n{prompt.text}"):
+        name = slot_name(match[1])
+        if task.aliases.get(name, name) in task.slots:
+            return f"{match[0]} is the text {match[0]}, since a slot has no spaces: write {{{name}}}"
     for name in used:
         if name not in task.slots:
             if name == SHOTS:
@@ -67,7 +82,8 @@ def _missing_slot(prompt: Prompt, task: Task) -> str | None:
     used = slots(prompt, task.aliases)
     missing = next((name for name in task.fields if slot_name(name) not in used), None)
     if missing is not None:
-        return f"the slot {{{missing}}} is missing{_if_doubled(prompt, slot_name(missing))}"
+        fix = _if_doubled(prompt, slot_name(missing)) or _if_no_name(prompt, slot_name(missing))
+        return f"the slot {{{missing}}} is missing{fix}"
     if task.has_own_options and "choices" not in used and not _single(used, task):
         return (
             f"the options are not shown: {{choices}}{' or {A}, {B}, ...' * bool(task.letters)} is missing"
@@ -82,6 +98,17 @@ def _if_doubled(prompt: Prompt, name: str) -> str:
     if name not in doubled:
         return ""
     return f"; {{{{{name}}}}} is the text {{{name}}}, since double braces are literal ones: write {{{name}}}"
+
+
+def _if_no_name(prompt: Prompt, missing: str) -> str:
+    """Return what to write if a prompt has words in braces that cannot be a slot, such as a column's name."""
+    match = _WORDS_IN_BRACES.search(f"{prompt.system or ''}\n{prompt.text}")
+    if match is None or match[1].isidentifier():
+        return ""
+    return (
+        f"; {{{match[1]}}} is text, since a slot is one word: write {{{missing}}}, or name the slot of a column "
+        "with task.fields: {SLOT: COLUMN}"
+    )
 
 
 def _double_braces(prompt: Prompt, task: Task) -> str | None:

@@ -14,6 +14,7 @@ _NAME = r"[^\W\d][^\s{}!-/:-@\[-^`|~]*"  # \w would leave out the vowel signs th
 _TOKEN = re.compile(rf"\{{\{{|\}}\}}|\{{({_NAME})\}}")
 _LITERAL = {"{{": "{", "}}": "}"}
 _DOUBLED_SLOT = re.compile(rf"(?<!\{{)\{{\{{[ \t]*({_NAME})[ \t]*\}}\}}(?!\}})")
+_SPACED_SLOT = re.compile(rf"(?<!\{{)\{{[ \t]*({_NAME})[ \t]*\}}(?!\}})")
 _LINE_END = re.compile(r"\\n(?![a-z]|(?:Left|Right|Leftright)arrow\b|V[Dd]ash\b)")
 _TAB = re.compile(r"\\t(?![a-z])")
 
@@ -43,6 +44,12 @@ def slots(prompt: Prompt, aliases: Mapping[str, str] | None = None) -> list[str]
 def doubled_slots(text: str) -> Iterator[re.Match[str]]:
     """Yield a match for each name in double braces, which is text in braces and no slot; group 1 is the name."""
     return (match for match in _DOUBLED_SLOT.finditer(text) if match[1].isidentifier())
+
+
+def spaced_slots(text: str) -> Iterator[re.Match[str]]:
+    """Yield a match for each name in braces with spaces beside it, which is no slot; group 1 is the name."""
+    matches = _SPACED_SLOT.finditer(text)
+    return (match for match in matches if match[1].isidentifier() and match[0] != f"{{{match[1]}}}")
 
 
 def single_braces(text: str) -> str:

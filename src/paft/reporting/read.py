@@ -16,6 +16,7 @@ from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid, read_grid
 from paft.reporting.results import MethodResult, RunResult, mode_of
 from paft.runs.directory import RunDirectory
+from paft.utils.console import counted
 
 Default = TypeVar("Default", float, None)
 
@@ -140,7 +141,7 @@ def _number(facts: Any, key: str, default: Default) -> float | Default:
 def _progress(folder: Path, log: list[dict[str, Any]]) -> str:
     """Return the progress of a method whose predictions are not complete."""
     if parts := len(list((folder / "predictions").glob("*.parquet"))):
-        return f"{parts} test prompts answered so far"
+        return f"{counted(parts, 'test prompts')} answered so far"
     if (folder / "adapter").is_dir():
         return "trained, no test prompt answered yet"
     return f"training stopped at step {log[-1]['step']}" if log else "not started"

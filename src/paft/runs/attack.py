@@ -252,7 +252,7 @@ def _starts(
     if not prompts:
         raise UserError(f"{run}: no training prompts; name the prompts to start from with --prompts")
     if not fit:
-        raise UserError(f"{source}: none of the {len(out)} prompts fits the task ({counts(out)})")
+        raise UserError(f"{source}: no prompt fits the task ({counts(out)})")
     if out:
         console.say(f"{source}: {len(out)} prompt(s) do not fit the task ({counts(out)}) and are not attacked")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.config.schema import Config, GenerateSource, PromptsConfig
-from paft.errors import UserError, WorkError
+from paft.errors import TooLongError, UserError, WorkError
 from paft.methods.registry import Variant, resolve
 from paft.models.open import check_model, device_setting, open_model
 from paft.prompts.files import write_prompts, write_screened
@@ -17,6 +17,7 @@ from paft.runs.cell import Cell, work_on
 from paft.runs.data import RunData
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import FILE, fingerprints
+from paft.tasks.rows import place
 from paft.utils.console import Console, counted
 from paft.utils.distributed import Processes
 from paft.utils.io import write_jsonl
@@ -186,11 +187,17 @@ class Run:
                 cell.check()
         first, *others = self.data.prompts.test
         examples = self.data.test_examples
-        conversations = [render(first, task, example) for example in examples]
         longest = sorted(examples, key=lambda example: len(render(first, task, example).user))[-LONGEST:]
-        conversations += [render(prompt, task, example) for prompt in others for example in longest]
+        asked = [(first, example) for example in examples]
+        asked += [(prompt, example) for prompt in others for example in longest]
+        conversations = [render(prompt, task, example) for prompt, example in asked]
         options = list(dict.fromkeys(task.candidates(example) for example in examples))
-        model.check(conversations, options, evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
+        try:
+            model.check(conversations, options, evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
+        except TooLongError as error:
+            prompt, example = asked[error.index]
+            where = place(self.config.task.test, int(example.id))
+            raise UserError(f"{where} under prompt {prompt.id}: {error}") from None
 
 
 def check_config(config: Config, processes: Processes, console: Console) -> list[Variant]:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from paft.tasks.task import Task
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_OUTSIDE_NUMBERS = re.compile(
-    rf"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\$?\.?\d)|[{re.escape(string.punctuation)}](?<![.-])"
+_IN_NUMBERS = (
+    r"(?:(?<=\d)(?<!/\d)(?<!/\d\d)/(?=\d+(?![\d/]))|(?<=\d),(?=\d{1,2}(?![\d,])))"  # in no date, no 12,34,567
 )
-"""Punctuation other than the point and the sign of a number."""
+_OUTSIDE_NUMBERS = re.compile(
+    rf"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\$?\.?\d)"
+    rf"|(?!{_IN_NUMBERS})[{re.escape(string.punctuation)}](?<![.-])"
+)
+"""Punctuation other than the point and the sign of a number, its decimal comma, and the bar of a fraction."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
@@ -70,13 +74,14 @@ NOTHING_LEFT = "is nothing but punctuation and articles, which are ignored; set 
 def normalised(text: str) -> str:
     """Return a text in lower case, without punctuation and English articles, with single spaces.
 
-    Unlike in SQuAD's script, the sign and the point of a number stay (-5 is not 5, and 3.5 is not 35), and curly
-    quotes, dashes and the punctuation of other scripts count as punctuation too.
+    Unlike in SQuAD's script, the sign, the point and the decimal comma of a number and the bar of a fraction stay
+    (-5 is not 5, 3.5 and 3,5 are not 35, and 1/2 is not 12), and curly quotes, dashes and the punctuation of other
+    scripts count as punctuation too.
     """
     text = text.lower()
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).translate(_TYPED)
-    has_number = any(mark in text for mark in ".-") and any(digit in text for digit in string.digits)
+    has_number = any(mark in text for mark in ".-,/") and any(digit in text for digit in string.digits)
     text = _OUTSIDE_NUMBERS.sub("", text) if has_number else text.translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", text).split())
 

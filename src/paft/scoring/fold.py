@@ -59,6 +59,11 @@ _ARROW = re.compile(r"(?:[=-]+>|\u2192|=)(?! ?\d)")
 _OPENING = "\"'*([{<_:"
 
 
+def as_typed(text: str) -> str:
+    """Return a text with a keyboard's quotes and hyphens for typographic ones, without invisible characters."""
+    return text if text.isascii() else text.translate(_TYPED).replace("\u2013", "-")
+
+
 def plain(text: str) -> str:
     """Return the text in one Unicode form, without invisible characters, markup and runs of space; case stays."""
     if not text.isascii():

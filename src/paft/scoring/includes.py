@@ -4,6 +4,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from paft.scoring.fold import as_typed
 from paft.scoring.text_scorer import TextScorer
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ _JOINED = r"[^\W_\u0e00-\U0010ffff]"
 
 
 class IncludesScorer(TextScorer):
-    """Right if an accepted answer occurs in the output, up to case and spacing.
+    """Right if an accepted answer occurs in the output, up to case, spacing and how quotes and hyphens are typed.
 
     A denied answer counts too: ``not Paris`` includes ``Paris``.
 
@@ -34,7 +35,7 @@ class IncludesScorer(TextScorer):
         answer, target = _plain(answer), _plain(target)
         if not self.whole_words or target not in answer:
             return float(target in answer)
-        start = rf"(?<!{_JOINED})(?<!\d[.,])(?<![-\u2212])" if target[0].isdigit() else rf"(?<!{_JOINED})"
+        start = rf"(?<!{_JOINED})(?<!\d[.,])(?<!\W-)(?<!^-)" if target[0].isdigit() else rf"(?<!{_JOINED})"
         end = rf"(?!{_JOINED}|[.,]\d)" if target[-1].isdigit() else rf"(?!{_JOINED})"
         pattern = (
             (start if re.match(_JOINED, target) else "")
@@ -45,5 +46,5 @@ class IncludesScorer(TextScorer):
 
 
 def _plain(text: str) -> str:
-    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    text = text if text.isascii() else as_typed(unicodedata.normalize("NFC", text))
     return " ".join(text.casefold().split())

@@ -147,11 +147,12 @@ def find_json(text: str) -> Any:
         raise ValueError("nested too deeply") from None
     fenced = [block.strip() for block in _FENCE.findall(text)] if "```" in text else []
     for source in ([block for block in fenced if block[:1] in ("{", "[")], [text]):
-        found: list[Any] = []
+        values: list[Any] = []
         for part in source:
-            for value in _embedded(part):
-                if value not in found:
-                    found.append(value)
+            for value in _values(part, is_block=part is not text):
+                if value not in values:
+                    values.append(value)
+        found = [value for value in values if _has_fields(value)] or values
         if len(found) > 1:
             raise RefusedError(f"holds {len(found)} JSON values that differ")
         if found:
@@ -184,6 +185,24 @@ def _strict(text: str) -> Any:
     return _DECODER.decode(text)
 
 
+def _values(text: str, *, is_block: bool) -> Iterator[Any]:
+    """Yield the values that may be the answer; a code block that is one array and nothing else has any content."""
+    if is_block:
+        try:
+            yield _strict(text)
+            return
+        except RefusedError:
+            raise
+        except (ValueError, RecursionError):
+            pass
+    yield from _embedded(text)
+
+
+def _has_fields(value: Any) -> bool:
+    """Return True for an object, and for an array of objects."""
+    return isinstance(value, dict) or (bool(value) and all(isinstance(part, dict) for part in value))
+
+
 def _embedded(text: str) -> Iterator[Any]:
     """Yield the objects and arrays in a text that have content; those within another one are not looked for."""
     position = 0
@@ -200,7 +219,7 @@ def _embedded(text: str) -> Iterator[Any]:
                 return  # what is inside a broken object is no answer
             position += 1
             continue
-        if isinstance(value, dict) or (value and all(isinstance(part, dict) for part in value)):
+        if isinstance(value, dict) or not all(isinstance(part, int | float) for part in value):
             yield value  # [1] in a sentence is a reference
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _STRICT = re.compile(r"#### (-?[0-9.,]+)")
 _STATEMENT = re.compile(
     r"####[^\S\n]*|\\f?boxed\s*\{|"
-    r"\b(?:answer|result|solution)\b[^.\n\d:=]{0,60}?(?:\b(?:is|are|equals|would be|should be)\b|=|:)[\s:*$]*",
+    r"\b(?:answer|result|solution)\b[^.\n\d:=]{0,60}?(?:\b(?:is|are|equals|would be|should be)\b|=|:)"
+    r"(?:[\s:*]|\$(?!\d))*",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[^\n]*?(?=[.!?;](?:\s|$)|\n|$)")
@@ -25,6 +26,10 @@ _DENIED = re.compile(r"\W*(?:not|wrong|incorrect)\b", re.IGNORECASE)
 _UNITS = re.compile(r"[*$\\\]}]*[^\S\n]*(?:[^\W\d_]+[^\S\n]*){0,2}[.!*)\]}$]*\s*")
 _MARK = re.compile(r"^[^\S\n]*(\d{1,2})[.)](?=\s)", re.MULTILINE)
 _LABEL = re.compile(r"\b(?:step|question|problem|example|exercise)[^\S\n]*#?$", re.IGNORECASE)
+_REMARK = re.compile(
+    r"(?<=[\w%$*\u20ac\u00b0\u00b2\u00b3])[^\S\n]\((?=[^()\n]*(?:[^\W\d_]{2}|%|=))[^()\n]*\)[\s.*]*$"
+)
+"""Words in brackets at the end of a text; a calculation in brackets is none."""
 _CONTEXT = 200
 """Characters of a statement, or of a first line, that are read."""
 MOST_STATEMENTS = 50
@@ -34,7 +39,8 @@ MOST_STATEMENTS = 50
 class NumberScorer(TextScorer):
     """Right if the number in an output has the value of an accepted answer; units and currencies are ignored.
 
-    25 % equals 25 and 0.25 alike. A range, a date, or a calculation without a result is no number.
+    25 % equals 25 and 0.25 alike. A range, a list, a date, a calculation without a result, or a factor of a root
+    or of pi is no number.
 
     Args:
         form: ``auto`` takes the last explicit statement (``#### 18``, ``\\boxed{18}``, ``the answer is 18``), else
@@ -116,6 +122,7 @@ def find(text: str, form: str) -> Number | None:
         number = _stated(text) or _head(text)
         if number is not None:
             return number
+        text = _without_remark(text)
     return last(text, _answers(text, form))
 
 
@@ -155,10 +162,23 @@ def _head(text: str) -> Number | None:
     head, _, rest = text.partition("\n")
     if len(head) > _CONTEXT or not rest.strip():
         return None
+    head = _without_remark(head)
     found = list(numbers(head))
     if len(found) != 1 or head[: found[0].start].strip(" *$\\(["):
         return None
     return found[0] if _UNITS.fullmatch(head[found[0].end :]) else None
+
+
+def _without_remark(text: str) -> str:
+    """Return a text without the remark in brackets that ends it, as in ``5 km (3.1 miles)``.
+
+    The remark stays where no number stands before it on its line: ``twelve (12)``.
+    """
+    remark = _REMARK.search(text, max(len(text) - _CONTEXT, 0)) if text.rstrip(".* \n")[-1:] == ")" else None
+    if remark is None:
+        return text
+    line = text[text.rfind("\n", 0, remark.start()) + 1 : remark.start()]
+    return text[: remark.start()] if next(numbers(line), None) else text
 
 
 def _answers(text: str, form: str) -> list[Number]:

@@ -13,7 +13,7 @@ _LETTER = r"A-Za-z_\u00c0-\u024f"
 """Letters that make the digits after them part of a word, as in H2O; Chinese and others put no space there."""
 _THIN = "'\u2019_\u00a0\u2009\u202f"
 _CORE = rf"""
-    (?P<mixed>\d{{1,9}}[ ]\d{{1,9}}/\d{{1,9}}(?![\d/]))
+    (?P<mixed>\d{{1,9}}[ \u00a0\u202f]{{1,2}}\d{{1,9}}/\d{{1,9}}(?![\d/]))
   | (?P<fraction>\d{{1,99}}{_BLANK}?[/\u2044]{_BLANK}?\d{{1,99}}(?![\d]|[./]\d))
   | (?P<latex>(?:\d{{1,9}}[ ]?)?\\[dt]?frac\{{\d{{1,99}}\}}\{{\d{{1,99}}\}})
   | (?P<english>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?!\d|,\d))
@@ -27,6 +27,7 @@ _CORE = rf"""
 _NUMBER = re.compile(
     rf"""
     (?<![{_LETTER}\d]) (?<!\d[.,'/]) (?<![{_LETTER}]-)
+    (?<![{_LETTER}}}]\^) (?<![{_LETTER}}}]\^\{{) (?<![{_LETTER}}}]\^-) (?<![{_LETTER}}}]\^\{{-)
     (?P<sign>(?<![\w)\]\}}%])[-+\u2212])?
     (?:(?P<currency>(?:US)?\\?[$\u20ac\u00a3\u00a5\u20b9]{_BLANK}?|(?:USD|EUR|GBP|Rs\.?){_BLANK}?)
        (?P<inner>[-\u2212](?=[\d.]))?)?
@@ -35,7 +36,7 @@ _NUMBER = re.compile(
       |{_BLANK}?(?:\u00d7|x|\*|\\times|\\cdot){_BLANK}?10{_BLANK}?\^{_BLANK}?\{{?(?P<power>[-+\u2212]?\d{{1,4}})\}}?)?
     (?P<raised>[\u00b2\u00b3\u00b9\u2070-\u2079])?
     (?P<percent>{_BLANK}?(?:\\?%|\uff05|(?:percent|per[ ]cent|pct)\b))?
-    (?:{_BLANK}?(?P<scale>hundred|thousand|million|billion|trillion|(?<=\d)k|(?<=\d)(?:bn|m|b))\b)?
+    (?:{_BLANK}?(?P<scale>hundred|thousand|million|billion|trillion|(?<=\d)k|(?<=\d)(?:bn|m|b))\b(?!\$))?
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -54,6 +55,8 @@ _JOINED = re.compile(
     rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|plus|minus|times"
     rf"|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
 )
+_LISTED = re.compile(rf"{_BLANK}*(?:[,;]|,?{_BLANK}and\b){_BLANK}*(?:(?:and|or)\b{_BLANK}*)?")
+_CLOSED = re.compile(r"[\s.)\]}$*\\]*")
 _EQUALS = re.compile(r"[^\n\d]{0,40}?(?:=|\u2248|\bequals\b)[\s*$\\({]*")
 _ONES = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -68,11 +71,20 @@ _PARTS = {
 }  # fmt: skip
 _REPLACED = str.maketrans(
     {sign: f" {text}" for sign, text in _PARTS.items()}
-    | {"\uff0d": "-", "\uff0b": "+", "\uff0c": ",", "\uff0e": ".", "\uff04": "$", "\u066b": ".", "\u066c": ","}
+    | {"\uff0d": "-", "\u2013": "-", "\u2011": "-", "\uff0b": "+", "\uff04": "$"}
+    | {"\uff0c": ",", "\uff0e": ".", "\u066b": ".", "\u066c": ","}
 )
 """Signs of other keyboards. NFKC would do too much: it makes 102 of 10²."""
 
 
+_IN_FRACTIONS = re.compile(r"(\\[dt]?frac)(?:(\d)(\d)|\{[-\u2212](?=\d+\}))")
+_COMMA = re.compile(r"(?<=\d)(?:\{,\}|,\\!)(?=\d)")
+_SPACE = re.compile(r"(?<=\d)\\[,:; ](?=\d{3}(?!\d))")
+_BEFORE = re.compile(r"(?:\u221a|\\sqrt(?:\[\d+\])?\{?|\\[dt]?frac\{(?:[^{}\d]{0,9}\}\{)?)[ -]?$")
+_AFTER = re.compile(rf"{_BLANK}?(?:\u221a|\u03c0|\\sqrt|\\pi(?![a-z]))|\}}\{{")
+"""What makes a number a part of a root, a multiple of pi, or a fraction of more than numbers."""
+_NTHS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_SINGULAR = {"halves": "half"}
 _SIGN_IN_WORDS = re.compile(r"(?<![\d)%] )\b(?:minus|negative) (?=\$?\.?\d)", re.IGNORECASE)
 _AND_A_PART = {("and", "a", part) for part in ("half", "third", "quarter")}
 _HAS_SIGN_WORD = re.compile("minus|negative", re.IGNORECASE)
@@ -116,9 +128,16 @@ class Number:
 
 
 def plain(text: str) -> str:
-    """Return a text with the signs of other keyboards replaced, and -5 for "minus 5"."""
+    """Return a text with the signs of other keyboards and of LaTeX replaced, and -5 for "minus 5"."""
     text = text if text.isascii() else text.translate(_REPLACED)
+    if "\\" in text or "{,}" in text:
+        text = _SPACE.sub("\u2009", _COMMA.sub(",", _IN_FRACTIONS.sub(_fraction, text)))
     return _SIGN_IN_WORDS.sub("-", text) if _HAS_SIGN_WORD.search(text) else text
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """Return ``\\frac{1}{2}`` for ``\\frac12``, and ``-\\frac{`` for ``\\frac{-``."""
+    return f"{match[1]}{{{match[2]}}}{{{match[3]}}}" if match[2] else f"-{match[1]}{{"
 
 
 def numbers(text: str) -> Iterator[Number]:
@@ -150,8 +169,18 @@ def result(text: str, found: list[Number]) -> Number | None:
         if following < len(found) and _EQUALS.fullmatch(text[found[last].end : found[following].start]):
             first = following
             continue
+        if first == last:
+            last = _end_of_list(text, found, first)
         return found[first] if first == last else _chain(text, found[first], found[last])
     return None
+
+
+def _end_of_list(text: str, found: list[Number], first: int) -> int:
+    """Return the index of the last number of a list that ends the text: ``5, 6 and 7``; ``first`` for no list."""
+    last = first
+    while last + 1 < len(found) and _LISTED.fullmatch(text[found[last].end : found[last + 1].start]):
+        last += 1
+    return last if _CLOSED.fullmatch(text[found[last].end :]) else first
 
 
 def last(text: str, found: list[Number]) -> Number | None:
@@ -178,6 +207,9 @@ def in_words(text: str) -> Fraction | None:
             total, current = total + (current or 1) * 10 ** _SCALES[word], 0
         elif (word == "a" and not position) or (word == "and" and _goes_on(words, position)):
             continue  # a hundred, hundred and five
+        elif read and (part := _NTHS.get(_SINGULAR.get(word, word.removesuffix("s")))):
+            is_share = 0 < current < 20 and not total  # two thirds; twenty-third is none
+            return Fraction(current, part) if is_share else None
         elif read and (word == "point" or tuple(words[position : position + 3]) in _AND_A_PART):
             return None  # five and a half
         else:
@@ -213,6 +245,10 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
         return None, f"{text} is a list, a date, a version or hexadecimal"
     if match["raised"]:
         return None, f"{text} is a power"
+    if _BEFORE.search(match.string, max(match.start() - 24, 0), match.start()) or _AFTER.match(
+        match.string, match.end()
+    ):
+        return None, f"{text} is a part of an expression"
     value, note = _core(match)
     if value is None:
         return None, f"{text} divides by zero"
@@ -259,4 +295,4 @@ _KINDS = ("mixed", "fraction", "latex", "english", "indian", "european", "spaced
 
 def _chain(text: str, first: Number, last: Number) -> Number:
     shown = " ".join(text[first.start : last.end].split())
-    return Number.of(None, f"{shown} is a range, a choice or no result", first.start, last.end)
+    return Number.of(None, f"{shown} is a range, a list, a choice or no result", first.start, last.end)

@@ -331,10 +331,7 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
     if isinstance(spec.choices, OptionColumns):
         options = [_text(row, column, place) for column in spec.choices.columns]
     else:
-        value = _cell(row, str(spec.choices), place)
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise UserError(f"{place}: column {spec.choices!r} must hold a list of texts")
-        options = value
+        options = _listed_options(_cell(row, str(spec.choices), place), str(spec.choices), place)
     if not 2 <= len(options) <= len(LETTERS):
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
     if not all(option.strip() for option in options):
@@ -342,3 +339,27 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
     if alike := _alike(spec.answer_format, options):
         raise UserError(f"{place}: {alike}; take task.answer: letter, or leave the row out")
     return tuple(options)
+
+
+def _listed_options(value: Any, column: str, place: str) -> list[str]:
+    """Return the options that a cell lists.
+
+    Raises:
+        UserError: it is no list of texts or numbers.
+    """
+    problem = f"{place}: column {column!r} holds {kind_of(value)}, expected a list of texts"
+    if isinstance(value, str):
+        raise UserError(
+            f"{problem}; a table such as CSV has no lists: write {{columns: [...]}}, a column for each option, or "
+            "use JSON lines"
+        )
+    if isinstance(value, dict):
+        keys = [repr(key) for key, part in value.items() if isinstance(part, list)]
+        raise UserError(f"{problem}; give the list {' or '.join(keys) or 'of options'} a column of its own")
+    if not isinstance(value, list):
+        raise UserError(problem)
+    texts = [None if isinstance(part, bool) else cell_text(part) for part in value]
+    options = [text for text in texts if text is not None]
+    if len(options) < len(texts):
+        raise UserError(f"{problem}; one of them is {kind_of(value[texts.index(None)])}")
+    return options

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,8 @@ def read_rows(source: Source) -> Rows:
 
 def rows_in_memory(rows: Iterable[dict[str, Any]]) -> Rows:
     """Return rows in memory, such as those of a ``datasets.Dataset``, with its class names."""
-    names = _class_names(getattr(rows, "features", None) or {})
-    return Rows(None, list(rows), names)
+    features = getattr(rows, "features", None) or {}
+    return Rows(None, _with_short_floats(rows, _single_floats(features)), _class_names(features))
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -133,10 +133,24 @@ def _parquet_rows(path: Path, source: Source) -> Rows:
 
     try:
         rows = [row for batch in parquet_batches(path) for row in batch.to_pylist()]
-        metadata = parquet.read_schema(path).metadata or {}
+        schema = parquet.read_schema(path)
     except (pa.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:
         raise UserError(f"{path}: cannot read the table: {one_line(error)}") from None
-    return Rows(source, rows, _stored_class_names(metadata.get(b"huggingface")))
+    floats = [field.name for field in schema if pa.types.is_float32(field.type)]
+    names = _stored_class_names((schema.metadata or {}).get(b"huggingface"))
+    return Rows(source, _with_short_floats(rows, floats), names)
+
+
+def _with_short_floats(rows: Iterable[dict[str, Any]], columns: Collection[str]) -> list[dict[str, Any]]:
+    """Return rows in which a number of single precision is what people wrote: 2.8, not 2.799999952316284."""
+    import numpy as np
+
+    def short(value: Any) -> Any:
+        return float(str(np.float32(value))) if isinstance(value, float) else value
+
+    if not columns:
+        return list(rows)
+    return [row | {column: short(row[column]) for column in columns} for row in rows]
 
 
 def _stored_class_names(metadata: bytes | None) -> dict[str, tuple[str, ...]]:
@@ -157,7 +171,7 @@ def _hub_rows(source: HubSource) -> Rows:
 
     try:
         data = datasets.load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
-        return Rows(source, list(data), _class_names(data.features))
+        return Rows(source, _with_short_floats(data, _single_floats(data.features)), _class_names(data.features))
     except Exception as error:  # the hub client's errors have no common base
         if (Path(source.hub) / "state.json").is_file():
             raise UserError(
@@ -174,6 +188,11 @@ def _class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         for column, feature in features.items()
         if type(feature).__name__ == "ClassLabel" and feature.names
     }
+
+
+def _single_floats(features: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns that hold numbers of single precision."""
+    return [column for column, feature in features.items() if getattr(feature, "dtype", None) == "float32"]
 
 
 def _title(source: HubSource) -> str:

@@ -275,7 +275,7 @@ def kind_of(value: Any) -> str:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
-    return {"dict": "a mapping", "list": "a list"}.get(type(value).__name__, type(value).__name__)
+    return {"dict": "a mapping", "list": "a list", "str": "a text"}.get(type(value).__name__, type(value).__name__)
 
 
 def _names_letters(options: Sequence[str]) -> bool:

@@ -122,20 +122,43 @@ def make_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, all or nothing; a file that holds the text already is left as it is."""
+    """Write a text file, all or nothing; a file that holds the text already is left as it is.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     content = text.encode("utf-8", "replace")
+    if _is_stream(path):
+        path.write_bytes(content)
+        return
     try:
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
     except OSError:
         pass  # not there, or not readable: written anew
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        problem = f"{path}: cannot write: {error.strerror}; choose another --output"
+        raise UserError(storage_problem(error) or problem) from None
+
+
+def _is_stream(path: Path) -> bool:
+    """Return True for what is written to and not replaced: ``/dev/null``, ``/dev/stdout``, a named pipe."""
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False  # writing says why
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; move it into place when the block ends without an error."""
+    """Yield a temporary path beside ``path``; move it into place when the block ends without an error.
+
+    Where ``path`` is a link, the file that it leads to is replaced.
+    """
+    path = path.resolve() if path.is_symlink() else path
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
