@@ -82,7 +82,7 @@ def _default(field: Any) -> str:
     """Return a field's default as YAML has it; nothing for null and for an empty text."""
     if field.is_required():
         return "*required*"
-    default = round(field.default, 3) if isinstance(field.default, float) else field.default
+    default = float(f"{field.default:.3g}") if isinstance(field.default, float) else field.default
     return "" if default in (None, "") else f"`{json.dumps(default)}`".replace('"', "")
 
 
