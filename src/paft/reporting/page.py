@@ -152,7 +152,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "task": result.task,
         "model": result.model_in_words,
         "seed": result.seed,
-        "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
+        "sentence": sentence(result),
         "size": size(result) if result.methods else "",
         "answers": answers_by(result),
         "scorers": ", ".join(result.scorers),
@@ -169,8 +169,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "rows": [[unbroken(cell) for cell in cells(method, table_columns)] for method in result.methods],
         "consistency": disagreement(result),
         "differences": [
-            _sentence(difference_in_words(d, result.title(d.first), result.title(d.second)))
-            for d in result.differences
+            difference_in_words(d, d.first, d.second) for d in result.differences
         ],
         "command": result.command,
         "digest": result.facts.get("digest", "unknown"),
@@ -220,11 +219,6 @@ def _has_k(method: MethodResult, sampler: Any) -> bool:
     return name not in WITHOUT_K and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1
 
 
-def _sentence(text: str) -> str:
-    """Return a text as a sentence; a method's name at its beginning keeps its case."""
-    return f"The {text[4:]}" if text.startswith("the ") else text
-
-
 def page_data(results: Sequence[RunResult]) -> dict[str, Any]:
     """Return the data of the page's scripts; on a page of several runs, what few sections need is deflated."""
     room = room_for(results)
@@ -271,7 +265,7 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
-            _method(m, result.title(m.name), prompts)
+            _method(m, prompts)
             | {"rewards": reward_curves(m, result.config)}
             | _answers(answers, m.name)
             for m in result.methods
@@ -334,13 +328,12 @@ def _example(result: RunResult, example: str, longest: int, has_labels: bool) ->
     }
 
 
-def _method(method: MethodResult, label: str, prompts: Sequence[str]) -> dict[str, Any]:
+def _method(method: MethodResult, prompts: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a method; those per prompt are in the order of ``prompts``."""
     summary, seconds = method.summary, method.grid.seconds
     points, changes = _curve(method.log)
     return {
         "name": method.name,
-        "label": label,
         "mean": summary.mean,
         "std": summary.std,
         "worst": summary.worst,
