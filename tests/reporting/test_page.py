@@ -281,6 +281,19 @@ def test_a_page_without_a_training_on_rewards_has_no_section_of_it(browser, page
     assert browser.logged == []
 
 
+def test_the_scale_of_a_loss_over_many_powers_of_ten_has_marks_down_to_the_lowest(browser, page):
+    browser.open(page)
+    assert browser.js("logTicks(0.0003, 12)") == pytest.approx([0.001, 0.01, 0.1, 1, 10])
+    assert browser.js("logTicks(0.04, 2.5)") == pytest.approx([0.05, 0.1, 0.2, 0.5, 1, 2])
+
+
+def test_the_marks_of_a_run_come_before_its_tables(browser, page):
+    browser.open(page, 390)
+    tops = "['#distribution svg', '.differences', '.figures'].map((s) => document.querySelector(s).getBoundingClientRect().top)"
+    marks, differences, table = browser.js(tops)
+    assert 0 < marks < differences < table
+
+
 def test_a_run_without_training_has_no_chart_and_no_column_of_it(browser, tmp_path):
     folder = make_run(tmp_path, {"base": [0.5] * 6}, trained=())
     write_report(folder)

@@ -118,7 +118,7 @@ def test_a_run_of_the_first_version_is_read_like_one_of_this_version(tmp_path):
     assert (first.mode, first.trains) == (now.mode, now.trains) == ("generate", True)
     assert run_data(first) == run_data(now)
     assert sentence(first) == sentence(now)
-    assert sentence(first).startswith("On 6 unseen prompts, paft: ")
+    assert sentence(first).startswith("Accuracy on 6 unseen prompts: paft ")
 
 
 def test_variants_with_settings_of_their_own_are_read_by_their_names(tmp_path):
@@ -129,7 +129,7 @@ def test_variants_with_settings_of_their_own_are_read_by_their_names(tmp_path):
     write_text(folder / "config.yaml", yaml.safe_dump(config))
     result = read_run(folder)
     assert [m.name for m in result.methods] == ["base", "mixed"]
-    assert "mixed (PAFT (mixed)): " in sentence(result)
+    assert ": mixed (PAFT (mixed)) " in sentence(result)
     assert result.trains
     config["run"]["trained"] = []
     write_text(folder / "config.yaml", yaml.safe_dump(config))

@@ -174,7 +174,7 @@ def test_a_single_prompt_has_no_std_anywhere(tmp_path, capsys):
     for method in read_json(tmp_path / "run0")["methods"].values():
         assert (method["std"], method["std_interval"], method["disagreement"]) == (None, None, None)
     assert cell(tmp_path / "run0", "Std") == MISSING
-    assert sentence(runs[0]) == "On 1 unseen prompt, paft: 88%; base (the base model): 88%."
+    assert sentence(runs[0]) == "Accuracy on 1 unseen prompt: paft 88%; base (the base model) 88%."
     texts = [(tmp_path / f"run0/report.{kind}").read_text() for kind in ("md", "html")]
     show(runs[0])
     assert not any("± 0" in text or "±\u00a00" in text for text in (*texts, capsys.readouterr().out))
@@ -217,7 +217,7 @@ def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_pa
     assert method["other_scores"]["rouge"]["mean"] == pytest.approx(method["mean"] / 2)
     assert (method["other_scores"]["rouge"]["std"] is None) == (prompts == 1)
     assert method["refused"] == 1
-    assert "(f1 score), paft: " in sentence(result)
+    assert sentence(result).startswith("F1 score on ")
     assert "Chance" not in text
     assert "Other scores, mean ± Std over the prompts, in %:" in text
     assert ("Lowest score over the prompts" in text) == (prompts > 1)
@@ -230,7 +230,7 @@ def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):
     found = as_json(result)
     assert (found["yes_or_no"], found["chance"], found["majority"]) == (True, None, 0.2)
     assert "Majority" not in as_markdown(result), "a free-text task has no labels"
-    assert sentence(result).startswith("On 6 unseen prompts, paft: ")
+    assert sentence(result).startswith("Accuracy on 6 unseen prompts: paft ")
 
 
 def test_what_the_judge_was_asked_is_in_the_report(tmp_path):

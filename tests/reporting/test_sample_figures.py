@@ -34,9 +34,9 @@ def test_the_sentence_gives_the_mean_and_the_5_percent_quantile_of_each_method_b
     result = read_run(make_run(tmp_path, SKILLS, examples=30))
     found = as_json(result)["methods"]["paft"]
     mean, quantile = (f"{100 * found[key]:.0f}" for key in ("mean", "quantile_05"))
-    text = f"On 6 unseen prompts, paft: {mean}% on average, one prompt in 20 below {quantile}%; "
+    text = f"Accuracy on 6 unseen prompts: paft {mean}% on average, one prompt in 20 below {quantile}%; "
     assert sentence(result).startswith(text)
-    assert "; base (the base model): " in sentence(result), "the table calls it base"
+    assert "; base (the base model) " in sentence(result), "the table calls it base"
     assert text in as_markdown(result)
 
 

@@ -126,7 +126,7 @@ def test_runs_in_one_cell_that_differ_in_more_than_the_seed_have_a_row_each(tmp_
 
     assert rows(("x", 0, 2), ("y", 1, 2)) == ["a, paft"]
     assert rows(("x", 0, 2), ("x", 1, 3), ("y", 1, 2)) == ["a, paft, seed 0", "a, paft, seed 1"]
-    assert rows(("x", 0, 2), ("x", 0, 2), ("y", 1, 2), ("y", 1, 3)) == ["a, paft", "a, paft (run 2)"]
+    assert rows(("x", 0, 2), ("x", 0, 2), ("y", 1, 2), ("y", 1, 3)) == ["a, paft", "a, paft (4-1)", "a, paft (4-3)"]
 
 
 def test_a_comparison_is_written_as_page_markdown_and_json(tmp_path):

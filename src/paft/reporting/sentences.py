@@ -19,12 +19,12 @@ def sentence(result: RunResult) -> str:
         return "No method is finished yet."
     untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
     parts = [
-        f"{result.model_in_words if untrained else result.named(m.name)}: {_figures(m.summary)}"
+        f"{result.model_in_words if untrained else result.named(m.name)} {_figures(m.summary)}"
         for m in reversed(result.methods)
     ]
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
-    measured = "" if result.is_binary else f" ({result.metric})"
-    return f"On {prompts}{measured}{_estimated_from(result)}, {'; '.join(parts)}."
+    metric = f"{result.metric[:1].upper()}{result.metric[1:]}"
+    return f"{metric} on {prompts}{_estimated_from(result)}: {'; '.join(parts)}."
 
 
 def _estimated_from(result: RunResult) -> str:
