@@ -8,10 +8,10 @@ from pyarrow import parquet
 
 from browser import Browser, chromium
 from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_rewards, make_run
+from paft.reporting.multi_run import read_all, write_all
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
-from paft.reporting.several import read_all, write_all
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
 

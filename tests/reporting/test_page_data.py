@@ -18,11 +18,11 @@ from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
+from paft.reporting.multi_run import compare, read_all, write_all
 from paft.reporting.page import WITHOUT_K, island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare, read_all, write_all
 from paft.reporting.trait_effects import effect, trait_effects
 from paft.training.samplers import SAMPLERS, MixedSampler
 from paft.types import Prompt

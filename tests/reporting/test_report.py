@@ -12,10 +12,10 @@ from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
 from paft.reporting.formatting import MISSING
+from paft.reporting.multi_run import compare
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare
 from paft.reporting.tables import columns
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
@@ -82,6 +82,15 @@ def test_methods_that_are_not_finished_are_named_and_the_rest_is_shown(tmp_path)
     write_report(folder)
     assert json.loads((folder / "report.json").read_text())["unfinished"] == ["user", "paft"]
     assert "Not finished: user, paft" in (folder / "report.md").read_text()
+
+
+def test_the_terminal_shows_the_result_and_whether_the_methods_differ(tmp_path, capsys):
+    result = write_report(make_choice_run(tmp_path, SKILLS, examples=30))
+    show(result)
+    for text in (" ".join(capsys.readouterr().out.split()), compare([result])):
+        assert sentence(result) in text
+        assert "paft is above user by " in text
+        assert "significant difference." in text
 
 
 def test_the_command_to_reproduce_a_run_is_the_one_that_made_it(tmp_path):

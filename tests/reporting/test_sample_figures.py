@@ -8,11 +8,11 @@ from pyarrow import parquet
 
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
 from paft.evaluation.predictions import SCHEMA
+from paft.reporting.multi_run import compare
 from paft.reporting.predictions import read_grid
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare
 
 FIGURES = ("std_noise_free", "quantile_05", "worst_of_20", "consistency")
 

@@ -10,9 +10,9 @@ from endpoints import answer
 from paft.config.load import load_config
 from paft.errors import UserError
 from paft.reporting.comparison import describe
+from paft.reporting.multi_run import read_all, write_all
 from paft.reporting.pairs import compare_sides, find_side
 from paft.reporting.read import read_run
-from paft.reporting.several import read_all, write_all
 from paft.reporting.terminal import show
 from paft.utils.console import Console
 from reported_runs import evaluate

@@ -19,7 +19,7 @@ from paft.errors import UserError
 from paft.prompts.traits import PromptTraits
 from paft.reporting.answers import Answers, cut, encode
 from paft.reporting.matrix import FIGURES, matrix_of
-from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
+from paft.reporting.page_multi_run import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
 from paft.reporting.sentences import (
@@ -27,8 +27,8 @@ from paft.reporting.sentences import (
     baselines,
     by_label,
     compared_cells,
-    difference_in_words,
     difference_intervals,
+    differences_in_words,
     disagreement,
     estimated,
     failures,
@@ -168,9 +168,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "kept": [line for line in map(kept_in_words, result.methods) if line],
         "rows": [[unbroken(cell) for cell in cells(method, table_columns)] for method in result.methods],
         "consistency": disagreement(result),
-        "differences": [
-            difference_in_words(d, d.first, d.second) for d in result.differences
-        ],
+        "differences": differences_in_words(result),
         "command": result.command,
         "digest": result.facts.get("digest", "unknown"),
         "paft": result.facts.get("paft", "unknown"),
@@ -265,9 +263,7 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
-            _method(m, prompts)
-            | {"rewards": reward_curves(m, result.config)}
-            | _answers(answers, m.name)
+            _method(m, prompts) | {"rewards": reward_curves(m, result.config)} | _answers(answers, m.name)
             for m in result.methods
         ],
     }

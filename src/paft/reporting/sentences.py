@@ -64,8 +64,8 @@ def whole_grid(result: RunResult) -> str:
     summary = result.methods[0].summary
     return (
         f"The mean over exactly these {summary.prompts} prompts x {summary.examples} examples has the 95 % "
-        f"interval that evaluation.until narrows: {', '.join(known)}. The wider brackets in the tables are for all "
-        "prompts and examples like these."
+        f"interval that evaluation.until narrows: {', '.join(known)}. The wider brackets in the tables are for "
+        "all prompts and examples like these."
     )
 
 
@@ -180,6 +180,11 @@ def failures(method: MethodResult) -> str:
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
+
+
+def differences_in_words(result: RunResult) -> list[str]:
+    """Return a sentence on every two methods of a run."""
+    return [f"{difference_in_words(d, d.first, d.second)}." for d in result.differences]
 
 
 def difference_in_words(difference: Difference, first: str, second: str) -> str:

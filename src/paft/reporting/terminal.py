@@ -11,7 +11,7 @@ from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
 from paft.reporting.formatting import shortest_ends
 from paft.reporting.results import RunResult
-from paft.reporting.sentences import baselines, disagreement, failures, sentence, whole_grid
+from paft.reporting.sentences import baselines, differences_in_words, disagreement, failures, sentence, whole_grid
 from paft.reporting.tables import cells, columns
 
 
@@ -29,6 +29,7 @@ def show(result: RunResult) -> None:
         *map(failures, result.methods),
         baselines(result),
         sentence(result),
+        *differences_in_words(result),
         whole_grid(result),
         disagreement(result),
     )
