@@ -40,12 +40,13 @@ def test_the_sentence_gives_the_mean_and_the_5_percent_quantile_of_each_method_b
     assert text in as_markdown(result)
 
 
-def test_the_sentence_gives_a_range_where_the_prompts_may_not_differ(tmp_path):
+def test_the_sentence_gives_an_interval_where_the_prompts_may_not_differ(tmp_path):
     result = read_run(make_run(tmp_path, {"paft": [0.5] * 6}, examples=30))
     found = as_json(result)["methods"]["paft"]
     assert found["std_noise_free_interval"][0] == 0
     low, up = (f"{100 * value:.0f}" for value in found["quantile_05_interval"])
-    assert f"% on average, one prompt in 20 below {low} to {up}%" in sentence(result)
+    text = f"% on average, one prompt in 20 below {100 * found['quantile_05']:.0f}% [{low}, {up}]"
+    assert text in sentence(result)
 
 
 def test_the_second_table_is_in_the_report_the_page_and_the_comparison(tmp_path):

@@ -93,18 +93,12 @@ def difference_intervals(result: RunResult) -> str:
 
 
 def _figures(summary: Summary) -> str:
-    """Return the figures of a method; a range for the quantile where the prompts may not differ at all."""
+    """Return the figures of a method; the quantile with its interval where the prompts may not differ at all."""
     quantile, ends, of_std = summary.quantile_05, summary.quantile_05_interval, summary.std_noise_free_interval
     if quantile is None or ends is None or of_std is None:
         return f"{summary.mean:.0%}"
-    low = points(quantile, 0) if of_std.low > 0 else _range(ends.low, ends.high)
-    return f"{summary.mean:.0%} on average, one prompt in 20 below {low}%"
-
-
-def _range(low: float, high: float) -> str:
-    """Return a range in percentage points; one number where both ends round to it."""
-    ends = dict.fromkeys((points(low, 0), points(high, 0)))
-    return " to ".join(ends)
+    text = f"{summary.mean:.0%} on average, one prompt in 20 below {quantile:.0%}"
+    return text if of_std.low > 0 else f"{text} {bracket(ends, 0)}"
 
 
 def size(result: RunResult) -> str:
