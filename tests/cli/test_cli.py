@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from command import assert_refused, paft, paft_here
+from paft.cli import app as cli
 
 
 def test_import_and_help_load_no_torch():
@@ -124,3 +125,14 @@ def test_too_little_memory_is_one_line_with_what_to_lower(project, monkeypatch, 
     monkeypatch.setattr("paft.runs.data.load_with_demonstrations", full)
     refused = paft_here("run", "config.yaml", cwd=project)
     assert_refused(refused, "too little memory", "lower training.batch_size", "evaluation.batch_tokens")
+
+
+@pytest.mark.parametrize("words", [[], ["prompts"]])
+def test_the_list_of_commands_has_each_one_in_a_whole_sentence(words, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["paft", *words, "--help"])
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main()
+    listed = capsys.readouterr().out.partition("Commands:")[2].strip().splitlines()
+    assert len(listed) >= 5
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []

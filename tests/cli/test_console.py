@@ -123,7 +123,7 @@ def test_ctrl_c_in_any_command_is_one_line(project, monkeypatch, capsys, command
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    for name in ("cli.doctor.examine", "prompts.stage1.import_file", "reporting.several.read_all"):
+    for name in ("cli.doctor.examine", "prompts.stage1.import_file", "reporting.multi_run.read_all"):
         monkeypatch.setattr(f"paft.{name}", interrupted)
     monkeypatch.chdir(project)
     monkeypatch.setattr("sys.argv", ["paft", *command])

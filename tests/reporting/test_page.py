@@ -8,10 +8,10 @@ from pyarrow import parquet
 
 from browser import Browser, chromium
 from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_rewards, make_run
+from paft.reporting.multi_run import read_all, write_all
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
-from paft.reporting.several import read_all, write_all
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")
 
@@ -279,6 +279,19 @@ def test_a_page_without_a_training_on_rewards_has_no_section_of_it(browser, page
     browser.open(page)
     assert browser.js("document.querySelectorAll('#rewards, a[href=\"#rewards\"]').length") == 0
     assert browser.logged == []
+
+
+def test_the_scale_of_a_loss_over_many_powers_of_ten_has_marks_down_to_the_lowest(browser, page):
+    browser.open(page)
+    assert browser.js("logTicks(0.0003, 12)") == pytest.approx([0.001, 0.01, 0.1, 1, 10])
+    assert browser.js("logTicks(0.04, 2.5)") == pytest.approx([0.05, 0.1, 0.2, 0.5, 1, 2])
+
+
+def test_the_marks_of_a_run_come_before_its_tables(browser, page):
+    browser.open(page, 390)
+    tops = "['#distribution svg', '.differences', '.figures'].map((s) => document.querySelector(s).getBoundingClientRect().top)"
+    marks, differences, table = browser.js(tops)
+    assert 0 < marks < differences < table
 
 
 def test_a_run_without_training_has_no_chart_and_no_column_of_it(browser, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from browser import Browser, chromium
 from made_up_runs import make_axes_run
+from paft.reporting.axes import sentence
 from paft.reporting.page_axes import write_axes_page, write_axes_report
 
 EFFECTS = {"wording": [-0.25, -0.1, 0, 0.05, 0.1, 0.2], "typos": [0, -0.05, -0.1], "a | <b>": [0, 0.02]}
@@ -26,6 +27,13 @@ def browser(tmp_path_factory):
     found = Browser(tmp_path_factory.mktemp("profile"))
     yield found
     found.close()
+
+
+def test_the_sentence_says_where_the_mean_score_may_be_the_same_and_that_answers_may_change_all_the_same(runs):
+    base, paft = (sentence(result) for result in runs[1])
+    assert base.endswith(" may be the same under all levels of typos, a | <b>."), "the wording moves the mean"
+    assert "An axis may change which answers are right and not how many" in base
+    assert paft.endswith("under all levels of wording, typos, a | <b>.")
 
 
 @needs_browser

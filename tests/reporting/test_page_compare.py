@@ -12,10 +12,10 @@ from browser import Browser, chromium
 from made_up_runs import SKILLS, keep_cells, make_free_text_run, make_run
 from paft.evaluation.paired import over_examples
 from paft.reporting.formatting import bracket, points
+from paft.reporting.multi_run import read_all
 from paft.reporting.page import write_page
 from paft.reporting.pairs import changes, compare_sides, find_side
 from paft.reporting.read import read_run
-from paft.reporting.several import read_all
 from paft.utils.io import write_text
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium here; .ci/run installs it where it can")

@@ -18,11 +18,11 @@ from paft.errors import UserError
 from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
+from paft.reporting.multi_run import compare, read_all, write_all
 from paft.reporting.page import WITHOUT_K, island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare, read_all, write_all
 from paft.reporting.trait_effects import effect, trait_effects
 from paft.training.samplers import SAMPLERS, MixedSampler
 from paft.types import Prompt
@@ -122,7 +122,7 @@ def test_a_run_of_the_first_version_is_read_like_one_of_this_version(tmp_path):
     assert (first.mode, first.trains) == (now.mode, now.trains) == ("generate", True)
     assert run_data(first) == run_data(now)
     assert sentence(first) == sentence(now)
-    assert sentence(first).startswith("On 6 unseen prompts, PAFT: ")
+    assert sentence(first).startswith("Accuracy on 6 unseen prompts: paft ")
 
 
 def test_variants_with_settings_of_their_own_are_read_by_their_names(tmp_path):
@@ -133,7 +133,7 @@ def test_variants_with_settings_of_their_own_are_read_by_their_names(tmp_path):
     write_text(folder / "config.yaml", yaml.safe_dump(config))
     result = read_run(folder)
     assert [m.name for m in result.methods] == ["base", "mixed"]
-    assert "PAFT (mixed): " in sentence(result)
+    assert ": mixed (PAFT (mixed)) " in sentence(result)
     assert result.trains
     config["run"]["trained"] = []
     write_text(folder / "config.yaml", yaml.safe_dump(config))

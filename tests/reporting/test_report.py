@@ -12,10 +12,10 @@ from paft.errors import UserError
 from paft.evaluation.grid import evaluate
 from paft.models.fake import FakeModel
 from paft.reporting.formatting import MISSING
+from paft.reporting.multi_run import compare
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare
 from paft.reporting.tables import columns
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
@@ -82,6 +82,23 @@ def test_methods_that_are_not_finished_are_named_and_the_rest_is_shown(tmp_path)
     write_report(folder)
     assert json.loads((folder / "report.json").read_text())["unfinished"] == ["user", "paft"]
     assert "Not finished: user, paft" in (folder / "report.md").read_text()
+
+
+def test_the_terminal_shows_the_result_and_whether_the_methods_differ(tmp_path, capsys):
+    result = write_report(make_choice_run(tmp_path, SKILLS, examples=30))
+    show(result)
+    for text in (" ".join(capsys.readouterr().out.split()), compare([result])):
+        assert sentence(result) in text
+        assert "paft is above user by " in text
+        assert "significant difference." in text
+
+
+def test_the_command_to_reproduce_a_run_is_the_one_that_made_it(tmp_path):
+    assert read_run(make_choice_run(tmp_path / "run", SKILLS)).command == "paft run config.yaml"
+    folder = make_choice_run(tmp_path / "evaluate", {"base": [0.5] * 6})
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {"methods": ["base"]}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert read_run(folder).command == "paft evaluate config.yaml"
 
 
 def test_a_run_without_anything_finished_has_a_report_that_says_so(tmp_path):
@@ -166,7 +183,7 @@ def test_a_single_prompt_has_no_std_anywhere(tmp_path, capsys):
     for method in read_json(tmp_path / "run0")["methods"].values():
         assert (method["std"], method["std_interval"], method["disagreement"]) == (None, None, None)
     assert cell(tmp_path / "run0", "Std") == MISSING
-    assert sentence(runs[0]) == "On 1 unseen prompt, PAFT: 88%; the base model: 88%."
+    assert sentence(runs[0]) == "Accuracy on 1 unseen prompt: paft 88%; base (the base model) 88%."
     texts = [(tmp_path / f"run0/report.{kind}").read_text() for kind in ("md", "html")]
     show(runs[0])
     assert not any("± 0" in text or "±\u00a00" in text for text in (*texts, capsys.readouterr().out))
@@ -209,7 +226,7 @@ def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_pa
     assert method["other_scores"]["rouge"]["mean"] == pytest.approx(method["mean"] / 2)
     assert (method["other_scores"]["rouge"]["std"] is None) == (prompts == 1)
     assert method["refused"] == 1
-    assert "(f1 score), PAFT: " in sentence(result)
+    assert sentence(result).startswith("F1 score on ")
     assert "Chance" not in text
     assert "Other scores, mean ± Std over the prompts, in %:" in text
     assert ("Lowest score over the prompts" in text) == (prompts > 1)
@@ -222,7 +239,7 @@ def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):
     found = as_json(result)
     assert (found["yes_or_no"], found["chance"], found["majority"]) == (True, None, 0.2)
     assert "Majority" not in as_markdown(result), "a free-text task has no labels"
-    assert sentence(result).startswith("On 6 unseen prompts, PAFT: ")
+    assert sentence(result).startswith("Accuracy on 6 unseen prompts: paft ")
 
 
 def test_what_the_judge_was_asked_is_in_the_report(tmp_path):

@@ -8,11 +8,11 @@ from pyarrow import parquet
 
 from made_up_runs import LABELS, SKILLS, make_free_text_run, make_run
 from paft.evaluation.predictions import SCHEMA
+from paft.reporting.multi_run import compare
 from paft.reporting.predictions import read_grid
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
 from paft.reporting.sentences import sentence
-from paft.reporting.several import compare
 
 FIGURES = ("std_noise_free", "quantile_05", "worst_of_20", "consistency")
 
@@ -30,22 +30,23 @@ def test_every_figure_is_in_the_report_with_an_interval_also_of_a_run_of_the_fir
         assert method["balanced_accuracy"] == pytest.approx(sum(method["per_label"].values()) / len(LABELS))
 
 
-def test_the_sentence_gives_the_noise_free_std_and_the_5_percent_quantile(tmp_path):
+def test_the_sentence_gives_the_mean_and_the_5_percent_quantile_of_each_method_by_its_name(tmp_path):
     result = read_run(make_run(tmp_path, SKILLS, examples=30))
     found = as_json(result)["methods"]["paft"]
-    mean, std, quantile = (f"{100 * found[key]:.0f}" for key in ("mean", "std_noise_free", "quantile_05"))
-    text = f"On 6 unseen prompts, PAFT: mean {mean}%, noise-free Std {std}, 5% quantile {quantile}; "
+    mean, quantile = (f"{100 * found[key]:.0f}" for key in ("mean", "quantile_05"))
+    text = f"Accuracy on 6 unseen prompts: paft {mean}% on average, one prompt in 20 below {quantile}%; "
     assert sentence(result).startswith(text)
+    assert "; base (the base model) " in sentence(result), "the table calls it base"
     assert text in as_markdown(result)
 
 
-def test_the_sentence_gives_ranges_where_the_prompts_may_not_differ(tmp_path):
+def test_the_sentence_gives_an_interval_where_the_prompts_may_not_differ(tmp_path):
     result = read_run(make_run(tmp_path, {"paft": [0.5] * 6}, examples=30))
     found = as_json(result)["methods"]["paft"]
     assert found["std_noise_free_interval"][0] == 0
-    high = f"{100 * found['std_noise_free_interval'][1]:.0f}"
     low, up = (f"{100 * value:.0f}" for value in found["quantile_05_interval"])
-    assert f"%, noise-free Std 0 to {high}, 5% quantile {low} to {up}" in sentence(result)
+    text = f"% on average, one prompt in 20 below {100 * found['quantile_05']:.0f}% [{low}, {up}]"
+    assert text in sentence(result)
 
 
 def test_the_second_table_is_in_the_report_the_page_and_the_comparison(tmp_path):

@@ -10,8 +10,10 @@ from endpoints import answer
 from paft.config.load import load_config
 from paft.errors import UserError
 from paft.reporting.comparison import describe
+from paft.reporting.multi_run import read_all, write_all
 from paft.reporting.pairs import compare_sides, find_side
-from paft.reporting.several import read_all, write_all
+from paft.reporting.read import read_run
+from paft.reporting.terminal import show
 from paft.utils.console import Console
 from reported_runs import evaluate
 
@@ -113,11 +115,22 @@ def test_until_stops_as_soon_as_the_mean_is_known_and_says_how_far_it_got(wide, 
     assert 16 <= base["cells"]["answered"] < 240
     low, high = base["whole_grid_intervals"]["mean"]
     assert high - low <= 0.18
-    assert f"after {base['cells']['answered']} of 240 cells" in rounds[-1]
+    assert f"after {base['cells']['answered']} cells, the mean of all 240 cells is known within " in rounds[-1]
     assert lines("evaluation.until=9", name="until") == rounds, "the same, and nothing is asked"
     [*_, last] = lines("evaluation.until=0.1", "evaluation.cells=0.2", name="far")
-    assert "after 48 of 240 cells" in last
+    assert "after 48 cells, " in last
     assert "evaluation.until (mean 0.1) is not reached with evaluation.cells" in last
+
+
+def test_the_result_says_that_the_mean_of_the_grid_is_known_better_than_the_brackets_of_the_table(wide, capsys):
+    folder = measure(wide, "evaluation.cells=0.5")
+    show(read_run(folder))
+    low, high = report(folder)["methods"]["base"]["whole_grid_intervals"]["mean"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "The mean over exactly these 8 prompts x 30 examples has the 95 % interval" in shown
+    assert f"evaluation.until narrows: base [{100 * low:.1f}, {100 * high:.1f}]. The wider brackets" in shown
+    show(read_run(measure(wide, name="whole")))
+    assert "evaluation.until" not in capsys.readouterr().out
 
 
 def test_until_takes_the_5_percent_quantile_too_and_then_asks_more(wide, capsys):

@@ -43,7 +43,10 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Fine-tune language models that are robust to the wording of the prompt."""
+    """Fine-tune language models that are robust to the wording of the prompt.
+
+    Start with `paft demo`. For your own data, write a config as in examples/ and call `paft run CONFIG`.
+    """
 
 
 commands = (run.run, run.evaluate, run.demo, gate.gate, report.report, report.reproduce, calibrate.calibrate)
@@ -58,7 +61,10 @@ def doctor(
         Path | None, typer.Option("--config", "-c", help="Also check everything that this config needs.")
     ] = None,
 ) -> None:
-    """Check this machine and the installation, and print paft's default choices; exit code 1 on a problem."""
+    """Check this machine, the installation and a config.
+
+    It prints one line for each check; the exit code is 1 if there is a problem.
+    """
     from paft.cli.doctor import examine
 
     states = []

@@ -21,7 +21,10 @@ def calibrate(
     ),
     quiet: Quiet = False,
 ) -> None:
-    """Write how much a prompt prefers each label, to be subtracted where the model is deployed."""
+    """Write how much a prompt prefers each label.
+
+    Subtract these offsets where the model is deployed.
+    """
     from paft.reporting.terminal import show_table
     from paft.runs.calibrate import calibrate as work
 

@@ -21,7 +21,7 @@ class Undecided(StrEnum):
 
 def gate(
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A YAML config, as of evaluate; not with --from.")
+        Path | None, typer.Argument(metavar="CONFIG", help="A YAML config, as of evaluate; not with --from.")
     ] = None,
     overrides: Overrides = None,
     at_least: Annotated[
@@ -60,7 +60,9 @@ def gate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test a model against a threshold or a run, and stop as soon as the result is clear; resumable.
+    """Test a model against a threshold or a run, as in CI.
+
+    It stops as soon as the result is clear. Run the same command again to resume.
 
     Exit code 0: passed, 1: fell short. Writes gate.json, gate.md and junit.xml.
     """

@@ -9,7 +9,7 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML confi
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY.SUB=VALUE]...",
+        metavar="KEY.SUB=VALUE",
         help="Values that replace those in the config; paths are relative to the current directory.",
     ),
 ]

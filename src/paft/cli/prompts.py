@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, help="Generate, import, check, show and 
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config that names the task.")]
 Files = Annotated[
-    list[Path] | None, typer.Argument(metavar="[FILE]...", help="Prompt files; by default the config's prompts.")
+    list[Path] | None, typer.Argument(metavar="FILE", help="Prompt files; by default the config's prompts.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 
@@ -19,11 +19,14 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the resul
 @app.command()
 def generate(
     config: ConfigFile,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the prompts.")] = Path("prompts"),
     quiet: Quiet = False,
 ) -> None:
-    """Generate prompts with language models (stage 1); run it again to generate only missing prompts."""
+    """Generate prompts with language models (stage 1).
+
+    Run the same command again to generate only what is missing.
+    """
     from paft.config.load import load_config
     from paft.prompts.stage1 import costs
     from paft.prompts.stage1 import generate as work
@@ -45,7 +48,7 @@ def import_(
     output: Annotated[Path, typer.Option("--output", "-o", help="The prompt file to write.")],
     quiet: Quiet = False,
 ) -> None:
-    """Import prompts from another file format into a prompt file, cleaned and screened."""
+    """Import prompts of another tool, cleaned and screened."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import import_file
 
@@ -54,7 +57,7 @@ def import_(
 
 @app.command()
 def check(config: ConfigFile, files: Files = None) -> None:
-    """Check a set of prompts: defects, lengths, slot orders, diversity, near-duplicates."""
+    """Check a set of prompts for defects and for diversity."""
     from paft.config.load import load_config
     from paft.prompts.stage1 import check_files
 
@@ -70,7 +73,10 @@ def show(
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many prompts to show.")] = 3,
 ) -> None:
-    """Show prompts rendered with real examples, without the chat template."""
+    """Show prompts filled with real examples.
+
+    The chat template is not applied.
+    """
     from paft.config.load import load_config
     from paft.prompts.stage1 import show_prompts
 
@@ -114,9 +120,10 @@ def attack(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Search for prompts that a finished method fails on, judged on training examples; resumable.
+    """Search for prompts that a finished method fails on.
 
-    The exit code is 1 if no prompt was found that scores lower than its start.
+    They are judged on training examples. Run the same command again to resume. The exit code
+    is 1 if no prompt was found that scores lower than its start.
     """
     from paft.config.model import LlmConfig
     from paft.errors import UserError

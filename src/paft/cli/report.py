@@ -12,7 +12,7 @@ from paft.utils.console import Console
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One or several run directories.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="One or several run directories.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -33,17 +33,18 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Rewrite the report of a run; or compare several, as a matrix if they have several models or tasks.
+    """Rewrite the report of a run, or compare several runs.
 
-    Unfinished methods and damaged files are listed; everything else is shown. The exit code is 2 if no RUN is a
+    Runs of several models or tasks make a matrix. Unfinished methods and damaged files are listed;
+    everything else is shown. The exit code is 2 if no RUN is a
     run directory, and 1 if only some are.
     """
     if output is not None and output.suffix.lower() != ".html":
         raise UserError(f"--output {output}: the page is HTML; name a file that ends in .html")
     from paft.reporting.axes import is_axes_run
     from paft.reporting.comparison import describe
+    from paft.reporting.multi_run import compare, read_all, write_all
     from paft.reporting.pairs import compare_sides, find_side
-    from paft.reporting.several import compare, read_all, write_all
 
     if pair is None and all(map(is_axes_run, runs)):
         _report_axes(runs, output)
@@ -82,7 +83,7 @@ def reproduce(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="CONFIG... [KEY.SUB=VALUE]...",
+            metavar="CONFIG|KEY.SUB=VALUE",
             help="One config per task, and values that replace those in the configs.",
         ),
     ],
@@ -97,7 +98,10 @@ def reproduce(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of all runs.")] = Path("reproduced"),
     quiet: Quiet = False,
 ) -> None:
-    """Reproduce a table or figure of the paper with your model and data; resumable."""
+    """Reproduce a table or figure of the paper.
+
+    It uses your model and data. Run the same command again to resume.
+    """
     from paft.experiments import reproduce as experiments
 
     configs = [Path(argument) for argument in arguments if "=" not in argument]

@@ -25,7 +25,10 @@ def run(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune with each method of a config and measure each on unseen prompts; resumable."""
+    """Fine-tune with each method of a config, then measure them all.
+
+    They are measured on test prompts that none was trained on. Run the same command again to resume.
+    """
     name = f"{config.stem}-validate" if validate else config.stem
     _work("run", config, overrides, output or Path("runs") / name, quiet, validate=validate)
 
@@ -56,7 +59,10 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure how much a model's accuracy depends on the wording of the prompt, without training."""
+    """Measure how much accuracy depends on the prompt's wording.
+
+    Nothing is trained. Run the same command again to resume.
+    """
     if axes is not None:
         output = output or Path("runs") / f"{config.stem}-axes"
         _axes(config, overrides, output, axes, adapter or [], cells or 2_000, quiet)
@@ -72,7 +78,10 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="The run directory.")] = Path("runs/demo"),
     quiet: Quiet = False,
 ) -> None:
-    """Run all of paft on an embedded model and task in a few minutes, without an API key, the hub or a GPU."""
+    """Fine-tune and measure an embedded model in a few minutes.
+
+    It needs no API key, no model hub and no GPU.
+    """
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
     _work("run", config, None, output, quiet)
 

@@ -132,12 +132,15 @@ def sentence(result: AxesResult) -> str:
     total = sum(share.value for share in shares.with_examples)
     most = max(range(len(names)), key=lambda i: shares.with_examples[i].value)
     none = [name for name, share in zip(names, shares.alone, strict=True) if share.interval.low == 0]
-    unmoved = f" The mean score may not depend on {', '.join(none)} at all." if none else ""
+    unmoved = (
+        " An axis may change which answers are right and not how many: the mean score may be the same under all "
+        f"levels of {', '.join(none)}."
+    )
     largest = f" (the largest part: {names[most]}, {points(shares.with_examples[most].value)} %)"
     return (
         f"How a question is asked causes {points(total)} % of the variance of the {result.metric}"
         f"{largest if points(total) != points(0) else ''}; how hard the example is causes "
-        f"{points(shares.examples.value)} %.{unmoved}"
+        f"{points(shares.examples.value)} %.{unmoved if none else ''}"
     )
 
 

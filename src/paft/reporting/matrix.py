@@ -102,7 +102,7 @@ def _placed(
 ) -> tuple[dict[str, dict[str, list[Entry]]], list[str]]:
     """Return the entries by column and row, and the rows in the order of the runs, with repeats.
 
-    Runs that would share a cell although they differ in more than the seed get rows of their own, ``ROW (run 2)``.
+    Runs that would share a cell although they differ in more than the seed get rows of their own, ``ROW (RUN)``.
 
     Args:
         finished: the runs with their names.
@@ -113,11 +113,10 @@ def _placed(
     for (name, result), column, labels in zip(finished, columns, rows, strict=True):
         cells = by_column[column]
         for method, label in zip(result.methods, labels, strict=True):
-            same_label = sum(row.partition(" (run ")[0] == label for row in cells)
             seeds = [entry.result for entry in cells.get(label, [])]
             row = label
-            if same_label and not differ_in_seed([*seeds, result]):
-                row = f"{label} (run {same_label + 1})"
+            if seeds and not differ_in_seed([*seeds, result]):
+                row = f"{label} ({name})"
             cells.setdefault(row, []).append(Entry(name, result, method, method.summary))
             order.append(row)
     return by_column, order

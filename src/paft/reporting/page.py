@@ -19,7 +19,7 @@ from paft.errors import UserError
 from paft.prompts.traits import PromptTraits
 from paft.reporting.answers import Answers, cut, encode
 from paft.reporting.matrix import FIGURES, matrix_of
-from paft.reporting.page_several import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
+from paft.reporting.page_multi_run import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
 from paft.reporting.sentences import (
@@ -27,8 +27,8 @@ from paft.reporting.sentences import (
     baselines,
     by_label,
     compared_cells,
-    difference_in_words,
     difference_intervals,
+    differences_in_words,
     disagreement,
     estimated,
     failures,
@@ -152,7 +152,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "task": result.task,
         "model": result.model_in_words,
         "seed": result.seed,
-        "sentence": sentence(result).replace(" ± ", "\u00a0±\u00a0"),
+        "sentence": sentence(result),
         "size": size(result) if result.methods else "",
         "answers": answers_by(result),
         "scorers": ", ".join(result.scorers),
@@ -168,10 +168,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "kept": [line for line in map(kept_in_words, result.methods) if line],
         "rows": [[unbroken(cell) for cell in cells(method, table_columns)] for method in result.methods],
         "consistency": disagreement(result),
-        "differences": [
-            _sentence(difference_in_words(d, result.title(d.first), result.title(d.second)))
-            for d in result.differences
-        ],
+        "differences": differences_in_words(result),
         "command": result.command,
         "digest": result.facts.get("digest", "unknown"),
         "paft": result.facts.get("paft", "unknown"),
@@ -221,11 +218,6 @@ def _has_k(method: MethodResult, sampler: Any) -> bool:
     return name not in WITHOUT_K and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1
 
 
-def _sentence(text: str) -> str:
-    """Return a text as a sentence; a method's name at its beginning keeps its case."""
-    return f"The {text[4:]}" if text.startswith("the ") else text
-
-
 def page_data(results: Sequence[RunResult]) -> dict[str, Any]:
     """Return the data of the page's scripts; on a page of several runs, what few sections need is deflated."""
     room = room_for(results)
@@ -272,9 +264,7 @@ def run_data(result: RunResult, room: Room = WHOLE_PAGE) -> dict[str, Any]:
         "traits": [asdict(trait) for trait in effects],
         "trainPrompts": {i: cut(p.text) for i, p in result.train_prompts.items() if i in trained_on},
         "methods": [
-            _method(m, result.title(m.name), prompts)
-            | {"rewards": reward_curves(m, result.config)}
-            | _answers(answers, m.name)
+            _method(m, prompts) | {"rewards": reward_curves(m, result.config)} | _answers(answers, m.name)
             for m in result.methods
         ],
     }
@@ -335,13 +325,12 @@ def _example(result: RunResult, example: str, longest: int, has_labels: bool) ->
     }
 
 
-def _method(method: MethodResult, label: str, prompts: Sequence[str]) -> dict[str, Any]:
+def _method(method: MethodResult, prompts: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a method; those per prompt are in the order of ``prompts``."""
     summary, seconds = method.summary, method.grid.seconds
     points, changes = _curve(method.log)
     return {
         "name": method.name,
-        "label": label,
         "mean": summary.mean,
         "std": summary.std,
         "worst": summary.worst,

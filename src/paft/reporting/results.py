@@ -187,6 +187,8 @@ class RunResult:
     @property
     def command(self) -> str:
         """The command that reproduces the run from within its directory."""
+        if self.config.get("methods") == ["base"]:
+            return "paft evaluate config.yaml"
         processes = self.facts.get("processes")
         if isinstance(processes, int) and processes > 1:
             return f"torchrun --nproc-per-node {processes} -m paft run config.yaml"
@@ -227,6 +229,11 @@ class RunResult:
         titles = self.facts.get("method_titles", FIRST_TITLES)
         title = titles.get(method) if isinstance(titles, dict) else None
         return title if isinstance(title, str) else method
+
+    def named(self, method: str) -> str:
+        """Return a method's name with what it is, as in ``user (the fixed prompt)``; the name if that says it."""
+        title = self.title(method)
+        return method if title.lower() == method.lower() else f"{method} ({title})"
 
     def traits_of(self, prompt: Prompt) -> PromptTraits:
         """Return the traits of a prompt."""

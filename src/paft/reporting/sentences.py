@@ -14,17 +14,17 @@ UNEVEN = 0.05
 
 
 def sentence(result: RunResult) -> str:
-    """Return the run's result in one sentence: mean, noise-free Std and 5 % quantile of each method."""
+    """Return the run's result in one sentence: the mean and the 5 % quantile of each method."""
     if not result.methods:
         return "No method is finished yet."
     untrained = not result.trains and len(result.methods) == 1  # a run of `paft evaluate`
     parts = [
-        f"{result.model_in_words if untrained else result.title(m.name)}: {_figures(m.summary)}"
+        f"{result.model_in_words if untrained else result.named(m.name)} {_figures(m.summary)}"
         for m in reversed(result.methods)
     ]
     prompts = counted(result.methods[0].summary.prompts, result.test_prompts)
-    measured = "" if result.is_binary else f" ({result.metric})"
-    return f"On {prompts}{measured}{_estimated_from(result)}, {'; '.join(parts)}."
+    metric = f"{result.metric[:1].upper()}{result.metric[1:]}"
+    return f"{metric} on {prompts}{_estimated_from(result)}: {'; '.join(parts)}."
 
 
 def _estimated_from(result: RunResult) -> str:
@@ -43,15 +43,29 @@ def estimated(result: RunResult) -> str:
     if not methods:
         return ""
     counts = ", ".join(f"{m.name} {m.answered:,} of {m.grid.answered.size:,}" for m in methods)
-    known = (f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in methods if m.estimate)
     graded = "" if result.is_binary else " A score between 0 and 1 counts as that share of a right answer."
     return (
         f"Estimated from the answered cells of the grid ({counts}) with {_models(methods)}: mean, Std, top, "
         f"worst, best, noise-free Std, 5% quantile, worst of 20 and the score of each prompt.{graded} "
-        f"The mean of the whole grid has these 95 % intervals: {', '.join(known)}. Brackets elsewhere hold this "
-        "uncertainty, and that prompts and examples are samples. Failures, scores by label, calibrated and other "
+        f"{whole_grid(result)} Failures, scores by label, calibrated and other "
         "scores, and the agreement of pairs of prompts are those of the answered cells. Left out: the examples "
         "that are right under every prompt, the interval of Same answer, and the effects of traits."
+    )
+
+
+def whole_grid(result: RunResult) -> str:
+    """Return how well the mean of the grid itself is known, and how the brackets of the tables differ from that.
+
+    Nothing where all cells were answered.
+    """
+    known = [f"{m.name} {bracket(m.estimate.intervals['mean'])}" for m in result.methods if m.estimate]
+    if not known:
+        return ""
+    summary = result.methods[0].summary
+    return (
+        f"The mean over exactly these {summary.prompts} prompts x {summary.examples} examples has the 95 % "
+        f"interval that evaluation.until narrows: {', '.join(known)}. The wider brackets in the tables are for "
+        "all prompts and examples like these."
     )
 
 
@@ -79,22 +93,12 @@ def difference_intervals(result: RunResult) -> str:
 
 
 def _figures(summary: Summary) -> str:
-    """Return the figures of a method; ranges where the prompts may not differ at all."""
-    std, quantile = summary.std_noise_free, summary.quantile_05
-    of_std, of_quantile = summary.std_noise_free_interval, summary.quantile_05_interval
-    if std is None or quantile is None or of_std is None or of_quantile is None:
+    """Return the figures of a method; the quantile with its interval where the prompts may not differ at all."""
+    quantile, ends, of_std = summary.quantile_05, summary.quantile_05_interval, summary.std_noise_free_interval
+    if quantile is None or ends is None or of_std is None:
         return f"{summary.mean:.0%}"
-    if of_std.low > 0:
-        spread, low = points(std, 0), points(quantile, 0)
-    else:
-        spread, low = _range(0, of_std.high), _range(of_quantile.low, of_quantile.high)
-    return f"mean {summary.mean:.0%}, noise-free Std {spread}, 5% quantile {low}"
-
-
-def _range(low: float, high: float) -> str:
-    """Return a range in percentage points; one number where both ends round to it."""
-    ends = dict.fromkeys((points(low, 0), points(high, 0)))
-    return " to ".join(ends)
+    text = f"{summary.mean:.0%} on average, one prompt in 20 below {quantile:.0%}"
+    return text if of_std.low > 0 else f"{text} {bracket(ends, 0)}"
 
 
 def size(result: RunResult) -> str:
@@ -170,6 +174,11 @@ def failures(method: MethodResult) -> str:
     }
     parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
+
+
+def differences_in_words(result: RunResult) -> list[str]:
+    """Return a sentence on every two methods of a run."""
+    return [f"{difference_in_words(d, d.first, d.second)}." for d in result.differences]
 
 
 def difference_in_words(difference: Difference, first: str, second: str) -> str:

@@ -11,7 +11,7 @@ from paft.reporting.axes import sentence as axes_sentence
 from paft.reporting.axes import table as axes_table
 from paft.reporting.formatting import shortest_ends
 from paft.reporting.results import RunResult
-from paft.reporting.sentences import baselines, disagreement, failures, sentence
+from paft.reporting.sentences import baselines, differences_in_words, disagreement, failures, sentence, whole_grid
 from paft.reporting.tables import cells, columns
 
 
@@ -25,7 +25,14 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         table.add_row(*cells(method, table_columns))
     console.print(table)
-    lines = (*map(failures, result.methods), baselines(result), sentence(result), disagreement(result))
+    lines = (
+        *map(failures, result.methods),
+        baselines(result),
+        sentence(result),
+        *differences_in_words(result),
+        whole_grid(result),
+        disagreement(result),
+    )
     for line in filter(None, lines):
         console.print(line, markup=False, highlight=False)
     console.print(f"Page: {result.path}/report.html", markup=False, highlight=False)

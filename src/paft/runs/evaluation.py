@@ -123,8 +123,10 @@ class MethodEvaluation:
     def _report(self, count: int, most: int, until: Mapping[UntilFigure, float]) -> None:
         widths = self._half_widths[count]
         whole = len(self.data.prompts.test) * len(self.data.test_examples)
-        known = " and ".join(f"the {name} of the grid is known within {widths[name]:.1f} points" for name in until)
-        line = f"{self.name}: after {count:,} of {whole:,} cells {known}"
+        known = " and ".join(
+            f"the {name} of all {whole:,} cells is known within {widths[name]:.1f} points" for name in until
+        )
+        line = f"{self.name}: after {count:,} cells, {known}"
         missed = " and ".join(f"{name} {width:g}" for name, width in until.items() if widths[name] > width)
         if missed and count == most:
             line += f"; evaluation.until ({missed}) is not reached with evaluation.cells"

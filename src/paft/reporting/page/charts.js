@@ -9,6 +9,12 @@ function ticks(low, high, most) {
   return found;
 }
 
+function logTicks(low, high) {
+  const first = Math.floor(Math.log10(low)), decades = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, k) => first + k);
+  const leading = decades.length > 4 ? [1] : [1, 2, 5];
+  return decades.flatMap((power) => leading.map((f) => f * 10 ** power)).filter((v) => v >= low && v <= high);
+}
+
 const SHARES = Array.from({ length: 161 }, (_, k) => k / 160);
 
 function density(values, at, bandwidth) {
@@ -204,7 +210,7 @@ function curves(width, trained, readout) {
   const low = Math.min(...all), high = Math.max(...all), log = high / low > 20;
   const scale = (v) => (log ? Math.log(Math.max(v, low)) : v), from = scale(low), to = scale(high);
   const x = (step) => left + (step / last) * (width - left - 8), y = (v) => 6 + (1 - (scale(v) - from) / (to - from || 1)) * (plot - 16);
-  const levels = log ? [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20].filter((v) => v >= low && v <= high) : ticks(low, high, 5);
+  const levels = log ? logTicks(low, high) : ticks(low, high, 5);
   const path = (curve) => "M" + curve.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join("L");
   const cursor = s("line", { class: "cursor", y1: 0, y2: plot + trained.length * band, visibility: "hidden" });
   const chart = s("svg", { width, height, tabindex: 0, role: "img", "aria-label": `Training loss over ${last} steps` },

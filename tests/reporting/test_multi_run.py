@@ -12,9 +12,9 @@ from made_up_runs import SKILLS, make_run
 from paft.errors import UserError
 from paft.evaluation.metrics import summarise
 from paft.reporting.matrix import matrix_of
+from paft.reporting.multi_run import compare, read_all, write_all
 from paft.reporting.page import render
 from paft.reporting.read import read_run
-from paft.reporting.several import compare, read_all, write_all
 from paft.utils.io import write_text
 
 
@@ -126,7 +126,11 @@ def test_runs_in_one_cell_that_differ_in_more_than_the_seed_have_a_row_each(tmp_
 
     assert rows(("x", 0, 2), ("y", 1, 2)) == ["a, paft"]
     assert rows(("x", 0, 2), ("x", 1, 3), ("y", 1, 2)) == ["a, paft, seed 0", "a, paft, seed 1"]
-    assert rows(("x", 0, 2), ("x", 0, 2), ("y", 1, 2), ("y", 1, 3)) == ["a, paft", "a, paft (run 2)"]
+    assert rows(("x", 0, 2), ("x", 0, 2), ("y", 1, 2), ("y", 1, 3)) == [
+        "a, paft",
+        "a, paft (4-1)",
+        "a, paft (4-3)",
+    ]
 
 
 def test_a_comparison_is_written_as_page_markdown_and_json(tmp_path):
@@ -156,7 +160,7 @@ def test_the_reports_of_the_runs_are_written_where_they_are_missing_or_older_tha
         (folder / "report.html").write_text("")
     os.utime(folders[1] / "methods/base/predictions.parquet", (2**31, 2**31))
     written = []
-    monkeypatch.setattr("paft.reporting.several.write_result", lambda result: written.append(result.path))
+    monkeypatch.setattr("paft.reporting.multi_run.write_result", lambda result: written.append(result.path))
     write_all(*read_all(folders))
     assert written == folders[:2]
 

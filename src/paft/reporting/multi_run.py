@@ -14,7 +14,7 @@ from paft.reporting.page import GENERATOR, check_own, write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import OTHERS, SCHEMA, ends, write_result
 from paft.reporting.results import RunResult
-from paft.reporting.sentences import estimated
+from paft.reporting.sentences import differences_in_words, estimated, sentence
 from paft.reporting.tables import (
     BEYOND_THE_SAMPLE,
     beyond_the_sample,
@@ -124,7 +124,13 @@ def as_json(results: Sequence[RunResult]) -> str:
 
 
 def compare(results: Sequence[RunResult]) -> str:
-    """Return what the terminal shows of several runs: the matrix, or the tables if there is none."""
+    """Return what the terminal shows: of several runs the matrix, or the tables if there is none.
+
+    Of a single run, the result and the differences of its methods in sentences too.
+    """
+    if len(results) == 1:
+        lines = [sentence(results[0]), "", *tables(results)]
+        return "\n".join([*lines, "", *differences_in_words(results[0])] if results[0].differences else lines)
     matrix = matrix_of(results)
     return "\n".join(matrix_lines(matrix) if matrix else tables(results))
 
