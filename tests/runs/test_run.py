@@ -268,7 +268,7 @@ def test_an_evaluation_names_its_adapter_and_calls_no_prompt_unseen(project, fin
         Console(quiet=True),
     )
     text = (project / "measured/report.md").read_text()
-    assert f"with the adapter {adapter}: " in text
+    assert f"with the adapter {adapter} " in text
     assert "unseen" not in text
     assert "unseen" not in (project / "measured/report.html").read_text().split("<script")[0]
 
