@@ -37,7 +37,6 @@ PILOT_PROMPTS = 80
 
 
 ALL_LINEAR = {"lora": {"target_modules": "all-linear"}}
-HIGH_RATE = {"learning_rate": 3e-3}
 
 
 def _sampler(name: str, prompts: int | None = None, **settings: Any) -> dict[str, Any]:
@@ -61,10 +60,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "hardest": _sampler("hardest", 4),
     "uniform-k1-calibration": {"K": 1, "objective": "calibration"},
     "uniform-k1-noise": {"K": 1, "prompt_noise": 5},
-    "uniform-k4-rate-3e-3": {"K": 4} | HIGH_RATE,
-    "uniform-k4-rate-6e-3": {"K": 4, "learning_rate": 6e-3},
-    "uniform-k1-rate-3e-3": {"K": 1} | HIGH_RATE,
-    "mixed-4-rate-3e-3": _sampler("mixed", 4) | HIGH_RATE,
+    "uniform-k4-rate-3e-3": {"K": 4, "learning_rate": 3e-3},
+    "uniform-k1-rate-3e-3": {"K": 1, "learning_rate": 3e-3},
     "uniform-k4-all-linear": {"K": 4} | ALL_LINEAR,
     "uniform-k1-all-linear": {"K": 1} | ALL_LINEAR,
     "mixed-4-all-linear": _sampler("mixed", 4) | ALL_LINEAR,
@@ -79,9 +76,7 @@ FIRST = [name for name in ARMS if not name.endswith(("consistency", "calibration
 SAME_STEPS = {
     "uniform-k4": "uniform-k1",
     "uniform-k4-rate-3e-3": "uniform-k1",
-    "uniform-k4-rate-6e-3": "uniform-k1",
     "uniform-k1-rate-3e-3": "uniform-k1",
-    "mixed-4-rate-3e-3": "mixed-4",
     "uniform-k4-all-linear": "uniform-k1-all-linear",
 }
 """Arms whose steps are those of another, which draws more prompts in a short run."""
