@@ -1,4 +1,4 @@
-"""What Batch Calibration does where its assumption fails: offsets from few examples, or from skewed labels.
+"""What calibration does to accuracy: with offsets from few examples, and where labels are skewed.
 
     paft run src/paft/tasks/demo/config.yaml evaluation.examples=180 -o runs/demo-180
     python benchmarks/calibration.py runs/demo-180
@@ -11,12 +11,14 @@ is what a user sees whose data are skewed.
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from pyarrow import parquet
 
 from paft.config.load import load_config
 from paft.evaluation.calibration import normalised, offsets
+from paft.types import Calibration
 
 
 def main() -> None:
@@ -30,7 +32,13 @@ def main() -> None:
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     shares = [float(share) for share in options.shares.split(",")]
-    titles = ["method", "plain", *(f"{n} examples" for n in sizes), *(f"one label {s:.0%}" for s in shares)]
+    titles = [
+        "method",
+        "plain",
+        "calibration",
+        *(f"{n} examples" for n in sizes),
+        *(f"one label {s:.0%}" for s in shares),
+    ]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     labels = load_config(options.run / "config.yaml").task.choices
     if not labels:
@@ -38,9 +46,10 @@ def main() -> None:
     for file in sorted(options.run.glob("methods/*/predictions.parquet")):
         logs, targets = read(file, labels)
         cases = [(n, 1 / len(labels)) for n in sizes] + [(options.skewed, share) for share in shares]
-        cells = [gain(logs, targets, size, share, options.repeats) for size, share in cases]
         plain = 100 * (logs.argmax(axis=-1) == targets).mean()
-        print(f"| {file.parent.name} | {plain:.1f} | {' | '.join(cells)} |")
+        for kind in get_args(Calibration):
+            cells = [gain(logs, targets, size, share, options.repeats, kind) for size, share in cases]
+            print(f"| {file.parent.name} | {plain:.1f} | {kind} | {' | '.join(cells)} |")
 
 
 def read(file: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +64,9 @@ def read(file: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return normalised(grid), targets
 
 
-def gain(logs: np.ndarray, targets: np.ndarray, size: int, share: float, repeats: int) -> str:
+def gain(
+    logs: np.ndarray, targets: np.ndarray, size: int, share: float, repeats: int, kind: Calibration = "batch"
+) -> str:
     """Return the accuracy gained by calibration, in points, ± its standard deviation over batches."""
     rng = np.random.default_rng(0)
     kinds = logs.shape[-1]
@@ -68,7 +79,7 @@ def gain(logs: np.ndarray, targets: np.ndarray, size: int, share: float, repeats
         batch = np.concatenate([rng.choice(own[::2], n) for own, n in zip(of_label, wanted, strict=True)])
         judged = np.concatenate([own[1::2] for own in of_label])
         weights = (shares / np.bincount(targets[judged], minlength=kinds))[targets[judged]]
-        shifted = logs - offsets(logs[:, batch])[:, None]
+        shifted = logs - offsets(logs[:, batch], logs[:, batch] if kind == "consensus" else None)[:, None]
         before, after = ((v[:, judged].argmax(axis=-1) == targets[judged]) @ weights for v in (logs, shifted))
         gains.append(100 * float((after - before).mean()))
     return f"{np.mean(gains):+.1f} ± {np.std(gains):.1f}"

@@ -161,12 +161,14 @@ def test_calibration_takes_out_the_shift_of_a_prompt_and_adds_one_where_labels_a
     logs = np.tile(margins * np.eye(3)[targets], (4, 1, 1))
     shifted = logs + np.array([4.0, 0.0, 0.0])  # always the first label: a third is right
 
-    def mean(grid, share):
-        return float(gain(grid, targets, size=30, share=share, repeats=30).split()[0])
+    def mean(grid, share, kind):
+        return float(gain(grid, targets, size=30, share=share, repeats=30, kind=kind).split()[0])
 
-    assert mean(shifted, 1 / 3) == pytest.approx(200 / 3, abs=0.1)
-    assert mean(logs, 1 / 3) == 0
-    assert mean(logs, 0.98) < -40
+    assert mean(shifted, 1 / 3, "batch") == pytest.approx(200 / 3, abs=0.1)
+    assert mean(logs, 1 / 3, "batch") == 0
+    assert mean(logs, 0.98, "batch") < -40
+    assert mean(logs, 0.98, "consensus") == 0
+    assert mean(np.concatenate([logs, logs, shifted[:1]]), 1 / 3, "consensus") > 7  # of 100 / 9 x 2/3
 
 
 @pytest.mark.medium

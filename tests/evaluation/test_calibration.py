@@ -21,13 +21,32 @@ LOGS = st.floats(-30, 0)
 
 @given(arrays.arrays(float, (3, 5, 4), elements=LOGS))
 def test_after_calibration_no_option_is_preferred_on_average(scores):
-    assert np.allclose(calibrated(scores).mean(axis=1), 0, atol=1e-9)
+    assert np.allclose(calibrated(scores, "batch").mean(axis=1), 0, atol=1e-9)
+
+
+@given(arrays.arrays(float, (3, 5, 4), elements=LOGS))
+def test_after_calibration_to_the_consensus_all_prompts_prefer_each_option_equally(scores):
+    means = calibrated(scores, "consensus").mean(axis=1)
+    assert np.allclose(means, means[:1], atol=1e-9)
+    assert np.allclose(means, normalised(scores).mean(axis=(0, 1)), atol=1e-9), "their average is kept"
+
+
+@given(arrays.arrays(float, (1, 6, 3), elements=LOGS), st.integers(1, 4))
+def test_prompts_that_agree_are_left_as_they_are_however_skewed_their_labels(scores, prompts):
+    same = np.repeat(scores, prompts, axis=0)
+    assert np.allclose(calibrated(same, "consensus"), normalised(same), atol=1e-9)
+
+
+def test_the_consensus_of_a_part_of_the_cells_takes_each_example_against_its_own_average():
+    """Two prompts prefer the same, but have answered examples of which one is far easier."""
+    scores = np.log([[[0.9, 0.1], [0.4, 0.6], [np.nan] * 2], [[np.nan] * 2, [0.4, 0.6], [0.2, 0.8]]])
+    assert np.allclose(offsets(scores, scores), 0)
 
 
 @given(arrays.arrays(float, (2, 6, 3), elements=LOGS), arrays.arrays(float, (2, 1, 3), elements=st.floats(-9, 9)))
 def test_a_preference_that_a_prompt_brings_changes_no_calibrated_difference(scores, preference):
     """Batch Calibration takes out whatever is added to an option under all examples of one prompt, up to normalisation."""
-    before, after = calibrated(scores), calibrated(scores + preference)
+    before, after = calibrated(scores, "batch"), calibrated(scores + preference, "batch")
     assert np.allclose(np.diff(before, axis=-1), np.diff(after, axis=-1), atol=1e-6)
 
 
@@ -52,14 +71,14 @@ def test_a_letter_that_is_also_the_text_of_another_option_is_read_as_the_run_say
     parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / "p.parquet")
     examples = {"0": {"options": ["A", "AB", "O", "B"]}, "1": {"options": ["A", "O", "AB", "B"]}}
     grid = read_grid(tmp_path / "p.parquet")
-    scores = calibrated_scores(option_scores(grid, examples, are_options), grid.answered)
+    scores = calibrated_scores(option_scores(grid, examples, are_options), grid.answered, "batch")
     assert scores[0, 1] == right
 
 
 def test_offsets_choose_as_the_calibrated_grid_does_and_refuse_other_answers(tmp_path):
     scores = np.log(np.random.default_rng(0).dirichlet([5, 1, 1], size=40))
     measured = Offsets.measure(["x", "y", "z"], scores)
-    grid = calibrated(scores[None])[0].argmax(axis=-1)
+    grid = calibrated(scores[None], "batch")[0].argmax(axis=-1)
     chosen = [measured.best(dict(zip("xyz", row, strict=True))) for row in scores]
     assert chosen == ["xyz"[i] for i in grid]
     assert len(set(chosen)) > len(set(scores.argmax(axis=-1))) - 1

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from conftest import COLOURS, ROOT, TEST_PROMPTS, make_project, things, write_rows
 from paft.config.load import load_config
 from paft.errors import UserError
-from paft.evaluation.calibration import Offsets, normalised
+from paft.evaluation.calibration import Offsets, normalised, offsets
 from paft.runs.calibrate import calibrate
 from paft.runs.run import run
 from paft.utils.console import Console
@@ -36,27 +36,47 @@ def finished(project, first_run):
     return project
 
 
-def start(project, method="user", prompt="prompt.jsonl", examples="unlabelled.jsonl"):
+def start(project, method="user", prompt="prompt.jsonl", examples="unlabelled.jsonl", reference=None):
     output = project / "offsets.json"
-    return calibrate(project / "run", method, project / prompt, project / examples, output, QUIET)
+    reference = project / reference if reference else None
+    return calibrate(project / "run", method, project / prompt, project / examples, output, QUIET, reference)
 
 
 @pytest.mark.parametrize("method", ["base", "user"])
 def test_the_offsets_are_those_of_the_grid_and_choose_as_it_does(finished, method):
-    offsets = start(finished, method)
+    found = start(finished, method)
     rows = parquet.read_table(finished / "run/methods" / method / "predictions.parquet").to_pylist()
     scores = np.array([row["scores"] for row in rows[: len(rows) // 2]])  # of the first of two prompts
-    assert list(offsets.values) == COLOURS
-    assert list(offsets.values.values()) == pytest.approx(normalised(scores).mean(axis=0), abs=1e-5)
+    assert list(found.values) == COLOURS
+    assert list(found.values.values()) == pytest.approx(normalised(scores).mean(axis=0), abs=1e-5)
     read = Offsets.read(finished / "offsets.json")
     for row in scores:
         assert (
             read.best(dict(zip(COLOURS, row, strict=True)))
-            == COLOURS[int((normalised(row) - list(offsets.values.values())).argmax())]
+            == COLOURS[int((normalised(row) - list(found.values.values())).argmax())]
         )
     record = json.loads((finished / "offsets.json").read_text())
     assert record["prompt"]["text"] == TEST_PROMPTS[0]["text"]
     assert record["logit_bias"] is None, "the tiny tokenizer writes a label in several tokens"
+
+
+def test_with_both_test_prompts_as_reference_the_offsets_are_those_of_the_consensus(finished):
+    write_rows(finished / "both.jsonl", TEST_PROMPTS)
+    measured = start(finished, "base", reference="both.jsonl")
+    rows = parquet.read_table(finished / "run/methods/base/predictions.parquet").to_pylist()
+    scores = np.array([row["scores"] for row in rows]).reshape(2, -1, len(COLOURS))
+    assert list(measured.values.values()) == pytest.approx(offsets(scores, scores)[0], abs=1e-5)
+    assert len(json.loads((finished / "offsets.json").read_text())["references"]) == 2
+
+
+def test_of_many_reference_prompts_eight_are_drawn_and_said(finished, capsys):
+    many = [{"text": f"{number}. {{thing}} is {{choices}}?"} for number in range(20)]
+    write_rows(finished / "many.jsonl", many)
+    file = finished / "o.json"
+    arguments = finished / "run", "base", finished / "prompt.jsonl", finished / "unlabelled.jsonl", file
+    calibrate(*arguments, Console(), finished / "many.jsonl")
+    assert "using 8 of 20 reference prompts" in capsys.readouterr().err
+    assert len(set(json.loads(file.read_text())["references"])) == 8
 
 
 def test_few_examples_are_said_with_their_error(finished, capsys):
@@ -76,6 +96,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(finished):
         ({"method": "usr"}, "no method 'usr'; did you mean 'user'"),
         ({"prompt": "two.jsonl"}, "2 prompts; offsets belong to one"),
         ({"prompt": "bad.jsonl"}, "does not fit the task"),
+        ({"reference": "bad.jsonl"}, r"bad\.jsonl: prompt .* does not fit the task"),
         ({"examples": "prompt.jsonl"}, "no column 'thing'"),
     ]:
         with pytest.raises(UserError, match=message):

@@ -558,18 +558,26 @@ def test_nothing_is_paid_for_a_run_that_cannot_begin(project, wrong, message):
     assert not (project / "run/config.yaml").exists()
 
 
-def test_calibration_is_reported_beside_the_plain_figures_and_redoes_nothing(project):
+@pytest.mark.parametrize("kind", ["batch", "consensus"])
+def test_calibration_is_reported_beside_the_plain_figures_and_redoes_nothing(project, kind):
     folder = start(project, "evaluation.mode=likelihood")
     before, times = report(folder), written(folder)
     assert {method["calibrated"] for method in before["methods"].values()} == {None}
-    start(project, "evaluation.mode=likelihood", "evaluation.calibrate=batch")
+    start(project, "evaluation.mode=likelihood", f"evaluation.calibrate={kind}")
     after = report(folder)
+    assert (before["calibration"], after["calibration"]) == (None, kind)
     assert written(folder) == times
     for name, method in after["methods"].items():
         assert 0 <= method["calibrated"]["worst"] <= method["calibrated"]["mean"] <= 1
         assert {k: v for k, v in method.items() if k != "calibrated"} == {
             k: v for k, v in before["methods"][name].items() if k != "calibrated"
         }
-    assert "accuracy, calibrated" in (folder / "report.md").read_text()
-    with pytest.raises(UserError, match=r"evaluation\.calibrate: batch needs evaluation\.mode: likelihood"):
-        start(project, "evaluation.mode=generate", "evaluation.calibrate=batch", name="other")
+    assert f"accuracy, calibrated ({kind})" in (folder / "report.md").read_text()
+    with pytest.raises(UserError, match=rf"evaluation\.calibrate: {kind} needs evaluation\.mode: likelihood"):
+        start(project, "evaluation.mode=generate", f"evaluation.calibrate={kind}", name="other")
+
+
+def test_a_consensus_of_one_test_prompt_is_refused(project):
+    write_rows(project / "one.jsonl", TEST_PROMPTS[:1])
+    with pytest.raises(UserError, match="consensus needs two test prompts or more"):
+        start(project, "evaluation.mode=likelihood", "evaluation.calibrate=consensus", "prompts.test=one.jsonl")

@@ -16,6 +16,15 @@ def calibrate(
     examples: Annotated[
         Path, typer.Option("--examples", metavar="FILE", help="Unlabelled examples, with the task's columns.")
     ],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="FILE",
+            help="JSON lines with prompts, such as the training prompts. Preferences that they share are kept; "
+            "without them, the labels of the examples must be about balanced.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.json", help="The file to write.")] = Path(
         "offsets.json"
     ),
@@ -28,7 +37,7 @@ def calibrate(
     from paft.reporting.terminal import show_table
     from paft.runs.calibrate import calibrate as work
 
-    offsets = work(run, method, prompt, examples, output, Console(quiet=quiet))
+    offsets = work(run, method, prompt, examples, output, Console(quiet=quiet), reference)
     rows = [[answer, f"{value:.3f}", f"{offsets.errors[answer]:.3f}"] for answer, value in offsets.values.items()]
     show_table(["answer", "offset", "standard error"], rows)
     print(f"Offsets: {output}")

@@ -17,6 +17,7 @@ from paft.config.section import SECTION
 from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
+from paft.types import Calibration
 from paft.utils.plugins import part_setting
 
 Positive = Annotated[int, Field(ge=1)]
@@ -228,8 +229,9 @@ class EvaluationConfig(Section):
     """Longest written answer."""
     stop: list[Annotated[str, Field(min_length=1)]] = []
     """An answer ends before the first of these texts."""
-    calibrate: Literal["none", "batch"] = "none"
-    """Also report the accuracy after Batch Calibration; needs ``mode: likelihood``."""
+    calibrate: Literal["none"] | Calibration = "none"
+    """Also report the accuracy after Batch Calibration (``batch``), or after calibration to the average of the
+    test prompts (``consensus``); needs ``mode: likelihood``."""
     cells: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """How many cells of the grid are answered: a share in (0, 1], or a number above 1."""
     until: dict[UntilFigure, Annotated[float, Field(gt=0, lt=50)]] | None = None
@@ -261,7 +263,7 @@ class EvaluationConfig(Section):
     @model_validator(mode="after")
     def _calibration_has_likelihoods(self) -> "EvaluationConfig":
         if self.calibrate != "none" and self.mode != "likelihood":
-            raise UserError("config key evaluation.calibrate: batch needs evaluation.mode: likelihood")
+            raise UserError(f"config key evaluation.calibrate: {self.calibrate} needs evaluation.mode: likelihood")
         return self
 
 

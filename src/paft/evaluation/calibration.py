@@ -1,9 +1,12 @@
-"""Batch Calibration: take out the preference for an option that a prompt brings, whatever the example.
+"""Calibration: take out the preference for an option that a prompt brings, whatever the example.
 
-Zhou et al., "Batch Calibration: Rethinking Calibration for In-Context Learning and Prompt Engineering"
-(arXiv 2309.17249, section 3): for one prompt, subtract from each option's log-probability, normalised over the
-options, its mean over a batch of unlabelled examples. It needs no training and no further forward. It assumes that
-the labels of the batch are about balanced.
+``batch`` is Batch Calibration (Zhou et al., arXiv 2309.17249, section 3): for one prompt, subtract from each
+option's log-probability, normalised over the options, its mean over a batch of unlabelled examples. It needs no
+training and no further forward, but assumes that the labels of the batch are about balanced.
+
+``consensus``, our own, drops this assumption: from that mean, the mean under a set of reference prompts is
+subtracted first, so a prompt keeps the preferences that it shares with them. Labels that are rare in the batch are
+rare under all prompts.
 """
 
 import json
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from paft.errors import UserError
+from paft.types import Calibration
 from paft.utils.safe_io import CONFIG, read_text
 
 FEW = 10
@@ -32,23 +36,31 @@ def normalised(scores: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def offsets(scores: np.ndarray) -> np.ndarray:
-    """Return the mean log-probability of each option under one prompt, ``(..., options)``.
+def offsets(scores: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Return how much each option is preferred under one prompt, ``(..., options)``.
 
     Args:
-        scores: log-likelihoods ``(..., examples, options)``. An example with NaN has no answer and
-            is left out.
+        scores: log-likelihoods ``(..., examples, options)``. An example with NaN has no answer and is left out.
+        reference: the same under reference prompts, ``(prompts, examples, options)``; if given, only the
+            preference that they do not share is returned.
     """
-    logs = normalised(scores)
-    answered = ~np.isnan(logs).any(axis=-1, keepdims=True)
-    counts = answered.sum(axis=-2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(answered, logs, 0.0).sum(axis=-2) / counts
+    return _mean(_preferences(scores, reference), axis=-2)
 
 
-def calibrated(scores: np.ndarray) -> np.ndarray:
-    """Return log-probabilities less the offsets of their prompt, ``(prompts, examples, options)``."""
-    return normalised(scores) - offsets(scores)[..., None, :]
+def calibrated(scores: np.ndarray, kind: Calibration) -> np.ndarray:
+    """Return log-probabilities less the offsets of their prompt, ``(prompts, examples, options)``.
+
+    Args:
+        scores: log-likelihoods of the same shape; their prompts together are the reference of ``consensus``.
+    """
+    reference = scores if kind == "consensus" else None
+    return normalised(scores) - offsets(scores, reference)[..., None, :]
+
+
+def check_calibration(kind: str, prompts: int) -> None:
+    """Refuse a consensus of one prompt, which would change nothing."""
+    if kind == "consensus" and prompts < 2:
+        raise UserError("config key evaluation.calibrate: consensus needs two test prompts or more; use batch")
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,8 @@ class Offsets:
     """The offsets of one prompt, to be subtracted from the log-likelihood of each answer.
 
     Attributes:
-        values: by answer, the mean log-probability over the examples.
+        values: by answer, the mean log-probability over the examples, less that of reference prompts if there
+            are any.
         errors: by answer, the standard error of that mean.
         examples: how many examples they were measured on.
     """
@@ -66,17 +79,18 @@ class Offsets:
     examples: int
 
     @classmethod
-    def measure(cls, answers: Sequence[str], scores: np.ndarray) -> "Offsets":
+    def measure(cls, answers: Sequence[str], scores: np.ndarray, reference: np.ndarray | None = None) -> "Offsets":
         """Return the offsets of a prompt.
 
         Args:
             answers: what stands for each option.
             scores: log-likelihoods ``(examples, options)``.
+            reference: the same under reference prompts, ``(prompts, examples, options)``.
 
         Raises:
             UserError: no example has an answer.
         """
-        logs = normalised(scores)
+        logs = _preferences(scores, reference)
         logs = logs[~np.isnan(logs).any(axis=-1)]
         if not len(logs):
             raise UserError("no example has an answer to calibrate with")
@@ -122,6 +136,21 @@ class Offsets:
         known = [error for error in self.errors.values() if not math.isnan(error)]
         size = f"a standard error of up to {max(known):.2f}" if known else "an unknown error"
         return f"the offsets are measured on {self.examples} examples only and have {size}; use at least {FEW}"
+
+
+def _preferences(scores: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
+    """Return log-probabilities, less their mean over the reference prompts, ``(..., examples, options)``."""
+    logs = normalised(scores)
+    if reference is None:
+        return logs
+    return logs - _mean(normalised(reference), axis=0)  # by example: prompts may have answered different ones
+
+
+def _mean(logs: np.ndarray, axis: int) -> np.ndarray:
+    """Return the mean over an axis other than the last, without the rows that hold NaN; NaN where none is left."""
+    answered = ~np.isnan(logs).any(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(answered, logs, 0.0).sum(axis=axis) / answered.sum(axis=axis)
 
 
 def _named(answers: Sequence[str], values: np.ndarray) -> dict[str, float]:

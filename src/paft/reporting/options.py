@@ -1,4 +1,4 @@
-"""The options of a grid whose answers are the likeliest ones, and the scores after Batch Calibration."""
+"""The options of a grid whose answers are the likeliest ones, and the scores after calibration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from paft.evaluation.calibration import calibrated
 from paft.evaluation.option_effects import OptionScores
 from paft.evaluation.predictions import read_likelihoods
 from paft.reporting.predictions import Grid
-from paft.types import LETTERS
+from paft.types import LETTERS, Calibration
 
 
 def option_scores(
@@ -36,13 +36,13 @@ def option_scores(
     return OptionScores(likelihoods, np.array(right))
 
 
-def calibrated_scores(options: OptionScores, answered: np.ndarray) -> np.ndarray:
+def calibrated_scores(options: OptionScores, answered: np.ndarray, kind: Calibration) -> np.ndarray:
     """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
 
     Args:
         answered: ``(prompts, examples)``; the result is NaN where a cell was not asked.
     """
-    values = calibrated(options.likelihoods)
+    values = calibrated(options.likelihoods, kind)
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
     is_right = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
     scores = np.where(np.isnan(values).any(axis=-1), False, is_right).astype(float)

@@ -82,9 +82,10 @@ def _read_grids(
 def _method(run: RunResult, name: str, grid: Grid, **files: Any) -> MethodResult:
     """Return the metrics of a method's grid; estimates where not all of its cells were answered."""
     others = dict(zip(_other_names(run, len(grid.other_scores)), grid.other_scores, strict=True))
-    are_used = run.is_calibrated or not grid.is_complete
+    kind = run.calibration
+    are_used = kind is not None or not grid.is_complete
     options = option_scores(grid, run.examples, run.facts.get("targets_are_options")) if are_used else None
-    calibrated = calibrated_scores(options, grid.answered) if options and run.is_calibrated else None
+    calibrated = calibrated_scores(options, grid.answered, kind) if options and kind else None
     estimate = None
     if grid.is_complete:
         summary = summarise(grid.scores, run.top, is_binary=run.is_binary, answers=grid.answers)

@@ -70,6 +70,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "chance": result.chance,
         "majority": result.majority,
         "top_threshold": result.top,
+        "calibration": result.calibration,
         "unfinished": list(result.unfinished),
         "damaged": result.damaged,
         "methods": {method.name: method_json(method) for method in result.methods},

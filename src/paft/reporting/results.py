@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from paft.evaluation.paired import Difference, differences
 from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid
-from paft.types import Prompt
+from paft.types import Calibration, Prompt
 
 FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
 """Titles of the methods in runs that predate ``method_titles``."""
@@ -31,7 +31,7 @@ class MethodResult:
         other_scores: of the task's further scorers, by name.
         choosing: the cost of choosing a prompt, as in ``choice.json``; empty for a method that chooses none.
         judge: what ``judge.json`` says; empty where no language model judged.
-        calibrated: the accuracy after Batch Calibration, where ``evaluation.calibrate`` asks for it.
+        calibrated: the accuracy after calibration, where ``evaluation.calibrate`` asks for it.
         estimate: what the whole grid would show, where not all of its cells were answered; else None.
     """
 
@@ -253,10 +253,11 @@ class RunResult:
         return mode_of(self.config)
 
     @property
-    def is_calibrated(self) -> bool:
-        """Whether the accuracy after Batch Calibration is reported too."""
+    def calibration(self) -> Calibration | None:
+        """How a calibrated accuracy is obtained; None if none is reported."""
         evaluation = self.config.get("evaluation")
-        return isinstance(evaluation, dict) and evaluation.get("calibrate", "none") != "none"
+        kind = evaluation.get("calibrate") if isinstance(evaluation, dict) else None
+        return kind if kind in get_args(Calibration) else None
 
     @property
     def problems(self) -> list[str]:

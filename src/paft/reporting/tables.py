@@ -108,11 +108,11 @@ def _without_run(table: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     """Return the header and rows of a table of the further scorers' values; no rows where there are none."""
-    names = list(dict.fromkeys(name for r in results for m in r.methods for name in _others(m)))
+    names = list(dict.fromkeys(name for r in results for m in r.methods for name in _others(r, m)))
     if not names:
         return []
     rows = [
-        (run, m.name, *(_other(_others(m).get(name)) for name in names))
+        (run, m.name, *(_other(_others(result, m).get(name)) for name in names))
         for result, run in zip(results, run_names(results), strict=True)
         for m in result.methods
     ]
@@ -120,9 +120,10 @@ def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     return table if len(results) > 1 else _without_run(table)
 
 
-def _others(method: MethodResult) -> dict[str, OtherScore]:
-    calibrated = {} if method.calibrated is None else {"accuracy, calibrated": method.calibrated}
-    return calibrated | method.other_scores
+def _others(result: RunResult, method: MethodResult) -> dict[str, OtherScore]:
+    if method.calibrated is None:
+        return method.other_scores
+    return {f"accuracy, calibrated ({result.calibration})": method.calibrated} | method.other_scores
 
 
 def _other(score: OtherScore | None) -> str:

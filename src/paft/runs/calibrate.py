@@ -1,6 +1,7 @@
 """``paft calibrate``: the offsets of one prompt, to be subtracted where a model is deployed."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
+REFERENCES = 8
+"""How many reference prompts are used; more change little (docs/results.md)."""
+
 
 def calibrate(
-    run: Path, method: str, prompt_file: Path, examples_file: Path, output: Path, console: Console
+    run: Path,
+    method: str,
+    prompt_file: Path,
+    examples_file: Path,
+    output: Path,
+    console: Console,
+    reference_file: Path | None = None,
 ) -> Offsets:
     """Measure the offsets of a prompt on unlabelled examples, and write them to ``output``.
 
@@ -30,6 +40,8 @@ def calibrate(
         method: whose adapter is used; a method that does not train uses the model as it is.
         prompt_file: JSON lines with the one prompt.
         examples_file: rows with the task's fields; right answers are not read.
+        reference_file: JSON lines with prompts whose average preferences are kept; at most ``REFERENCES`` of them
+            are drawn, with the run's seed. Without it, the labels of the examples must be about balanced.
 
     Raises:
         UserError: there is no such run, method, prompt or file, the method is not trained yet, the examples do
@@ -43,16 +55,18 @@ def calibrate(
         task = with_demonstrations(task, train, test, shots, finished.config.seed)
     answers = _answers(task, examples)
     prompt = _prompt(prompt_file, task)
+    references = _references(reference_file, task, finished.config.seed, console) if reference_file else []
     model = finished.open_model(console)
-    conversations = [render(prompt, task, example) for example in examples]
-    candidates = [answers] * len(examples)
+    conversations = [render(p, task, example) for p in [prompt, *references] for example in examples]
+    candidates = [answers] * len(conversations)
     model.check(conversations, candidates, "likelihood", 1)
     with model.use_adapter(finished.adapter):
-        scores = [row for batch in model.score(conversations, candidates) for row in batch]
-    offsets = Offsets.measure(answers, np.array(scores))
+        rows = [row for batch in model.score(conversations, candidates) for row in batch]
+    scores = np.array(rows).reshape(1 + len(references), len(examples), len(answers))
+    offsets = Offsets.measure(answers, scores[0], scores[1:] if references else None)
     if warning := offsets.warning():
         console.say(warning)
-    write_text(output, json.dumps(_record(finished, prompt, offsets, model), indent=1) + "\n")
+    write_text(output, json.dumps(_record(finished, prompt, references, offsets, model), indent=1) + "\n")
     return offsets
 
 
@@ -78,15 +92,31 @@ def _answers(task: Task, examples: list[Example]) -> tuple[str, ...]:
 
 
 def _prompt(file: Path, task: Task) -> Prompt:
-    prompts = load_prompts(str(file), "test", 0)
+    prompts = _fitting(file, task)
     if len(prompts) != 1:
         raise UserError(f"{file}: {len(prompts)} prompts; offsets belong to one, so put it into a file of its own")
-    if fault := defect(prompts[0], task, WORDING):
-        raise UserError(f"{file}: the prompt does not fit the task ({fault[0]}): {fault[1]}")
     return prompts[0]
 
 
-def _record(method: FinishedMethod, prompt: Prompt, offsets: Offsets, model: Model) -> dict[str, Any]:
+def _references(file: Path, task: Task, seed: int, console: Console) -> list[Prompt]:
+    prompts = _fitting(file, task)
+    if len(prompts) <= REFERENCES:
+        return prompts
+    console.say(f"using {REFERENCES} of {len(prompts)} reference prompts")
+    return random.Random(seed).sample(prompts, REFERENCES)
+
+
+def _fitting(file: Path, task: Task) -> list[Prompt]:
+    prompts = load_prompts(str(file), "test", 0)
+    for prompt in prompts:
+        if fault := defect(prompt, task, WORDING):
+            raise UserError(f"{file}: prompt {prompt.id} does not fit the task ({fault[0]}): {fault[1]}")
+    return prompts
+
+
+def _record(
+    method: FinishedMethod, prompt: Prompt, references: list[Prompt], offsets: Offsets, model: Model
+) -> dict[str, Any]:
     """Return what ``docs/beyond.md`` says of the file; NaN is null."""
     errors = {answer: None if np.isnan(error) else error for answer, error in offsets.errors.items()}
     return {
@@ -94,6 +124,7 @@ def _record(method: FinishedMethod, prompt: Prompt, offsets: Offsets, model: Mod
         "run": method.directory.path.name,
         "method": method.name,
         "prompt": {"id": prompt.id, "text": prompt.text, "system": prompt.system},
+        "references": [reference.id for reference in references],
         "examples": offsets.examples,
         "offsets": dict(offsets.values),
         "errors": errors,

@@ -151,12 +151,14 @@ class Run:
 
     def _record(self, cells: list[Cell], only: str | None) -> None:
         """Check what is new with the model, record the config, and report what is about to happen."""
+        from paft.evaluation.calibration import check_calibration
         from paft.evaluation.plan import check_figures, planned_cells
 
         directory, prompts, examples = self.directory, self.data.prompts, self.data.test_examples
         size = len(prompts.test), len(examples)
         planned = planned_cells(self.config.evaluation.cells, *size)
         check_figures(self.config.evaluation.until or {}, *size)
+        check_calibration(self.config.evaluation.calibrate, len(prompts.test))
         resumed = directory.config_file.is_file() and directory.examples.is_file()
         now = fingerprints(self.config, self.variants, self.data, self.processes.size)
         new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
