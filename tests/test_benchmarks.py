@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ROOT
 from made_up_runs import make_run
+from paft.utils.io import write_jsonl
 
 SMALLEST = {
     "training": ["--steps", "2"],
@@ -52,6 +53,7 @@ def test_every_benchmark_is_among_them():
         "calibration",  # reads the grids of a run; the test below calls it
         "paired",  # reads the grids of runs; the test below runs it
         "cells",  # reads the grids of runs; the test below runs it
+        "samplers_figure",  # draws what samplers.py measured; the test below runs it
         "samplers",  # compares nothing with peers; the test below runs it
         "gpu",  # runs other scripts; the test below runs it
         "gpu_checks",  # the same test runs it
@@ -206,6 +208,27 @@ def test_the_comparison_of_samplers_measures_each_arm_once(tmp_path, shared, emb
         [row] = map(json.loads, (tmp_path / "samplers-trec-2.jsonl").read_text().splitlines())
         assert len(row["per_prompt"]) == 2
         assert row["calibrated"].keys() == {"mean", "std", "worst"}
+
+
+def test_the_figure_of_the_samplers_has_the_mean_of_each_arm_at_each_budget(tmp_path):
+    rows = [
+        {"arm": arm, "budget": budget, "mean": mean, "quantile_05": mean - 0.1}
+        for arm, budget, mean in [("uniform-k4", 9.0, 0.5), ("uniform-k4", 9.0, 0.7), ("another", 20.0, 0.8)]
+    ]
+    write_jsonl(tmp_path / "samplers-trec-1.jsonl", rows)
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/samplers_figure.py",
+        "--task",
+        "trec",
+        "--results",
+        str(tmp_path),
+    ]
+    done = subprocess.run([*command, "--output", str(tmp_path / "f.svg")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    svg = (tmp_path / "f.svg").read_text()
+    assert "accuracy, %: 60" in svg
+    assert "accuracy, %: 80" in svg
 
 
 @pytest.mark.slow
