@@ -17,8 +17,8 @@ import numpy as np
 from pyarrow import parquet
 
 from paft.config.load import load_config
-from paft.evaluation.calibration import normalised, offsets
-from paft.types import Calibration
+from paft.evaluation.calibration import consensus, normalised, offsets
+from paft.types import CalibrationKind
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
         logs, targets = read(file, labels)
         cases = [(n, 1 / len(labels)) for n in sizes] + [(options.skewed, share) for share in shares]
         plain = 100 * (logs.argmax(axis=-1) == targets).mean()
-        for kind in get_args(Calibration):
+        for kind in get_args(CalibrationKind):
             cells = [gain(logs, targets, size, share, options.repeats, kind) for size, share in cases]
             print(f"| {file.parent.name} | {plain:.1f} | {kind} | {' | '.join(cells)} |")
 
@@ -65,7 +65,7 @@ def read(file: Path, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gain(
-    logs: np.ndarray, targets: np.ndarray, size: int, share: float, repeats: int, kind: Calibration = "batch"
+    logs: np.ndarray, targets: np.ndarray, size: int, share: float, repeats: int, kind: CalibrationKind = "batch"
 ) -> str:
     """Return the accuracy gained by calibration, in points, ± its standard deviation over batches."""
     rng = np.random.default_rng(0)
@@ -79,7 +79,8 @@ def gain(
         batch = np.concatenate([rng.choice(own[::2], n) for own, n in zip(of_label, wanted, strict=True)])
         judged = np.concatenate([own[1::2] for own in of_label])
         weights = (shares / np.bincount(targets[judged], minlength=kinds))[targets[judged]]
-        shifted = logs - offsets(logs[:, batch], logs[:, batch] if kind == "consensus" else None)[:, None]
+        reference = consensus(logs[:, batch]) if kind == "consensus" else None
+        shifted = logs - offsets(logs[:, batch], reference)[:, None]
         before, after = ((v[:, judged].argmax(axis=-1) == targets[judged]) @ weights for v in (logs, shifted))
         gains.append(100 * float((after - before).mean()))
     return f"{np.mean(gains):+.1f} ± {np.std(gains):.1f}"

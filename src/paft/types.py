@@ -59,7 +59,7 @@ class Conversation:
     system: str | None = None
 
 
-Calibration = Literal["batch", "consensus"]
+CalibrationKind = Literal["batch", "consensus"]
 """What is taken for a preference that a prompt brings; see :mod:`paft.evaluation.calibration`."""
 Finish = Literal["stop", "length", "refused", "error"]
 """Why a model stopped: its answer was complete, it hit the token limit, or a provider refused or failed."""

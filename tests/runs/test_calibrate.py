@@ -11,7 +11,7 @@ from pyarrow import parquet
 from conftest import COLOURS, ROOT, TEST_PROMPTS, make_project, things, write_rows
 from paft.config.load import load_config
 from paft.errors import UserError
-from paft.evaluation.calibration import Offsets, normalised, offsets
+from paft.evaluation.calibration import Offsets, consensus, normalised, offsets
 from paft.runs.calibrate import calibrate
 from paft.runs.run import run
 from paft.utils.console import Console
@@ -60,13 +60,13 @@ def test_the_offsets_are_those_of_the_grid_and_choose_as_it_does(finished, metho
     assert record["logit_bias"] is None, "the tiny tokenizer writes a label in several tokens"
 
 
-def test_with_both_test_prompts_as_reference_the_offsets_are_those_of_the_consensus(finished):
+def test_with_the_test_prompts_as_reference_the_offsets_are_those_of_the_consensus(finished):
     write_rows(finished / "both.jsonl", TEST_PROMPTS)
-    measured = start(finished, "base", reference="both.jsonl")
+    measured = start(finished, "base", reference="both.jsonl")  # of which the prompt itself is left out
     rows = parquet.read_table(finished / "run/methods/base/predictions.parquet").to_pylist()
     scores = np.array([row["scores"] for row in rows]).reshape(2, -1, len(COLOURS))
-    assert list(measured.values.values()) == pytest.approx(offsets(scores, scores)[0], abs=1e-5)
-    assert len(json.loads((finished / "offsets.json").read_text())["references"]) == 2
+    assert list(measured.values.values()) == pytest.approx(offsets(scores, consensus(scores))[0], abs=1e-5)
+    assert len(json.loads((finished / "offsets.json").read_text())["references"]) == 1
 
 
 def test_of_many_reference_prompts_eight_are_drawn_and_said(finished, capsys):
@@ -96,6 +96,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_line(finished):
         ({"method": "usr"}, "no method 'usr'; did you mean 'user'"),
         ({"prompt": "two.jsonl"}, "2 prompts; offsets belong to one"),
         ({"prompt": "bad.jsonl"}, "does not fit the task"),
+        ({"reference": "prompt.jsonl"}, r"prompt\.jsonl: no prompt but the one whose offsets are measured"),
         ({"reference": "bad.jsonl"}, r"bad\.jsonl: prompt .* does not fit the task"),
         ({"examples": "prompt.jsonl"}, "no column 'thing'"),
     ]:

@@ -17,7 +17,7 @@ from paft.config.section import SECTION
 from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
-from paft.types import Calibration
+from paft.types import CalibrationKind
 from paft.utils.plugins import part_setting
 
 Positive = Annotated[int, Field(ge=1)]
@@ -229,9 +229,9 @@ class EvaluationConfig(Section):
     """Longest written answer."""
     stop: list[Annotated[str, Field(min_length=1)]] = []
     """An answer ends before the first of these texts."""
-    calibrate: Literal["none"] | Calibration = "none"
+    calibrate: Literal["none", CalibrationKind] = "none"
     """Also report the accuracy after Batch Calibration (``batch``), or after calibration to the average of the
-    test prompts (``consensus``); needs ``mode: likelihood``."""
+    other test prompts (``consensus``); needs ``mode: likelihood``."""
     cells: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """How many cells of the grid are answered: a share in (0, 1], or a number above 1."""
     until: dict[UntilFigure, Annotated[float, Field(gt=0, lt=50)]] | None = None

@@ -4,9 +4,12 @@
 option's log-probability, normalised over the options, its mean over a batch of unlabelled examples. It needs no
 training and no further forward, but assumes that the labels of the batch are about balanced.
 
-``consensus``, our own, drops this assumption: from that mean, the mean under a set of reference prompts is
-subtracted first, so a prompt keeps the preferences that it shares with them. Labels that are rare in the batch are
-rare under all prompts.
+``consensus``, our own, drops this assumption: from that mean, the mean under reference prompts is subtracted
+first, so a prompt keeps the preferences that it shares with them. Labels that are rare in the batch are rare under
+all prompts.
+
+An example that lacks the log-probability of an option (some servers give those of the likeliest tokens only) is
+left out of the offsets.
 """
 
 import json
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from paft.errors import UserError
-from paft.types import Calibration
+from paft.types import CalibrationKind
 from paft.utils.safe_io import CONFIG, read_text
 
 FEW = 10
@@ -36,24 +39,42 @@ def normalised(scores: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def lacks_no_option(logs: np.ndarray) -> np.ndarray:
+    """Return which examples have the log-likelihood of every option, ``(..., 1)``."""
+    return np.isfinite(logs).all(axis=-1, keepdims=True)
+
+
 def offsets(scores: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-    """Return how much each option is preferred under one prompt, ``(..., options)``.
+    """Return how much each option is preferred under one prompt, ``(..., options)``; NaN without any example.
 
     Args:
-        scores: log-likelihoods ``(..., examples, options)``. An example with NaN has no answer and is left out.
-        reference: the same under reference prompts, ``(prompts, examples, options)``; if given, only the
-            preference that they do not share is returned.
+        scores: log-likelihoods ``(..., examples, options)``.
+        reference: log-probabilities under reference prompts, averaged over them, of the same shape; if given, only
+            the preference that they do not share is returned.
     """
-    return _mean(_preferences(scores, reference), axis=-2)
+    logs = normalised(scores)
+    return _mean(logs if reference is None else logs - reference, axis=-2)
 
 
-def calibrated(scores: np.ndarray, kind: Calibration) -> np.ndarray:
+def consensus(scores: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities of each cell averaged over the other prompts; NaN where no other has any.
+
+    Args:
+        scores: log-likelihoods ``(prompts, examples, options)``, as what is returned.
+    """
+    logs = normalised(scores)
+    is_usable = lacks_no_option(logs)
+    own = np.where(is_usable, logs, 0.0)
+    return _divided(own.sum(axis=0) - own, is_usable.sum(axis=0) - is_usable)
+
+
+def calibrated(scores: np.ndarray, kind: CalibrationKind) -> np.ndarray:
     """Return log-probabilities less the offsets of their prompt, ``(prompts, examples, options)``.
 
     Args:
-        scores: log-likelihoods of the same shape; their prompts together are the reference of ``consensus``.
+        scores: log-likelihoods of the same shape; for ``consensus``, the other prompts are the reference of each.
     """
-    reference = scores if kind == "consensus" else None
+    reference = consensus(scores) if kind == "consensus" else None
     return normalised(scores) - offsets(scores, reference)[..., None, :]
 
 
@@ -90,10 +111,12 @@ class Offsets:
         Raises:
             UserError: no example has an answer.
         """
-        logs = _preferences(scores, reference)
-        logs = logs[~np.isnan(logs).any(axis=-1)]
+        logs = normalised(scores)
+        if reference is not None:
+            logs = logs - _mean(normalised(reference), axis=0)
+        logs = logs[lacks_no_option(logs)[..., 0]]
         if not len(logs):
-            raise UserError("no example has an answer to calibrate with")
+            raise UserError("no example has the log-probabilities of all answers to calibrate with")
         errors = (
             logs.std(axis=0, ddof=1) / math.sqrt(len(logs)) if len(logs) > 1 else np.full(len(answers), np.nan)
         )
@@ -138,19 +161,15 @@ class Offsets:
         return f"the offsets are measured on {self.examples} examples only and have {size}; use at least {FEW}"
 
 
-def _preferences(scores: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
-    """Return log-probabilities, less their mean over the reference prompts, ``(..., examples, options)``."""
-    logs = normalised(scores)
-    if reference is None:
-        return logs
-    return logs - _mean(normalised(reference), axis=0)  # by example: prompts may have answered different ones
-
-
 def _mean(logs: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean over an axis other than the last, without the rows that hold NaN; NaN where none is left."""
-    answered = ~np.isnan(logs).any(axis=-1, keepdims=True)
+    """Return the mean over an axis of the rows that lack no option."""
+    is_usable = lacks_no_option(logs)
+    return _divided(np.where(is_usable, logs, 0.0).sum(axis=axis), is_usable.sum(axis=axis))
+
+
+def _divided(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        return np.where(answered, logs, 0.0).sum(axis=axis) / answered.sum(axis=axis)
+        return np.where(count > 0, total / count, np.nan)
 
 
 def _named(answers: Sequence[str], values: np.ndarray) -> dict[str, float]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from paft.evaluation.calibration import calibrated
+from paft.evaluation.calibration import FEW, calibrated, lacks_no_option
 from paft.evaluation.option_effects import OptionScores
 from paft.evaluation.predictions import read_likelihoods
 from paft.reporting.predictions import Grid
-from paft.types import LETTERS, Calibration
+from paft.types import LETTERS, CalibrationKind
 
 
 def option_scores(
@@ -36,13 +36,21 @@ def option_scores(
     return OptionScores(likelihoods, np.array(right))
 
 
-def calibrated_scores(options: OptionScores, answered: np.ndarray, kind: Calibration) -> np.ndarray:
+def calibrated_scores(options: OptionScores, answered: np.ndarray, kind: CalibrationKind) -> np.ndarray | None:
     """Return 1 where the calibrated answer is right, 0 where it is wrong, ``(prompts, examples)``.
+
+    None where they cannot be had: a prompt has too few answers with the log-likelihood of every option, or an
+    example of ``consensus`` no answer under another prompt.
 
     Args:
         answered: ``(prompts, examples)``; the result is NaN where a cell was not asked.
     """
+    usable = lacks_no_option(options.likelihoods)[..., 0].sum(axis=1)
+    if (usable < np.minimum(answered.sum(axis=1), FEW)).any():
+        return None
     values = calibrated(options.likelihoods, kind)
+    if np.isnan(values).all(axis=(1, 2)).any():
+        return None
     chosen = np.nan_to_num(values, nan=-np.inf).argmax(axis=-1)
     is_right = np.take_along_axis(options.right[None], chosen[..., None], axis=-1)[..., 0]
     scores = np.where(np.isnan(values).any(axis=-1), False, is_right).astype(float)

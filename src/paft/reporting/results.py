@@ -16,7 +16,7 @@ from paft.evaluation.paired import Difference, differences
 from paft.prompts.traits import PromptTraits, traits_of
 from paft.reporting.other_score import OtherScore
 from paft.reporting.predictions import Grid
-from paft.types import Calibration, Prompt
+from paft.types import CalibrationKind, Prompt
 
 FIRST_TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
 """Titles of the methods in runs that predate ``method_titles``."""
@@ -253,11 +253,11 @@ class RunResult:
         return mode_of(self.config)
 
     @property
-    def calibration(self) -> Calibration | None:
+    def calibration(self) -> CalibrationKind | None:
         """How a calibrated accuracy is obtained; None if none is reported."""
         evaluation = self.config.get("evaluation")
         kind = evaluation.get("calibrate") if isinstance(evaluation, dict) else None
-        return kind if kind in get_args(Calibration) else None
+        return kind if kind in get_args(CalibrationKind) else None
 
     @property
     def problems(self) -> list[str]:

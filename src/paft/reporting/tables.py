@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from paft.reporting.formatting import MISSING, bracket, points, shortest_ends
 from paft.reporting.other_score import OtherScore
@@ -120,8 +120,8 @@ def other_scores(results: Sequence[RunResult]) -> list[tuple[str, ...]]:
     return table if len(results) > 1 else _without_run(table)
 
 
-def _others(result: RunResult, method: MethodResult) -> dict[str, OtherScore]:
-    if method.calibrated is None:
+def _others(result: RunResult, method: MethodResult) -> Mapping[str, OtherScore | None]:
+    if result.calibration is None:
         return method.other_scores
     return {f"accuracy, calibrated ({result.calibration})": method.calibrated} | method.other_scores
 

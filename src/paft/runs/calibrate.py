@@ -22,7 +22,7 @@ from paft.utils.console import Console
 from paft.utils.io import write_text
 
 REFERENCES = 8
-"""How many reference prompts are used; more change little (docs/results.md)."""
+"""How many reference prompts are used; each costs a question for every example."""
 
 
 def calibrate(
@@ -55,7 +55,7 @@ def calibrate(
         task = with_demonstrations(task, train, test, shots, finished.config.seed)
     answers = _answers(task, examples)
     prompt = _prompt(prompt_file, task)
-    references = _references(reference_file, task, finished.config.seed, console) if reference_file else []
+    references = _references(reference_file, prompt, task, finished.config.seed, console) if reference_file else []
     model = finished.open_model(console)
     conversations = [render(p, task, example) for p in [prompt, *references] for example in examples]
     candidates = [answers] * len(conversations)
@@ -98,8 +98,10 @@ def _prompt(file: Path, task: Task) -> Prompt:
     return prompts[0]
 
 
-def _references(file: Path, task: Task, seed: int, console: Console) -> list[Prompt]:
-    prompts = _fitting(file, task)
+def _references(file: Path, own: Prompt, task: Task, seed: int, console: Console) -> list[Prompt]:
+    prompts = [prompt for prompt in _fitting(file, task) if prompt.content != own.content]
+    if not prompts:
+        raise UserError(f"{file}: no prompt but the one whose offsets are measured; name others, or leave it out")
     if len(prompts) <= REFERENCES:
         return prompts
     console.say(f"using {REFERENCES} of {len(prompts)} reference prompts")
