@@ -1,7 +1,9 @@
 """docs/extending.md: each part that it shows works as a user's own file, outside the package."""
 
+import importlib
 import json
 import re
+import shutil
 import sys
 import textwrap
 
@@ -12,6 +14,7 @@ from pyarrow import parquet
 from conftest import ROOT
 from paft.config.load import load_config
 from paft.errors import UserError, WorkError
+from paft.runs.finished import FinishedMethod
 from paft.utils.console import Console
 from reported_runs import run
 
@@ -70,6 +73,30 @@ def test_a_users_scorer_sampler_objective_and_method_work_in_one_run(own):
     for key in ("training.sampler (its code)", "training.objective (its code)", "method (its code)"):
         assert key in keys["training"]
     assert "task.scorer (its code)" in keys["evaluation"]
+
+
+def test_a_method_named_by_its_class_alone_is_reported_by_its_name(own):
+    folder = start(own, "methods=[longest:Longest]", "training.epochs=1")
+    assert list(json.loads((folder / "report.json").read_text())["methods"]) == ["Longest"]
+
+
+def test_the_modules_of_a_run_are_found_again_from_its_folder(own, monkeypatch):
+    """As `paft calibrate` and `paft prompts attack` open it, in another process and working directory."""
+    folder = start(own, "methods=[longest:Longest]", "training.epochs=1")
+    sys.modules.pop("longest")
+    plugins = importlib.import_module("paft.utils.plugins")
+    monkeypatch.setattr(plugins, "_folders", [])
+    monkeypatch.chdir(own.parent)
+    assert FinishedMethod.of(folder, "Longest").adapter
+
+
+def test_of_two_configs_in_different_folders_each_finds_its_own_modules(own, tmp_path):
+    other = load_config(own / "config.yaml", ["methods=[longest:Longest]", "training.epochs=1"])
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(own / "config.yaml", tmp_path / "elsewhere")
+    load_config(tmp_path / "elsewhere/config.yaml")
+    run(other, own / "run", QUIET)
+    assert (own / "run/report.json").exists()
 
 
 def test_a_part_whose_code_changed_is_another_part(own):

@@ -3,6 +3,9 @@
 import json
 import statistics
 
+import pytest
+import yaml
+
 from conftest import write_rows
 from made_up_runs import SKILLS, make_rewards, make_run
 from paft.reporting.page import run_data
@@ -38,6 +41,21 @@ def test_only_what_was_trained_on_rewards_has_curves(tmp_path):
     assert (found["points"][0], found["points"][-1]) == ([1, 0.31, 0.45, 19.8333, 0.5], [60, 0.9, 0.45, 10, 0])
     assert found["validation"][3] == [40, 0.7]
     assert (found["kept"], found["isScore"]) == (40, True)
+
+
+@pytest.mark.parametrize("where", ["section", "entry"])
+def test_the_reward_of_a_users_own_function_is_not_drawn_as_a_score(tmp_path, where):
+    folder = make_rewards(make_run(tmp_path, SKILLS), "paft")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    own = {"reward": "rewards:length"}
+    if where == "section":
+        config["baselines"] = {"grpo": own}
+    else:
+        config["methods"] = [
+            e if e != "paft" else {"name": "paft", "method": "grpo"} | own for e in config["methods"]
+        ]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert rewards_of(folder)["isScore"] is False
 
 
 def test_a_point_for_several_steps_has_the_spread_of_all_their_answers(tmp_path):

@@ -122,9 +122,7 @@ def test_the_snippet_of_the_documentation_runs(finished, monkeypatch):
 def test_a_module_of_the_users_own_that_is_not_found_is_told_where_it_was_looked_for(finished, monkeypatch):
     config = finished / "run/config.yaml"
     config.write_text(config.read_text().replace("- base\n", "- base\n- nowhere_to_be_found:Method\n"))
-    with pytest.raises(
-        UserError, match=r"No module named .*; it is looked for in .*/run and .*; start paft in its"
-    ):
+    with pytest.raises(UserError, match=r"No module named .*; it is looked for in .*/run, .*; start paft in its"):
         start(finished, "base")
 
 

@@ -163,6 +163,7 @@ def test_methods_are_compared_on_the_cells_that_both_have(wide):
     ("override", "message"),
     [
         ("evaluation.cells=0", "evaluation.cells takes a share of the grid such as 0.2"),
+        ("evaluation.cells=.inf", "evaluation.cells takes a share of the grid such as 0.2"),
         ("evaluation.cells=1.5", "evaluation.cells takes a share of the grid such as 0.2"),
         ("evaluation.cells=true", "evaluation.cells takes a share of the grid such as 0.2"),
         ("evaluation.cells=20%", "evaluation.cells takes a share of the grid such as 0.2"),

@@ -336,6 +336,24 @@ def test_a_run_goes_on_however_its_served_models_are_reached():
     assert changed == {"baselines.batprompt.llm.model", "prompts.train.generate.models.0.model"}
 
 
+@pytest.mark.parametrize(
+    ("key", "neutral"),
+    [
+        ("model.device", True),
+        ("task.scorer.1.model.timeout", True),
+        ("training.logging_steps", True),
+        ("methods.grpo.log_completions", True),
+        ("training.sampler.parallel", False),
+        ("training.sampler.save_last", False),
+        ("training.objective.log_eps", False),
+        ("methods.mine.timeout", False),
+        ("methods.mine.log_scale", False),
+    ],
+)
+def test_settings_of_a_users_own_parts_are_never_taken_for_how_a_model_is_reached(key, neutral):
+    assert bool(NEUTRAL.fullmatch(key)) is neutral
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(project):
     (project / "run").mkdir()
     (project / "run/thesis.txt").write_text("years of work")

@@ -1,10 +1,12 @@
 """``paft run --validate``: settings are chosen on training data that is held out, never on test data."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from paft.cli.run import run
+from paft.config.load import load_config
 from paft.errors import UserError
 
 
@@ -36,12 +38,14 @@ def test_a_part_of_the_training_data_takes_the_place_of_the_test_data(project):
     assert not known & asked
     assert known | asked == rows(project / "train.jsonl")
     assert json.loads((folder / "report.json").read_text())["methods"]["paft"]["prompts"] == 2
+    config = load_config(folder / "config.yaml")  # the run can be opened again, from anywhere
+    assert all(Path(str(file)).is_file() for file in (config.task.train, config.task.test, config.prompts.test))
 
 
 def test_the_same_command_goes_on_with_the_same_parts_and_adds_methods(project, capsys):
     run(project / "config.yaml", ["methods=[base]"], validate=True)
     said = capsys.readouterr().err
-    assert "held-out: 2 of 5 training prompts and a ninth of the training examples are held out" in said
+    assert "held-out: 2 of 5 training prompts and 2 of 20 training examples are held out" in said
     report = json.loads((project / "runs/config-validate/report.json").read_text())
     run(project / "config.yaml", ["methods=[base, user]"], validate=True)
     after = json.loads((project / "runs/config-validate/report.json").read_text())

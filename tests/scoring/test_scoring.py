@@ -123,9 +123,9 @@ number = 3
 @pytest.fixture(autouse=True)
 def own(tmp_path):
     (tmp_path / "own_scorers.py").write_text(OWN)
-    search_modules_in(tmp_path)
+    search_modules_in([str(tmp_path)])
     yield tmp_path / "own_scorers.py"
-    search_modules_in()
+    search_modules_in([])
     sys.modules.pop("own_scorers", None)
 
 

@@ -36,8 +36,10 @@ def load_config(
         raise UserError(f"{path}: {describe_problem(error, Config)}") from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    search_modules_in(path.resolve().parent)
-    return config
+    run = config.run or {}
+    modules = list(dict.fromkeys([str(path.resolve().parent), *run.get("modules", [])]))
+    search_modules_in(modules)
+    return config.model_copy(update={"run": run | {"modules": modules}})
 
 
 OLD_NAMES = {

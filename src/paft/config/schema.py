@@ -1,5 +1,6 @@
 """One typed config tree. Left out, every key has the paper's value (section 4 and table 5)."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -244,7 +245,7 @@ class EvaluationConfig(Section):
     @classmethod
     def _cells_are_a_share_or_a_number(cls, value: Any) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not value > 0 or (value > 1 and value != int(value)):
+        if not is_number or not 0 < value < math.inf or (value > 1 and value != int(value)):
             raise UserError(
                 "config key evaluation.cells takes a share of the grid such as 0.2, or a number of cells above 1; "
                 f"found {value!r}"
@@ -283,7 +284,8 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of every draw: prompts, examples, order, initial adapter, dropout."""
     run: dict[str, Any] | None = None
-    """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Not read."""
+    """Written into ``RUN/config.yaml``: digest, versions, hashes of the inputs. Only ``modules`` is read: the
+    folders in which your own modules are looked for."""
 
     @model_validator(mode="after")
     def _names_once(self) -> "Config":

@@ -13,9 +13,10 @@ from paft.prompts.files import diverse_subset, read_prompts, write_prompts
 from paft.prompts.prepare import fit_prompts, user_prompts
 from paft.prompts.screen import overlap
 from paft.prompts.shots import load_with_demonstrations
-from paft.runs.validation import split_examples, split_prompts
+from paft.runs.validation import split_prompts, split_rows
 from paft.tasks.task import Task
 from paft.types import Example, Prompt
+from paft.utils.io import write_jsonl
 
 K_AND_T = ((1, 3), (2, 3), (4, 3), (8, 3), (1, 6))
 """The pairs of K and T in table 3."""
@@ -112,7 +113,11 @@ class Plan:
         prompts = self._select_prompts("train", self._data[1])
         rest, held_out = split_prompts(prompts, self.seed)
         folder = self.output / self._data_folder / "examples"
-        task = split_examples(self.config.task, self._data[1], folder, self.seed)
+        rows = split_rows(self.config.task, self._data[1], self.seed)
+        files = {split: folder / f"{split}-examples.jsonl" for split in rows}
+        for split, file in files.items():
+            write_jsonl(file, rows[split])
+        task = self.config.task.model_copy(update={split: str(file) for split, file in files.items()})
         config = self._with_prompts(rest, held_out, name="validation").model_copy(update={"task": task})
         [method] = [variant_name(entry) for entry in self.methods]
         variants = [

@@ -55,13 +55,14 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def write_prompts(path: Path, prompts: Iterable[Prompt]) -> None:
     """Write prompts in the format that :func:`read_prompts` reads."""
-    write_jsonl(path, (_row(prompt) for prompt in prompts))
+    write_jsonl(path, (prompt_row(prompt) for prompt in prompts))
 
 
 def write_screened(path: Path, screened: Iterable[tuple[str, Screened]]) -> None:
     """Write the prompts that were left out, each with its split, rule and reason."""
     write_jsonl(
-        path, ({"split": split, "rule": s.rule, "reason": s.reason} | _row(s.prompt) for split, s in screened)
+        path,
+        ({"split": split, "rule": s.rule, "reason": s.reason} | prompt_row(s.prompt) for split, s in screened),
     )
 
 
@@ -120,5 +121,6 @@ def _prompt(row: dict[str, Any], place: str) -> Prompt:
     return Prompt(**({"text": ""} | values))
 
 
-def _row(prompt: Prompt) -> dict[str, Any]:
+def prompt_row(prompt: Prompt) -> dict[str, Any]:
+    """Return a prompt as a line of a prompt file."""
     return {"id": prompt.id} | {k: v for k, v in asdict(prompt).items() if v is not None and k != "id"}

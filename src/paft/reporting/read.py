@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from paft.config.schema import variant_name
 from paft.errors import UserError, one_line
 from paft.evaluation.estimate import estimate_cells, summarise_estimate
 from paft.evaluation.failures import count_failures
@@ -116,7 +117,10 @@ def _other_names(run: RunResult, count: int) -> list[str]:
 
 def _names(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the run's methods; an entry is a name or the mapping of a named variant."""
-    return [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in config["methods"]]
+    return [
+        str(entry.get("name")) if isinstance(entry, dict) else variant_name(str(entry))
+        for entry in config["methods"]
+    ]
 
 
 def _read_config(directory: RunDirectory) -> dict[str, Any]:

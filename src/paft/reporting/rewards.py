@@ -68,12 +68,15 @@ def reward_curves(method: MethodResult, config: Mapping[str, Any]) -> dict[str, 
         "points": [_point(rows[i : i + size]) for i in range(0, len(rows), size)],
         "validation": [[row["step"], row["eval_reward"]] for row in method.log if _has(row, ("eval_reward",))],
         "kept": kept and kept.step,
-        "isScore": not any(
-            entry.get("name") == method.name and entry.get("reward")
-            for entry in config["methods"]
-            if isinstance(entry, dict)
-        ),
+        "isScore": not _has_own_reward(method.name, config),
     }
+
+
+def _has_own_reward(name: str, config: Mapping[str, Any]) -> bool:
+    """Return True if a method's reward is a user's own, set for it or in the section of its kind."""
+    of_kind = (config.get("baselines") or {}).get("grpo") or {}
+    own = [entry for entry in config["methods"] if isinstance(entry, dict) and entry.get("name") == name]
+    return bool((of_kind | (own[0] if own else {})).get("reward"))
 
 
 def _point(rows: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -28,10 +28,16 @@ CONTENT = "sha256:"
 """What the value of a key that stands for some content begins with."""
 
 NEUTRAL = re.compile(
-    r"(.+\.)?(key|base_url|parallel|retries|timeout|on_unanswered|device)"
-    r"|.*\.(logging|save|hub|log)_\w+|.*\.(report_to|run_name|project|push_to_hub|max_request_factor)"
+    r"(.+\.)?(model|llm|models\.\d+)\.(key|base_url|parallel|retries|timeout|on_unanswered|device)"
+    r"|(training|methods\.[^.]+|baselines\.[^.]+)\."
+    r"((logging|save|hub)_\w+|log_(level|level_replica|on_each_node|completions|unique_prompts)"
+    r"|report_to|run_name|project|push_to_hub)"
+    r"|generate\.max_request_factor"
 )
-"""Keys that change no result: where and how fast a model is reached, what is logged and saved."""
+"""Keys that change no result: where and how fast a model is reached, what the Trainer logs and saves.
+
+Not the keys of a user's own sampler, objective or method, whatever they are called.
+"""
 
 PLAN_SEED = "seed (of evaluation.cells)"
 """How many cells are answered is no key: a plan contains the smaller ones of its seed."""
@@ -152,7 +158,7 @@ def _scorers(setting: Any) -> dict[str, Any]:
     if isinstance(setting, list):
         named = {f"task.scorer.{i}": each for i, each in enumerate(setting)}
     keys = {k: v for name, each in named.items() for k, v in _part(name, as_reference(each)).items()}
-    return {key: value for key, value in keys.items() if ".model." not in key or not NEUTRAL.fullmatch(key)}
+    return _kept(keys)
 
 
 def _training(config: Config, variant: Variant, data: RunData, processes: int) -> dict[str, Any]:

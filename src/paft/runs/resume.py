@@ -26,6 +26,7 @@ from paft.runs.fingerprint import (
 )
 from paft.runs.hashes import input_hashes
 from paft.utils.io import make_folder, write_text
+from paft.utils.plugins import searched_folders
 
 VERSION = 2
 """Of the files in a run directory."""
@@ -187,6 +188,7 @@ def _write(directory: RunDirectory, tree: Tree, facts: Tree) -> None:
         "paft": __version__,
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "inputs": inputs,
+        "modules": searched_folders(),
     } | facts
     write_text(directory.config_file, yaml.safe_dump(tree | {"run": run}, sort_keys=False, allow_unicode=True))
 

@@ -21,6 +21,7 @@ from paft.tasks.rows import place
 from paft.utils.console import Console, counted
 from paft.utils.distributed import Processes
 from paft.utils.io import write_jsonl
+from paft.utils.plugins import search_modules_in
 
 LONGEST = 8
 """Test examples with which every prompt's length is checked; another prompt may use a field twice."""
@@ -80,6 +81,8 @@ class Run:
     def __init__(self, config: Config, output: Path, console: Console, processes: Processes):
         self.config, self.console, self.processes = config, console, processes
         self.directory = RunDirectory(output)
+        if config.run:  # one of several configs, or of another process
+            search_modules_in(config.run.get("modules", []))
         self.variants = check_config(config, processes, console)
         self.data = RunData.load(config, self.variants, console)
         self._model: Any = None

@@ -4,21 +4,21 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from paft.config.schema import Config, GenerateSource
 from paft.config.task import TaskConfig
 from paft.errors import UserError
-from paft.prompts.files import diverse_subset, write_prompts
+from paft.prompts.files import diverse_subset, prompt_row
 from paft.prompts.prepare import fit_prompts
 from paft.prompts.shots import load_with_demonstrations
 from paft.runs.directory import HELD_OUT
 from paft.tasks.load import stored_rows
 from paft.types import Example, Prompt
 from paft.utils.console import Console
-from paft.utils.io import write_jsonl
+from paft.utils.io import as_jsonl, write_jsonl
 
 SHARE = 1 / 9
 """Of the training prompts and of the training examples, what is held out."""
@@ -40,31 +40,30 @@ def with_held_out(config: Config, output: Path, console: Console) -> Config:
     alone = config.task.model_copy(update={"test": None})
     task, train, _ = load_with_demonstrations(alone, config.prompts.shots, config.seed)
     prompts, _ = fit_prompts(config.prompts, "train", task, train, config.seed)
-    parts = split_prompts(prompts, config.seed)
-
-    def write(folder: Path) -> Config:
-        files = {split: folder / f"{split}-prompts.jsonl" for split in ("train", "test")}
-        for file, part in zip(files.values(), parts, strict=True):
-            write_prompts(file, part)
-        sources = {split: str(file) for split, file in files.items()}
-        return config.model_copy(
-            update={
-                "task": split_examples(config.task, train, folder, config.seed),
-                "prompts": config.prompts.model_copy(update=sources),
-            }
-        )
-
-    folder = output / HELD_OUT
-    with TemporaryDirectory() as fresh:
-        write(Path(fresh))
-        for file in sorted(folder.glob("*.jsonl")):
-            if file.read_bytes() != (Path(fresh) / file.name).read_bytes():
-                raise UserError(f"{file}: holds the parts of another config or seed; choose another --output")
+    rest, held_out = split_prompts(prompts, config.seed)
+    parts = {
+        "train-prompts": list(map(prompt_row, rest)),
+        "test-prompts": list(map(prompt_row, held_out)),
+        **{f"{split}-examples": rows for split, rows in split_rows(config.task, train, config.seed).items()},
+    }
+    files = {name: (output / HELD_OUT / f"{name}.jsonl").resolve() for name in parts}
+    for name, file in files.items():
+        if file.is_file() and file.read_bytes() != as_jsonl(parts[name]).encode("utf-8", "replace"):
+            raise UserError(f"{file}: holds the parts of another config or seed; choose another --output")
     console.say(
-        f"{folder}: {len(parts[1])} of {len(prompts)} training prompts and a ninth of the training examples are "
-        "held out; test prompts and test examples are not read"
+        f"{output / HELD_OUT}: {len(held_out)} of {len(prompts)} training prompts and "
+        f"{len(parts['test-examples'])} of {len(train)} training examples are held out; test prompts and test "
+        "examples are not read"
     )
-    return write(folder)
+    for name, file in files.items():
+        write_jsonl(file, parts[name])
+
+    def of(section: Any, what: str) -> Any:
+        return section.model_copy(update={split: str(files[f"{split}-{what}"]) for split in ("train", "test")})
+
+    return config.model_copy(
+        update={"task": of(config.task, "examples"), "prompts": of(config.prompts, "prompts")}
+    )
 
 
 def split_prompts(prompts: list[Prompt], seed: int) -> tuple[list[Prompt], list[Prompt]]:
@@ -82,8 +81,8 @@ def split_prompts(prompts: list[Prompt], seed: int) -> tuple[list[Prompt], list[
     return [prompt for prompt in prompts if prompt not in held_out], held_out
 
 
-def split_examples(task: TaskConfig, examples: Sequence[Example], folder: Path, seed: int) -> TaskConfig:
-    """Split the training rows of a task into two files; return the task with them as its training and test rows.
+def split_rows(task: TaskConfig, examples: Sequence[Example], seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the training rows of a task that stay for training, and those that are held out as test rows.
 
     Args:
         examples: the task's training examples, one for each row.
@@ -100,13 +99,10 @@ def split_examples(task: TaskConfig, examples: Sequence[Example], folder: Path, 
             "config key task.train: some rows are held out for validation, but there is one only, or all share a "
             "text with one another"
         )
-    parts = {
-        "train": (row for i, row in enumerate(rows) if i not in held_out),
-        "test": (rows[i] for i in sorted(held_out)),
+    return {
+        "train": [row for i, row in enumerate(rows) if i not in held_out],
+        "test": [rows[i] for i in sorted(held_out)],
     }
-    for split, part in parts.items():
-        write_jsonl(folder / f"{split}-examples.jsonl", part)
-    return task.model_copy(update={split: str(folder / f"{split}-examples.jsonl") for split in parts})
 
 
 def held_out_examples(examples: Sequence[Example], count: int, seed: int) -> set[int]:

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,14 @@ T = TypeVar("T")
 _folders: list[str] = []
 
 
-def search_modules_in(*folders: Path) -> None:
+def search_modules_in(folders: Sequence[str]) -> None:
     """Look for a user's modules in these folders first, such as the one of the config file."""
-    _folders[:] = [str(folder.resolve()) for folder in folders]
+    _folders[:] = folders
+
+
+def searched_folders() -> list[str]:
+    """Return the folders in which a user's modules are looked for."""
+    return list(_folders)
 
 
 class Registry:
@@ -86,7 +91,7 @@ def _where_it_may_be(error: Exception, module_name: str) -> str:
     """Return where a module was looked for that is nowhere; nothing for other errors."""
     if not isinstance(error, ModuleNotFoundError) or error.name != module_name.partition(".")[0]:
         return ""
-    folders = " and ".join(dict.fromkeys((*_folders, str(Path.cwd()))))
+    folders = ", ".join(dict.fromkeys((*_folders, str(Path.cwd()))))
     return f"; it is looked for in {folders}; start paft in its folder, or set PYTHONPATH"
 
 
