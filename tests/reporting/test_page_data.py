@@ -60,10 +60,11 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
     folder = make_run(tmp_path, {name: [0.6] * 6 for name in names})
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["training"] |= {"K": 4, "epochs": 3, "sampler": "uniform"}
+    config["training"]["lora"] = {"r": 8, "target_modules": ["q_proj", "v_proj"]}
     config["methods"] = [
         "user",
         "paft",
-        {"name": "short", "method": "paft", "training": {"K": 1}},
+        {"name": "short", "method": "paft", "training": {"K": 1, "lora": {"target_modules": "all-linear"}}},
         {"name": "mix", "method": "paft", "training": {"sampler": {"name": "mixed"}, "epochs": 1}},
         "fixed",
     ]
@@ -76,6 +77,7 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
     html = render([read_run(folder)])
     assert "epochs 3 (user, paft, short, fixed) and 1 (mix), K 4 (paft) and 1 (short, fixed)" in html
+    assert "LoRA on q_proj + v_proj (user, paft, mix, fixed) and all-linear (short)" in html
 
 
 def test_the_page_knows_every_sampler_without_k():

@@ -197,10 +197,11 @@ def _training(result: RunResult) -> str:
     fixed = {name: _mapping(keys) for name, keys in _mapping(result.facts.get("fixed_training")).items()}
     trained = [method for method in result.methods if method.log]
     parts = []
-    for key in ("examples", "epochs", "K", "batch_size", "learning_rate"):
+    for key in ("examples", "epochs", "K", "batch_size", "learning_rate", "LoRA on"):
         methods: dict[str, list[str]] = {}  # by the value of the setting
         for method in trained:
             settings = shared | own.get(method.name, {}) | fixed.get(method.name, {})
+            settings |= _layers(shared, own.get(method.name, {}))
             if key in settings and (key != "K" or _has_k(method, settings.get("sampler"))):
                 methods.setdefault(str(settings[key]), []).append(method.name)
         values = [
@@ -209,6 +210,14 @@ def _training(result: RunResult) -> str:
         if values:
             parts.append(f"{key.replace('_', ' ')} {' and '.join(values)}")
     return ", ".join(parts)
+
+
+def _layers(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
+    """Return the layers that LoRA changes."""
+    modules = (_mapping(shared.get("lora")) | _mapping(own.get("lora"))).get("target_modules")
+    if not modules:
+        return {}
+    return {"LoRA on": modules if isinstance(modules, str) else " + ".join(map(str, modules))}
 
 
 def _has_k(method: MethodResult, sampler: Any) -> bool:
