@@ -50,6 +50,19 @@ def test_a_matrix_has_the_figures_of_every_run_and_says_nothing_where_there_is_n
     assert matrix_of(results[:1]) is None
 
 
+def test_tables_of_one_model_and_task_say_where_runs_have_other_questions(tmp_path):
+    whole = make_run(tmp_path / "whole", SKILLS, prompts=6, examples=40)
+    part = make_run(tmp_path / "part", {"base": [0.4] * 6}, prompts=6, examples=30)
+    again = make_run(tmp_path / "again", {"base": [0.5] * 6}, prompts=6, examples=30)
+    note = "the runs have different prompts or examples (prompts x examples: whole 6 x 40, part 6 x 30)"
+    results, _ = read_all([whole, part])
+    assert note in compare(results)
+    assert note in render(results)
+    write_all(results, [], tmp_path / "c.html")
+    assert note in " ".join(json.loads((tmp_path / "c.json").read_text())["notes"])
+    assert "the runs have" not in compare(read_all([part, again])[0])
+
+
 def test_runs_of_other_prompts_and_examples_are_compared_on_what_all_have_and_marked(tmp_path):
     large = make(tmp_path / "large", "a", "x", prompts=6, examples=40)
     small = make(tmp_path / "small", "b", "x", {"base": [0.4] * 4}, prompts=4, examples=30)

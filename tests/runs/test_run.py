@@ -126,6 +126,15 @@ def test_a_setting_of_another_method_and_of_the_report_changes_nothing(project):
     assert report(folder)["top_threshold"] == 0.3
 
 
+def test_answers_of_an_adapter_that_was_removed_are_not_kept_beside_another_training(project):
+    folder = start(project, "methods=[base, user]")
+    shutil.rmtree(folder / "methods/user/adapter")
+    with pytest.raises(UserError, match=r"results of user .*Different: training\.learning_rate"):
+        start(project, "methods=[base, user]", "training.learning_rate=0.02")
+    start(project, "methods=[base, user]")  # trained again as before
+    assert (folder / "methods/user/adapter").is_dir()
+
+
 def test_what_changes_a_finished_training_is_refused_and_what_it_leaves_alone_is_not(project):
     folder = start(project, "methods=[base, user]")
     shutil.rmtree(folder / "methods/user")
@@ -223,7 +232,10 @@ def test_a_field_to_group_by_that_the_task_lacks_is_refused_with_those_that_it_h
 def test_changed_data_under_the_same_config_is_refused(project):
     start(project, "methods=[base]")
     write_rows(project / "test.jsonl", things(7, 100))
-    with pytest.raises(UserError, match=r"task\.test \(its content changed\)"):
+    with pytest.raises(
+        UserError,
+        match=r"task\.test \(its content changed, or which of it evaluation\.examples and the seed draw\)",
+    ):
         start(project, "methods=[base]")
 
 
@@ -234,7 +246,10 @@ def test_a_run_goes_on_where_its_data_have_been_moved_to(project):
     start(moved, "methods=[base]")
     assert (moved / "run/methods/base/predictions.parquet").stat().st_mtime_ns == before
     write_rows(moved / "test.jsonl", things(7, 100))
-    with pytest.raises(UserError, match=r"task\.test \(its content changed\)"):
+    with pytest.raises(
+        UserError,
+        match=r"task\.test \(its content changed, or which of it evaluation\.examples and the seed draw\)",
+    ):
         start(moved, "methods=[base]")
 
 

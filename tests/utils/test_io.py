@@ -6,13 +6,20 @@ import threading
 import pytest
 
 from paft.errors import UserError
-from paft.utils.io import write_text
+from paft.utils.io import read_jsonl, write_text
 
 
 @pytest.mark.parametrize("name", ["/proc/report.html", "x" * 300])
 def test_a_file_that_cannot_be_written_is_one_line_with_what_to_do(tmp_path, name):
     with pytest.raises(UserError, match=r"cannot write: .*; choose another --output"):
         write_text(tmp_path / name, "text")
+
+
+def test_a_key_that_is_there_twice_is_refused_by_line(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a", "label": "yes"}\n{"text": "b", "label": "yes", "label": "no"}\n')
+    with pytest.raises(UserError, match=r"rows\.jsonl:2: the key 'label' is there twice; keep one"):
+        list(read_jsonl(file))
 
 
 def test_a_stream_is_written_to_and_not_replaced_by_a_file(tmp_path):

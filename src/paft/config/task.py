@@ -74,7 +74,7 @@ class TaskConfig(BaseModel):
     """How the target column refers to an option.
 
     ``auto`` reads texts and letters, and the class names of a data set that has them. What numbers mean has to be
-    said: ``zero-based``, ``one-based``, or a mapping from the column's values to choices, ``{0: no, 1: yes}``.
+    said: ``zero-based``, ``one-based``, or a mapping from the column's values to choices, ``{0: "no", 1: "yes"}``.
     """
     answer: Literal["label", "letter", "text"] | None = None
     """Whether a model must answer with the text of an option, with its letter, or in free text."""

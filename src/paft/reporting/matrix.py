@@ -97,6 +97,33 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
     return Matrix(_by_model(order), list(by_column), entries, notes)
 
 
+def unlike(results: Sequence[RunResult]) -> list[str]:
+    """Return a note on each task whose runs have different questions, or answer them in different ways.
+
+    For tables that show each run's own figures. Runs that differ only in the seed are meant to differ.
+    """
+    if matrix_of(results) or differ_in_seed(results):
+        return []
+    notes = []
+    for task in dict.fromkeys(result.task for result in results):
+        entries = [
+            Entry(name, result, method, method.summary)
+            for name, result in zip(run_names(results), results, strict=True)
+            for method in result.methods
+            if result.task == task
+        ]
+        if not entries:
+            continue
+        questions = _Questions(entries)
+        notes += _ways_of_answering(task, entries)
+        if questions.differ:
+            notes.append(
+                f"{task}: the runs have different prompts or examples (prompts x examples: {questions.sizes}), so "
+                "their figures are not of the same questions."
+            )
+    return notes
+
+
 def _placed(
     finished: Sequence[tuple[str, RunResult]], columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[dict[str, dict[str, list[Entry]]], list[str]]:
@@ -180,19 +207,13 @@ def _by_model(rows: Sequence[str]) -> list[str]:
 
 def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """Return the entries of a task on the prompts and examples that all of them have, and notes on it."""
-    notes = []
-    modes = Counter(answers_by(entry.result) for entry in entries)
-    if len(modes) > 1:
-        notes.append(f"{column}: answers by {' in some runs, by '.join(modes)} in others.")
-    by_id = not all(has_texts(entry.result, entry.method) for entry in entries)
-    prompts = [prompt_keys(entry.result, entry.method) for entry in entries]
-    examples = [example_keys(entry.result, entry.method, by_id=by_id) for entry in entries]
-    if all(p == prompts[0] for p in prompts) and all(e == examples[0] for e in examples):
+    notes = _ways_of_answering(column, entries)
+    questions = _Questions(entries)
+    if not questions.differ:
         return list(entries), notes
+    prompts, examples, sizes = questions.prompts, questions.examples, questions.sizes
     common_prompts = set(prompts[0]).intersection(*prompts[1:])
     common_examples = set(examples[0]).intersection(*examples[1:])
-    shapes = {e.run: f"{len(p)} x {len(x)}" for e, p, x in zip(entries, prompts, examples, strict=True)}
-    sizes = ", ".join(f"{run} {shape}" for run, shape in shapes.items())
     part = f"{counted(len(common_prompts), 'prompts')} x {counted(len(common_examples), 'examples')}"
     largest = max(len(p) * len(x) for p, x in zip(prompts, examples, strict=True))
     if not common_prompts or not common_examples:
@@ -209,7 +230,7 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
             "compare them on. Measure with the same prompts.test, task.test and seed for that."
         )
     else:
-        matched = ", matched by their ids" if by_id else ""
+        matched = ", matched by their ids" if questions.by_id else ""
         notes.append(
             f"{column}: the runs have different prompts or examples (prompts x examples: {sizes}). {MARK}: on the "
             f"{part} that all have{matched}."
@@ -219,6 +240,41 @@ def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry
             for entry, own_prompts, own_examples in zip(entries, prompts, examples, strict=True)
         ], notes
     return list(entries), [*notes, f"{column}: {obstacle}"]
+
+
+class _Questions:
+    """The prompts and examples of entries.
+
+    Attributes:
+        by_id: whether examples are matched by their ids, since a run lacks their texts.
+        prompts, examples: of each entry, in its order; equal ones ask the same.
+    """
+
+    def __init__(self, entries: Sequence[Entry]):
+        self.by_id = not all(has_texts(entry.result, entry.method) for entry in entries)
+        self.prompts = [prompt_keys(entry.result, entry.method) for entry in entries]
+        self.examples = [example_keys(entry.result, entry.method, by_id=self.by_id) for entry in entries]
+        self._runs = [entry.run for entry in entries]
+
+    @property
+    def differ(self) -> bool:
+        """Whether an entry has other prompts or examples than the first."""
+        return any(own != self.prompts[0] for own in self.prompts) or any(
+            own != self.examples[0] for own in self.examples
+        )
+
+    @property
+    def sizes(self) -> str:
+        """The number of prompts x examples of each run."""
+        sizes = zip(self._runs, self.prompts, self.examples, strict=True)
+        shapes = {run: f"{len(prompts)} x {len(examples)}" for run, prompts, examples in sizes}
+        return ", ".join(f"{run} {shape}" for run, shape in shapes.items())
+
+
+def _ways_of_answering(column: str, entries: Sequence[Entry]) -> list[str]:
+    """Return a note if the runs obtain answers in different ways."""
+    modes = Counter(answers_by(entry.result) for entry in entries)
+    return [f"{column}: answers by {' in some runs, by '.join(modes)} in others."] if len(modes) > 1 else []
 
 
 def _part(entry: Entry, prompts: list[bool], examples: list[bool]) -> Entry:

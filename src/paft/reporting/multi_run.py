@@ -9,7 +9,7 @@ from paft import __version__
 from paft.errors import UserError
 from paft.reporting.axes import is_axes_run
 from paft.reporting.formatting import markdown_table
-from paft.reporting.matrix import FIGURES, Matrix, matrix_of
+from paft.reporting.matrix import FIGURES, Matrix, matrix_of, unlike
 from paft.reporting.page import GENERATOR, check_own, write_page
 from paft.reporting.read import read_run
 from paft.reporting.report import OTHERS, SCHEMA, ends, write_result
@@ -118,7 +118,7 @@ def as_json(results: Sequence[RunResult]) -> str:
             for (row, column), seeds in matrix.entries.items()
             for entry in seeds
         ],
-        "notes": matrix.notes if matrix else [],
+        "notes": matrix.notes if matrix else unlike(results),
     }  # fmt: skip
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
@@ -152,6 +152,7 @@ def tables(results: Sequence[RunResult]) -> list[str]:
         ("Run", *table_columns),
         [(name, *cells(m, table_columns)) for r, name in named for m in r.methods],
     )
+    lines += [line for note in unlike(results) for line in ("", note)]
     if rows := beyond_the_sample(results):
         lines += ["", *markdown_table(rows[0], rows[1:]), "", BEYOND_THE_SAMPLE]
     if rows := other_scores(results):

@@ -18,7 +18,7 @@ from paft import __version__
 from paft.errors import UserError
 from paft.prompts.traits import PromptTraits
 from paft.reporting.answers import Answers, cut, encode
-from paft.reporting.matrix import FIGURES, matrix_of
+from paft.reporting.matrix import FIGURES, matrix_of, unlike
 from paft.reporting.page_multi_run import WHOLE_PAGE, Room, example_numbers, pack, pairs_data, room_for
 from paft.reporting.results import MethodResult, RunResult
 from paft.reporting.rewards import has_rewards, kept_in_words, reward_curves
@@ -84,6 +84,7 @@ def render(results: Sequence[RunResult], unreadable: Sequence[str] = (), path: P
         title=" and ".join(filter(None, (", ".join(tasks[:-1]), *tasks[-1:]))) or "paft",
         several=len(results) > 1,
         matrix=matrix,
+        unlike=unlike(results),
         pairs=list(zip(*(matrix.table(figure)[1:] for figure in FIGURES), strict=True)) if matrix else [],
         runs=[
             _head(result, table_columns) | {"name": name, "link": _link(path, result)} for result, name in named

@@ -36,7 +36,7 @@ def read_run(path: Path) -> RunResult:
     prompts = files.prompts(directory.prompts("test"))
     files.check_complete(directory.prompts("test"), prompts, [i for g in grids.values() for i in g.prompt_ids])
     examples = {row["id"]: row for row in files.rows(directory.examples) if isinstance(row.get("id"), str)}
-    if examples:
+    if examples or _number(facts, "version", 1) > 1:  # the first version wrote none
         files.check_complete(directory.examples, examples, [i for g in grids.values() for i in g.example_ids])
     run = RunResult(
         path,

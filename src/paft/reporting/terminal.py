@@ -12,7 +12,7 @@ from paft.reporting.axes import table as axes_table
 from paft.reporting.formatting import shortest_ends
 from paft.reporting.results import RunResult
 from paft.reporting.sentences import baselines, differences_in_words, disagreement, failures, sentence, whole_grid
-from paft.reporting.tables import cells, columns
+from paft.reporting.tables import cells, columns, other_scores
 
 
 def show(result: RunResult) -> None:
@@ -25,6 +25,8 @@ def show(result: RunResult) -> None:
     for method in result.methods:
         table.add_row(*cells(method, table_columns))
     console.print(table)
+    if others := other_scores([result]):
+        show_table(others[0], others[1:])
     lines = (
         *map(failures, result.methods),
         baselines(result),

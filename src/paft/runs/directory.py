@@ -50,6 +50,8 @@ class RunDirectory:
 
     def read_config(self) -> dict[str, Any]:
         """Return the tree of ``config.yaml``."""
+        if not self.config_file.is_file():
+            raise UserError(f"{self.path}: no run directory (config.yaml is missing or damaged)")
         self.check_links()
         try:
             tree = yaml_tree(read_text(self.config_file, CONFIG), str(self.config_file))

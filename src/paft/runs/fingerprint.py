@@ -42,6 +42,14 @@ Not the keys of a user's own sampler, objective or method, whatever they are cal
 PLAN_SEED = "seed (of evaluation.cells)"
 """How many cells are answered is no key: a plan contains the smaller ones of its seed."""
 
+DRAWN_BY = {
+    "task.test": ", or which of it evaluation.examples and the seed draw",
+    "task.train": ", or which of it training.examples and the seed draw",
+    "prompts.test": ", or which of it the seed draws",
+    "prompts.train": ", or which of it the seed draws",
+}
+"""What else changes the content that a key stands for."""
+
 HOW_ASKED = re.compile(r"evaluation\..*|task\.scorer\b.*")
 """Keys of the stage ``evaluation`` that a search for a prompt depends on too."""
 
@@ -74,7 +82,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if not (PLAN_SEED in before and PLAN_SEED in now):
         keys -= {PLAN_SEED}  # the whole grid holds the cells of every plan
     return [
-        f"{key} {_change(before.get(key, missing), now.get(key, missing))}"
+        f"{key} {_change(key, before.get(key, missing), now.get(key, missing))}"
         for key in sorted(keys)
         if before.get(key, missing) != now.get(key, missing)
     ]
@@ -213,7 +221,7 @@ def _kept(keys: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if not NEUTRAL.fullmatch(key)}
 
 
-def _change(before: Any, now: Any) -> str:
+def _change(key: str, before: Any, now: Any) -> str:
     if any(isinstance(value, str) and value.startswith(CONTENT) for value in (before, now)):
-        return "(its content changed)"
+        return f"(its content changed{DRAWN_BY.get(key, '')})"
     return f"(was {before}, now {now})"

@@ -112,7 +112,8 @@ def record_config(
 
 def _conflict(folder: Path, now: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the keys that differ in a stage of a method whose results, whole or partial, are there."""
-    has_results = {"training": _has_trained(folder), "evaluation": _has_answers(folder)}
+    is_answered = _has_answers(folder)  # by the adapter, even if that has been removed since
+    has_results = {"training": _has_trained(folder) or is_answered, "evaluation": is_answered}
     if not any(has_results[stage] for stage in now):
         return []
     before = read_fingerprint(folder)

@@ -29,7 +29,9 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
         if not raw.strip():
             raise UserError(f"{path}:{number}: empty line; remove it")
         try:
-            row = json.loads(raw)
+            row = json.loads(raw, object_pairs_hook=_unrepeated)
+        except UserError as error:
+            raise UserError(f"{path}:{number}: {error}") from None
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
             raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); fix the line") from None
@@ -38,6 +40,16 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
         yield number, row
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of a JSON text, of which JSON itself would keep the last value of a repeated key."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"the key {repeated!r} is there twice; keep one")
+    return row
 
 
 def _encodable(row: Any) -> bool:
