@@ -51,6 +51,25 @@ def test_what_follows_a_leading_zero_is_never_read_as_thousands(text):
         assert value == Fraction(digits.replace(",", "."))
 
 
+@given(st.lists(st.tuples(GROUPS, st.sampled_from(",./")), max_size=4), GROUPS)
+def test_digits_are_read_with_all_their_separators_or_not_at_all(groups, last):
+    text = "".join(group + mark for group, mark in groups) + last
+    assert [digits for digits, _ in readings(text)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,234/5", None), ("1/2,5", None), ("1/2,3/4", None), (".5,125", None), ("10 000/20", None), ("1,234.567,8", None),
+        ("1 200,50/month", "1200.5"), ("3 1/2/month", "3.5"), ("1 1\u20442", "1.5"), ("12 000 m", "12000"), ("1\u202f234,5", "1234.5"),
+        ("12,34,567.8", "1234567.8"), ("1.234.567", "1234567"), ("5'10", "5"), ("101_2", "101"), ("10 / 4", "2.5"), ("1250 125", "1250"),
+    ],
+)  # fmt: skip
+def test_digits_are_read_by_what_separates_them(text, value):
+    first = readings(text)[0][1]
+    assert first == (None if value is None else Fraction(value))
+
+
 def test_digits_of_other_scripts_are_grouped_too():
     values = [value for _, value in readings("\uff11,\uff12\uff13\uff14; \u0661.\u0662\u0663\u0664,\u0665")]
     assert values == [1234, Fraction("1234.5")]
