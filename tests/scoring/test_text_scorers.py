@@ -1,6 +1,7 @@
 """The scorers of free text: what each reads as a person would, and what must never count as right."""
 
 import json
+import re
 import sys
 import time
 
@@ -134,6 +135,7 @@ def test_what_is_no_single_number_is_unread_and_says_why(output):
     [
         ("$29.00", "29", 1), ("1/3", "0.333", 0), ("25%", "25", 1), ("25%", "0.25", 1), ("0.25", "25%", 1),
         ("25%", "2.5", 0), ("-5", "5", 0), ("18", "#### 18", 1), ("18", "5 + 13 = 18\n#### 18", 1), ("1,5", "15", 0),
+        ("\\boxed{0,125}", "0.125", 1), ("\\boxed{0,125}", "125", 0), ("1,125", "1125", 1),
     ],
 )  # fmt: skip
 def test_numbers_are_compared_by_value(output, target, value):
@@ -290,6 +292,7 @@ def test_json_all_or_nothing_schema_and_repair():
         ({"name": "rouge", "kind": "rouge2"}, "cat", "a single word"), ("json", "{'a': 1}", "is not JSON"), ("json", "{}", "without a field"),
         ({"name": "json", "schema": {"required": ["b"]}}, '{"a": 1}', "breaks the schema"), ("json", JSON, None),
         ("math", "$$", "holds no expression"), ("math", "x^2", None), ({"name": "regex", "pattern": "(x)"}, "-", "nothing but"),
+        ("includes", "\u200b", "nothing but invisible characters"), ("includes", "\u00ad\u200b", "nothing but invisible"), ("includes", "...", None),
     ],
 )  # fmt: skip
 def test_a_target_that_a_scorer_cannot_use_is_named_with_the_reason(setting, target, reason):
@@ -390,8 +393,6 @@ def test_any_text_gets_a_score(output, target):
     ],
 )  # fmt: skip
 def test_a_prompt_may_not_ask_for_what_the_scorer_counts_as_wrong(setting, prompt, rule):
-    import re
-
     answers = text_answers(setting)
     broken = [
         name for name, pattern in answers.forbidden_requests.items() if re.search(pattern, prompt, re.IGNORECASE)
@@ -413,10 +414,13 @@ def test_every_scorer_says_what_it_wants():
             assert part.__doc__
 
 
-@pytest.mark.parametrize(("setting", "output"), [("json", JSON), ("number", "18")])
-def test_a_target_that_was_not_checked_is_one_line_and_not_a_score(setting, output):
-    with pytest.raises(UserError, match=rf"scorer {setting}: the accepted answer 'the cat' is"):
-        score(setting, output, "the cat")
+@pytest.mark.parametrize(
+    ("setting", "output", "target"),
+    [("json", JSON, "the cat"), ("number", "18", "the cat"), ("includes", "the cat", "\u200b")],
+)
+def test_a_target_that_was_not_checked_is_one_line_and_not_a_score(setting, output, target):
+    with pytest.raises(UserError, match=re.escape(f"scorer {setting}: the accepted answer {target!r} is")):
+        score(setting, output, target)
 
 
 def test_a_number_that_has_two_readings_says_which_was_taken_and_hexadecimal_is_none():

@@ -5,7 +5,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from paft.scoring.fold import as_typed
-from paft.scoring.text_scorer import TextScorer
+from paft.scoring.text_scorer import TextScorer, unusable
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -32,17 +32,23 @@ class IncludesScorer(TextScorer):
 
     def compare(self, answer: str, target: str) -> float:
         """Return 1 where the answer holds the target, else 0."""
-        answer, target = _plain(answer), _plain(target)
-        if not self.whole_words or target not in answer:
-            return float(target in answer)
-        start = rf"(?<!{_JOINED})(?<!\d[.,])(?<!\W-)(?<!^-)" if target[0].isdigit() else rf"(?<!{_JOINED})"
-        end = rf"(?!{_JOINED}|[.,]\d)" if target[-1].isdigit() else rf"(?!{_JOINED})"
+        answer, wanted = _plain(answer), _plain(target)
+        if not wanted:
+            raise unusable(target, "includes", "invisible characters only")
+        if not self.whole_words or wanted not in answer:
+            return float(wanted in answer)
+        start = rf"(?<!{_JOINED})(?<!\d[.,])(?<!\W-)(?<!^-)" if wanted[0].isdigit() else rf"(?<!{_JOINED})"
+        end = rf"(?!{_JOINED}|[.,]\d)" if wanted[-1].isdigit() else rf"(?!{_JOINED})"
         pattern = (
-            (start if re.match(_JOINED, target) else "")
-            + re.escape(target)
-            + (end if re.match(_JOINED, target[-1]) else "")
+            (start if re.match(_JOINED, wanted) else "")
+            + re.escape(wanted)
+            + (end if re.match(_JOINED, wanted[-1]) else "")
         )
         return float(re.search(pattern, answer) is not None)
+
+    def check_target(self, target: str) -> str | None:
+        """Refuse a target of which nothing is left: every output holds it."""
+        return None if _plain(target) else "is nothing but invisible characters, which are ignored"
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError
-from paft.scoring.number_text import Number, in_words, last, numbers, plain, result, written
+from paft.scoring.number_digits import written
+from paft.scoring.number_text import Number, last, numbers, plain, result
+from paft.scoring.number_words import in_words
 from paft.scoring.text_scorer import ASK, Reading, TextScorer, unusable
 from paft.utils.settings import choice
 

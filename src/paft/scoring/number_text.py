@@ -1,9 +1,11 @@
-"""Numbers as people and models write them: separators, currencies, percent, fractions, powers of ten, words."""
+"""Numbers as people and models write them: separators, currencies, percent, fractions, powers of ten."""
 
 import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
+
+from paft.scoring.number_digits import DIGITS, read_digits, written
 
 MOST_DIGITS = 400
 """Longer numbers, and larger exponents, are no answer."""
@@ -11,46 +13,35 @@ MOST_DIGITS = 400
 _BLANK = r"[^\S\n]"
 _LETTER = r"A-Za-z_\u00c0-\u024f"
 """Letters that make the digits after them part of a word, as in H2O; Chinese and others put no space there."""
-_THIN = "'\u2019_\u00a0\u2009\u202f"
-_CORE = rf"""
-    (?P<mixed>\d{{1,9}}[ \u00a0\u202f]{{1,2}}\d{{1,9}}/\d{{1,9}}(?![\d/]))
-  | (?P<fraction>\d{{1,99}}{_BLANK}?[/\u2044]{_BLANK}?\d{{1,99}}(?![\d]|[./]\d))
-  | (?P<latex>(?:\d{{1,9}}[ ]?)?\\[dt]?frac\{{\d{{1,99}}\}}\{{\d{{1,99}}\}})
-  | (?P<english>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?!\d|,\d))
-  | (?P<indian>\d{{1,2}}(?:,\d{{2}})+,\d{{3}}(?:\.\d+)?(?!\d|,\d))
-  | (?P<european>\d{{1,3}}(?:\.\d{{3}})+,\d+(?!\d|[.,]\d)|\d{{1,3}}(?:\.\d{{3}}){{2,}}(?!\d|[.,]\d))
-  | (?P<spaced>\d{{1,3}}(?:[{_THIN}]\d{{3}})+(?:[.,]\d+)?(?!\d)|\d{{1,3}}(?:[ ]\d{{3}})+(?:[.,]\d+)?(?![\d/]))
-  | (?P<several>0x[\da-f]+\b|\d+(?:[.,/]\d+){{2,}})
-  | (?P<comma>\d+,\d+)
-  | (?P<plain>\d*\.\d+|\d+)
+_APART = rf"""
+    (?<![{_LETTER}\d]) (?<![{_LETTER}]-) (?<!\d[.,'/])
+    (?<![{_LETTER}}}]\^) (?<![{_LETTER}}}]\^\{{) (?<![{_LETTER}}}]\^-) (?<![{_LETTER}}}]\^\{{-)
+"""
+"""What follows is no rest of a word or number (H2O, COVID-19, 5'10) and no power of a unit (m^2, s^{-2})."""
+_SIGN = r"(?P<sign>(?<![\w)\]}%])[-+\u2212])?"
+_CURRENCY = rf"""
+    (?:(?P<currency>(?:(?:US)?\\?[$\u20ac\u00a3\u00a5\u20b9]|USD|EUR|GBP|Rs\.?){_BLANK}?)
+       (?P<inner_sign>[-\u2212](?=[\d.]))?)?
+"""
+_LATEX = r"(?P<whole>\d+[ ]?)?\\[dt]?frac\{(?P<above>\d+)\}\{(?P<below>\d+)\}"
+_POWER_OF_TEN = rf"""
+    (?:e(?P<exponent>[+-]?\d{{1,4}})(?!\w)
+      |{_BLANK}?(?:\u00d7|x|\*|\\times|\\cdot){_BLANK}?10{_BLANK}?\^{_BLANK}?\{{?(?P<power>[-+\u2212]?\d{{1,4}})\}}?)?
+"""
+_RAISED = r"(?P<raised>[\u00b2\u00b3\u00b9\u2070-\u2079])?"
+_PERCENT = rf"(?P<percent>{_BLANK}?(?:\\?%|\uff05|(?:percent|per[ ]cent|pct)\b))?"
+_SCALE = rf"""
+    (?:{_BLANK}?(?P<scale>hundred|thousand|million|billion|trillion|(?<=\d)k|(?<=\d)(?:bn|m|b))\b(?!\$))?
 """
 _NUMBER = re.compile(
-    rf"""
-    (?<![{_LETTER}\d]) (?<!\d[.,'/]) (?<![{_LETTER}]-)
-    (?<![{_LETTER}}}]\^) (?<![{_LETTER}}}]\^\{{) (?<![{_LETTER}}}]\^-) (?<![{_LETTER}}}]\^\{{-)
-    (?P<sign>(?<![\w)\]\}}%])[-+\u2212])?
-    (?:(?P<currency>(?:US)?\\?[$\u20ac\u00a3\u00a5\u20b9]{_BLANK}?|(?:USD|EUR|GBP|Rs\.?){_BLANK}?)
-       (?P<inner>[-\u2212](?=[\d.]))?)?
-    (?:{_CORE})
-    (?:[eE](?P<exponent>[+-]?\d{{1,4}})(?![\w])
-      |{_BLANK}?(?:\u00d7|x|\*|\\times|\\cdot){_BLANK}?10{_BLANK}?\^{_BLANK}?\{{?(?P<power>[-+\u2212]?\d{{1,4}})\}}?)?
-    (?P<raised>[\u00b2\u00b3\u00b9\u2070-\u2079])?
-    (?P<percent>{_BLANK}?(?:\\?%|\uff05|(?:percent|per[ ]cent|pct)\b))?
-    (?:{_BLANK}?(?P<scale>hundred|thousand|million|billion|trillion|(?<=\d)k|(?<=\d)(?:bn|m|b))\b(?!\$))?
-    """,
+    rf"""{_APART} {_SIGN} {_CURRENCY}
+    (?:(?P<hexadecimal>0x[\da-f]+\b)|{_LATEX}|(?P<digits>{DIGITS}))
+    {_POWER_OF_TEN} {_RAISED} {_PERCENT} {_SCALE}""",
     re.VERBOSE | re.IGNORECASE,
 )
-_SCALES = {
-    "hundred": 2,
-    "thousand": 3,
-    "million": 6,
-    "billion": 9,
-    "trillion": 12,
-    "k": 3,
-    "m": 6,
-    "b": 9,
-    "bn": 9,
-}
+_POWERS = {
+    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9, "bn": 9,
+}  # fmt: skip
 _JOINED = re.compile(
     rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|plus|minus|times"
     rf"|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
@@ -58,13 +49,6 @@ _JOINED = re.compile(
 _LISTED = re.compile(rf"{_BLANK}*(?:[,;]|,?{_BLANK}and\b){_BLANK}*(?:(?:and|or)\b{_BLANK}*)?")
 _CLOSED = re.compile(r"[\s.)\]}$*\\]*")
 _EQUALS = re.compile(r"[^\n\d]{0,40}?(?:=|\u2248|\bequals\b)[\s*$\\({]*")
-_ONES = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SMALL = {word: value for value, word in enumerate(_ONES)}
-_SMALL |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
 _PARTS = {
     "½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
     "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
@@ -83,10 +67,7 @@ _SPACE = re.compile(r"(?<=\d)\\[,:; ](?=\d{3}(?!\d))")
 _BEFORE = re.compile(r"(?:\u221a|\\sqrt(?:\[\d+\])?\{?|\\[dt]?frac\{(?:[^{}\d]{0,9}\}\{)?)[ -]?$")
 _AFTER = re.compile(rf"{_BLANK}?(?:\u221a|\u03c0|\\sqrt|\\pi(?![a-z]))|\}}\{{")
 """What makes a number a part of a root, a multiple of pi, or a fraction of more than numbers."""
-_NTHS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-_SINGULAR = {"halves": "half"}
 _SIGN_IN_WORDS = re.compile(r"(?<![\d)%] )\b(?:minus|negative) (?=\$?\.?\d)", re.IGNORECASE)
-_AND_A_PART = {("and", "a", part) for part in ("half", "third", "quarter")}
 _HAS_SIGN_WORD = re.compile("minus|negative", re.IGNORECASE)
 
 
@@ -192,57 +173,10 @@ def last(text: str, found: list[Number]) -> Number | None:
     return found[-1]
 
 
-def in_words(text: str) -> Fraction | None:
-    """Return the number that a text begins with in English words, up to millions."""
-    total = current = 0
-    read = False
-    words = re.findall(r"[a-z]+", text[:200].lower())
-    for position, word in enumerate(words):
-        following = words[position + 1] if position + 1 < len(words) else ""
-        if word in _SMALL and not (word == "one" and following in ("of", "or")):
-            current += _SMALL[word]
-        elif word == "hundred" and (read or words[:position] in ([], ["a"])):
-            current = (current or 1) * 100
-        elif word in ("thousand", "million") and (read or words[:position] in ([], ["a"])):
-            total, current = total + (current or 1) * 10 ** _SCALES[word], 0
-        elif (word == "a" and not position) or (word == "and" and _goes_on(words, position)):
-            continue  # a hundred, hundred and five
-        elif read and (part := _NTHS.get(_SINGULAR.get(word, word.removesuffix("s")))):
-            is_share = 0 < current < 20 and not total  # two thirds; twenty-third is none
-            return Fraction(current, part) if is_share else None
-        elif read and (word == "point" or tuple(words[position : position + 3]) in _AND_A_PART):
-            return None  # five and a half
-        else:
-            break
-        read = True
-    return Fraction(total + current) if read else None
-
-
-def _goes_on(words: list[str], position: int) -> bool:
-    before, after = words[max(position - 1, 0)], words[position + 1 : position + 2]
-    return before in ("hundred", "thousand") and bool(after) and after[0] in _SMALL
-
-
-def written(number: Fraction, is_percent: bool = False) -> str:
-    """Return a number in one form: ``1200``, ``0.5``, ``1/3``, ``25%``."""
-    rest, places = number.denominator, 0
-    while rest % 10 == 0 or rest % 5 == 0 or rest % 2 == 0:
-        rest, places = rest // (10 if rest % 10 == 0 else 5 if rest % 5 == 0 else 2), places + 1
-    sign = "%" * is_percent
-    if rest != 1:
-        return f"{number.numerator}/{number.denominator}{sign}"
-    if not places:
-        return f"{number.numerator}{sign}"
-    digits = str(abs(number.numerator) * 10**places // number.denominator).rjust(places + 1, "0")
-    return f"{'-' * (number < 0)}{digits[:-places]}.{digits[-places:]}".rstrip("0").rstrip(".") + sign
-
-
 def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
     text = " ".join(match[0].split())
     if len(text) > MOST_DIGITS:
         return None, "a number of too many digits"
-    if match["several"]:
-        return None, f"{text} is a list, a date, a version or hexadecimal"
     if match["raised"]:
         return None, f"{text} is a power"
     if _BEFORE.search(match.string, max(match.start() - 24, 0), match.start()) or _AFTER.match(
@@ -251,46 +185,29 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
         return None, f"{text} is a part of an expression"
     value, note = _core(match)
     if value is None:
-        return None, f"{text} divides by zero"
+        return None, note
     power = int((match["exponent"] or match["power"] or "0").replace("\u2212", "-"))
     if abs(power) > MOST_DIGITS:
         return None, "a number of too many digits"
     scale = (match["scale"] or "").lower()
-    if scale not in ("m", "b") or match["currency"]:  # 5m is a length, $5m a sum
-        power += _SCALES.get(scale, 0)
+    if scale and (scale not in ("m", "b") or match["currency"]):  # 5m is a length, $5m a sum
+        power += _POWERS[scale]
     if power != 0 and not (match["exponent"] or match["power"]):
         note = f"{text} read as {written(value * 10**power)}"
     if power:
         value *= Fraction(10) ** power
-    negative = (match["sign"] or match["inner"] or "+") in "-\u2212"
+    negative = (match["sign"] or match["inner_sign"] or "+") in "-\u2212"
     return -value if negative else value, note
 
 
 def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:
-    kind = next(name for name in _KINDS if match[name])
-    text = match[kind]
-    if kind in ("mixed", "fraction", "latex"):
-        *whole, above, below = (int(digits) for digits in re.findall(r"\d+", text))
-        if not below:
-            return None, ""
-        value = sum(whole) + Fraction(above, below)
-        return value, f"{text} read as {written(value)}" if text != written(value) else ""
-    if kind == "plain":
-        value = Fraction(text if "." in text else int(text))
-        is_grouped = re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", text)  # a thousand, where the point groups digits
-        return value, f"{text} read as {written(value)}" if is_grouped else ""
-    if kind in ("english", "indian"):
-        return Fraction(text.replace(",", "")), ""
-    if kind == "comma":
-        value = Fraction(text.replace(",", "."))
-    elif kind == "european":
-        value = Fraction(text.replace(".", "").replace(",", "."))
-    else:
-        value = Fraction(re.sub(rf"[ {_THIN}]", "", text).replace(",", "."))
-    return value, f"{text} read as {written(value)}"
-
-
-_KINDS = ("mixed", "fraction", "latex", "english", "indian", "european", "spaced", "comma", "plain")
+    """Return the value without sign and power of ten, and a note as in :class:`Number`."""
+    if match["hexadecimal"]:
+        return None, f"{match['hexadecimal']} is hexadecimal"
+    if match["digits"]:
+        return read_digits(match["digits"])
+    whole = f"{match['whole'].strip()} " if match["whole"] else ""
+    return read_digits(f"{whole}{match['above']}/{match['below']}")
 
 
 def _chain(text: str, first: Number, last: Number) -> Number:

@@ -52,9 +52,7 @@ def without_thoughts(text: str) -> str:
     Thoughts may begin in the prompt, so everything before an end tag without a start tag is dropped. If the last
     thought never ends, nothing is left: the model had not come to its answer.
     """
-    if "<|channel|>" in text or (
-        text.lstrip()[:9] in ("analysis", "assistant") or text.lstrip()[:8] == "analysis"
-    ):
+    if "<|channel|>" in text or text.lstrip().startswith(("analysis", "assistant")):
         text = _final_channel(text)
     if "<" not in text and "\u25c1" not in text and "[" not in text:
         return text
