@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from paft.errors import UserError, WorkError
+from paft.models.chat import share_a_beginning
 from paft.models.client import Completion, ModelError
-from paft.models.completion_prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
+from paft.models.completion_prompts import SET_TOKENIZER, CompletionPrompts, Continuation
 from paft.models.endpoint import Endpoint
 from paft.models.letters import LEAST_MASS, letter_scores, mass
 from paft.models.model import Mode, before_stop
