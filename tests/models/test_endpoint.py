@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from command import paft, paft_here
-from endpoints import OK, Server, answer, pool
+from endpoints import AZURE_FILTER, OK, Server, answer, error, pool
 from paft.models.client import ModelError
 from paft.models.endpoint import Endpoint
 from paft.prompts.instruct import SCHEMA
@@ -159,6 +159,19 @@ def test_a_server_without_structured_output_is_asked_without_it_from_then_on(ser
     server, endpoint = serve((status, {"error": {"message": "unknown field response_format"}}, {}), OK)
     assert ask(endpoint).text == ask(endpoint).text == "fine"
     assert ["response_format" in body for body, _, _ in server.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sent"),
+    [(error(400, "too long"), [True, False]), (AZURE_FILTER, [True])],
+    ids=["too long", "filter"],
+)
+def test_a_message_that_is_refused_for_itself_changes_nothing_for_the_others(serve, refusal, sent):
+    server, endpoint = serve(*[refusal] * len(sent), OK)
+    with pytest.raises(ModelError):
+        ask(endpoint)
+    assert ask(endpoint).text == "fine"
+    assert ["response_format" in body for body, _, _ in server.requests] == [*sent, True]
 
 
 def test_a_server_that_tells_no_usage_costs_nothing_known(serve):

@@ -20,7 +20,8 @@ from paft.config.load import load_config
 from paft.config.model import ServedModel
 from paft.config.schema import Config, TaskConfig
 from paft.errors import UserError, WorkError
-from paft.models import endpoint_model
+from paft.models import completions
+from paft.models.completion_prompts import PlainText
 from paft.models.endpoint import Endpoint
 from paft.models.endpoint_model import EndpointModel
 from paft.types import Conversation
@@ -349,7 +350,7 @@ def test_the_likelihood_of_letters_is_that_of_the_model_itself(project, serve, m
 
     from paft.models.chat import ChatFormat
 
-    monkeypatch.setattr(endpoint_model, "LEAST_MASS", 0)  # a random network does not prefer letters
+    monkeypatch.setattr(completions, "LEAST_MASS", 0)  # a random network does not prefer letters
     model, tokenizer = make_model(), make_tokenizer()
     chat = ChatFormat(tokenizer)
 
@@ -460,6 +461,30 @@ def test_an_answer_ends_before_a_stop_string_whatever_the_server_does_with_it(tm
     list(model.generate(asked, 9))
     assert len(server.requests) == 6
     assert "stop" not in server.requests[-1][0]
+
+
+KEPT = {
+    "94144761ed64f43683d6d1001a6eb137": {"text": "red", "finish": "stop"},
+    "64b52bdaa9eb964441165bd1223899a3": {"text": " A", "first": {" A": -0.1}, "finish": "length"},
+    "b9fd7d8b232bc43841d9c0a4eaa91f9f": {"text": "red", "finish": "stop"},
+    "5cac7e826f9b0a3654235987d8c17f74": {"text": " red", "echoed": [[" red", -4.0]]},
+    "14f439b61bb1db1f522e7203915e397b": {"text": " blue", "echoed": [[" bl", -2.0], ["ue", -3.0]]},
+}
+"""Five answers as earlier versions have kept them: two of chat completions, three of text completions."""
+
+
+def test_answers_that_an_earlier_version_kept_are_not_asked_for_again(tmp_path, serve):
+    server, file = serve(reply), tmp_path / "answers.jsonl"
+    counts = {"prompt_tokens": 7, "completion_tokens": 3, "seconds": 0.1}
+    write_rows(file, [{"key": key, "first": None, **counts, **kept} for key, kept in KEPT.items()])
+    endpoint, ask = Endpoint("m", server.url, request={"top_p": 0.5}), [Conversation("Which?", "Be brief.")]
+    chat, plain = EndpointModel(endpoint, file), EndpointModel(endpoint, file, prompts=PlainText())
+    for model in (chat, plain):
+        [[written]] = model.generate(ask, 9, ["\n"])
+        assert written.text == "red"
+    assert list(chat.score(ask, [["A", "B"]])) == [[[-0.1, -math.inf]]]
+    assert list(plain.score(ask, [["red", "blue"]])) == [[[-4.0, -5.0]]]
+    assert not server.requests
 
 
 @pytest.mark.parametrize(

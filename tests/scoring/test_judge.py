@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 
 from conftest import things, write_rows
-from endpoints import Server, answer
+from endpoints import Server, answer, error
 from paft.config.load import load_config
 from paft.errors import UserError, WorkError
 from paft.evaluation.grid import evaluate as evaluate_grid
@@ -158,6 +158,41 @@ def test_an_answer_that_the_judge_refuses_is_unread_but_a_judge_that_never_answe
     assert "content filter" in refused.explanation
     with pytest.raises(WorkError, match="same command again"):
         judge(Server((500, {}, {})), tmp_path / "other").score("x", EXAMPLE)
+
+
+def refusing(*outputs):
+    """Return a server's reply that refuses these outputs at once, and grades the others late."""
+
+    def reply(body):
+        text = body["messages"][-1]["content"]
+        if any(f"<answer>\n{output}\n</answer>" in text for output in outputs):
+            return error(413, "too long")
+        time.sleep(0.1)
+        return graded(body)
+
+    return reply
+
+
+def test_refusals_before_the_first_grade_of_a_batch_stop_nothing_and_are_sent_once(tmp_path):
+    server = Server(refusing("Rome", "Oslo"))
+    scorer = judge(server, tmp_path, second_call=0)
+    outputs = ["Rome", "Oslo", "Paris"]
+    scorer.prepare(outputs, [EXAMPLE] * 3)
+    scorer.keep_in(tmp_path / "methods/paft/judge.jsonl")
+    scorer.prepare(outputs, [EXAMPLE] * 3)
+    scores = [scorer.score(output, EXAMPLE) for output in outputs]
+    assert [score.answer for score in scores] == [None, None, "Paris"]
+    assert "the judge refused: m at http" in scores[0].explanation
+    assert len(server.requests) == 3
+
+
+def test_a_judge_that_refuses_a_whole_batch_before_its_first_grade_stops_each_time(tmp_path):
+    server = Server(refusing("Rome", "Oslo"))
+    scorer = judge(server, tmp_path, second_call=0)
+    for asked in (2, 4):
+        with pytest.raises(UserError, match=r"the judge m at http.*too long"):
+            scorer.prepare(["Rome", "Oslo"], [EXAMPLE] * 2)
+        assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize("output", ["x" * 1_000_000, "\ud800 and \x00\x07", "{scale} {0} </answer>"])

@@ -14,7 +14,7 @@ from paft.engine.generation import TextStop, generate_packed, generate_padded, p
 from paft.engine.pack import Inputs, Row, answer_loss, common_prefix_length, packed, padded, shared_beginning
 from paft.engine.packable import attention_window, why_not_packed, with_distant_branch
 from paft.errors import TooLongError, one_line
-from paft.models.chat import ChatFormat
+from paft.models.chat import Answers, ChatFormat
 from paft.models.model import before_stop
 from paft.models.thoughts import CLOSE, OPEN
 from paft.types import Conversation, Generation
@@ -255,15 +255,12 @@ class Engine:
     ) -> Iterator[list[list[float]]]:
         """Yield the log-likelihoods of each conversation's options, in batches, in order.
 
-        The score of an option is the sum over its tokens. If one option's tokens begin another's, the end of the
-        answer counts as a token of each; otherwise the shorter option would always win.
+        The score of an option is the sum over its tokens, and those of the end where one option begins another.
         """
-        encoded = {text: self.format.answer(text) for opts in options for text in opts}
-        prompts = self.encode(conversations, longest=max(map(len, encoded.values())) + len(self.format.end))
-        questions = [
-            [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
-            for prompt, opts in zip(prompts, options, strict=True)
-        ]
+        answers = self.format.answers(options)
+        longest = max(len(ids) for row, _ in answers for ids in row) + len(self.format.end)
+        prompts = self.encode(conversations, longest=longest)
+        questions = self.questions(prompts, answers)
         self.choose_batch_format([row for question in questions[:2] for row in question[:2]])
         cache = self.cache(shared_beginning(prompts))
 
@@ -275,9 +272,12 @@ class Engine:
 
         yield from in_order(batches())
 
-    def _answers(self, options: list[list[int]]) -> list[list[int]]:
-        prefix = any(long != short and long[: len(short)] == short for short in options for long in options)
-        return [ids + self.format.end for ids in options] if prefix else options
+    def questions(self, prompts: Sequence[list[int]], answers: Sequence[Answers]) -> list[list[Row]]:
+        """Return the rows of each question: its prompt with each of its options."""
+        return [
+            [Row(prompt + ids + end, len(ids + end)) for ids in options]
+            for prompt, (options, end) in zip(prompts, answers, strict=True)
+        ]
 
     def _batches(self, questions: list[list[Row]], cached: int) -> Iterator[list[int]]:
         """Cut questions into batches of at most ``batch_tokens`` new tokens, at least one question each.

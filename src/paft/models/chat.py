@@ -10,6 +10,9 @@ from paft.models.thoughts import CLOSE, OPEN, SWITCHES, TAGS, closing, open_thou
 from paft.types import Conversation
 from paft.utils.safe_io import CONFIG, read_text
 
+Answers = tuple[list[list[int]], list[int]]
+"""The ids of a question's options, and those of the end that counts after each of them, or none."""
+
 _PROBE = "\u00a7answer\u00a7"
 _DAY = (
     "{%- macro strftime_now(form) -%}{{- '2025-01-01' if form == '%Y-%m-%d' else '01 Jan 2025' -}}{%- endmacro -%}"
@@ -97,6 +100,15 @@ class ChatFormat:
             text, encode = self._special.hide(text), self._special.encode
             whole, alone = encode(f"{self._lead}{self._space}{text}"), encode(f"{self._space}{text}")
         return whole[len(before) :] if whole[: len(before)] == before else alone
+
+    def answers(self, options: Sequence[Sequence[str]]) -> list[Answers]:
+        """Return the ids of each question's options.
+
+        The end counts where one option's ids begin another's; otherwise the shorter one would always be likelier.
+        """
+        encoded = {text: self.answer(text) for texts in options for text in texts}
+        rows = [[encoded[text] for text in texts] for texts in options]
+        return [(row, self.end if share_a_beginning(row) else []) for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids; thoughts are between ``<think>`` and ``</think>``."""
@@ -213,6 +225,11 @@ class ChatFormat:
     def _added_special_tokens(self) -> list[str]:
         """Return special tokens without a role in the tokenizer, such as Phi-3's end of a turn."""
         return [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+
+
+def share_a_beginning(answers: Sequence[Sequence[object]]) -> bool:
+    """Return True if the tokens of one answer begin another's."""
+    return any(long != short and long[: len(short)] == short for short in answers for long in answers)
 
 
 def _messages(system: str | None, user: str) -> list[dict[str, str]]:

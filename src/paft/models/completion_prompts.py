@@ -125,20 +125,14 @@ class TemplateTokens:
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
     ) -> list[list[Continuation]]:
         """Return each prompt with the token ids of each option, and of the end where options share a beginning."""
-        answers = {text: self.format.answer(text) for texts in options for text in texts}
-        ends = tuple(self.format.end)
-        rows = []
-        for prompt, texts in zip(self.prompts(conversations), options, strict=True):
-            end = ends if share_a_beginning([answers[text] for text in texts]) else ()
-            rows.append(
-                [Continuation((*prompt, *answers[text], *end), len(prompt), text, len(end)) for text in texts]
-            )
-        return rows
-
-
-def share_a_beginning(answers: Sequence[Sequence[object]]) -> bool:
-    """Return True if the tokens of one answer begin another's; the shorter one would then always be likelier."""
-    return any(long != short and long[: len(short)] == short for short in answers for long in answers)
+        rows = zip(self.prompts(conversations), options, self.format.answers(options), strict=True)
+        return [
+            [
+                Continuation((*prompt, *ids, *end), len(prompt), text, len(end))
+                for text, ids in zip(texts, answers, strict=True)
+            ]
+            for prompt, texts, (answers, end) in rows
+        ]
 
 
 def _spells(spelt: str, option: str) -> bool:

@@ -81,8 +81,8 @@ class Endpoint:
     ) -> Completion:
         """Return the answer to a conversation, by a chat completion.
 
-        A schema that the endpoint rejects is left out from then on. If it rejects system messages, their text
-        precedes the user's from then on, as in a chat template without a system role.
+        If the endpoint rejects the schema and answers without it, it is left out from then on. If it rejects
+        system messages, their text precedes the user's from then on, as in a chat template without a system role.
 
         Args:
             first_tokens: request the log-probabilities of this many first tokens.
@@ -100,9 +100,11 @@ class Endpoint:
             try:
                 return self._chat(conversation, parameters | {"response_format": form}, stop)
             except ModelError as error:
-                if error.status not in NO_SCHEMA:
+                if error.status not in NO_SCHEMA or error.filtered:
                     raise
-                self._takes_schema = False  # if the fault lies elsewhere, the request below fails too
+            completion = self._chat(conversation, parameters, stop)
+            self._takes_schema = False  # only now, since the message may be what it rejects
+            return completion
         return self._chat(conversation, parameters, stop, first_tokens=first_tokens is not None)
 
     def continue_text(self, prompt: Text, *, max_tokens: int, stop: Sequence[str] = ()) -> Completion:

@@ -88,12 +88,8 @@ class ShapeEngine(Engine):
         self, conversations: Sequence[Conversation], options: Sequence[Sequence[str]]
     ) -> tuple[list[list[Row]], int]:
         """Return the rows of each scoring batch, and how many tokens all of them share."""
-        encoded = {text: self.format.answer(text) for opts in options for text in opts}
         prompts = self.format.prompts(conversations)
-        questions = [
-            [Row(prompt + answer, len(answer)) for answer in self._answers([encoded[text] for text in opts])]
-            for prompt, opts in zip(prompts, options, strict=True)
-        ]
+        questions = self.questions(prompts, self.format.answers(options))
         shared = self._shared_tokens(prompts)
         batches = self._batches(questions, shared)
         return [[row for index in batch for row in questions[index]] for batch in batches], shared

@@ -15,6 +15,7 @@ from paft.utils.io import encodable
 from paft.utils.settings import count, number
 
 if TYPE_CHECKING:
+    from paft.models.client import ModelError
     from paft.models.response_cache import Answer, ResponseCache
     from paft.tasks.task import Task
 
@@ -87,7 +88,7 @@ class JudgeScorer:
         self.max_tokens = count("task.scorer.max_tokens", max_tokens, 16)
         self.client = client_of(model, "task.scorer.model")
         self._cache: ResponseCache | None = None
-        self._failures: dict[str, str] = {}
+        self._refusals: dict[str, str] = {}
 
     def keep_in(self, file: Path) -> None:
         """Keep the judge's replies in a JSON lines file.
@@ -110,7 +111,7 @@ class JudgeScorer:
         return (
             f"the judge {self.client.name}{where} grades up to {count:,} outputs, about {second:,} of them twice: "
             f"at most {count + second:,} requests, to read about {tokens:,} tokens plus question and answer each, "
-            f"and at most {(count + second) * self.max_tokens:,} tokens to write; none is sent twice"
+            f"and at most {(count + second) * self.max_tokens:,} tokens to write; no reply is paid for twice"
         )
 
     def describe(self) -> dict[str, Any]:
@@ -161,8 +162,10 @@ class JudgeScorer:
     def prepare(self, outputs: Sequence[str], examples: Sequence[Example]) -> None:
         """Ask about several outputs at once, as many at a time as the model takes; :meth:`score` then has them.
 
+        A question that the judge refuses is not asked again, and its output stays unread.
+
         Raises:
-            UserError, WorkError: the judge cannot be asked.
+            UserError, WorkError: the judge cannot be asked, or refuses everything before its first reply.
         """
         from paft.models.response_cache import pools
 
@@ -170,14 +173,17 @@ class JudgeScorer:
         for output, example in zip(outputs, examples, strict=True):
             if answer := _shown(output):
                 questions |= self._questions(answer, example)
-        known = self._replies()
-        questions = {key: question for key, question in questions.items() if key not in known}
-        if not questions:
-            return
+        replies = self._replies()
         with pools(self.client) as pool:
-            submit = pool[self.client.name].submit
-            for future in [submit(self._ask, key, question) for key, question in questions.items()]:
-                future.result()
+            pending = {
+                key: pool[self.client.name].submit(self._ask, key, question)
+                for key, question in questions.items()
+                if key not in replies and key not in self._refusals
+            }
+            refusals = {key: error for key, future in pending.items() if (error := future.result())}
+        if refusals and not replies:  # only now, so that it depends on no order in which they arrived
+            raise self._failure(next(iter(refusals.values())))
+        self._refusals |= {key: one_line(error, 200) for key, error in refusals.items()}
 
     def score(self, output: str, example: Example) -> Score:
         """Return the value of the judge's grade; its answer is the output.
@@ -190,7 +196,7 @@ class JudgeScorer:
         self.prepare([output], [example])
         key = next(iter(self._questions(answer, example)))
         if (reply := self._replies().get(key)) is None:
-            return Score(0.0, None, f"the judge refused: {self._failures[key]}")
+            return Score(0.0, None, f"the judge refused: {self._refusals[key]}")
         grade, reason = self._grade(reply.text)
         if grade is None:
             return Score(0.0, None, reason if reply.finish != "length" else f"{reason}, cut by max_tokens")
@@ -239,7 +245,8 @@ class JudgeScorer:
             raise RuntimeError("keep_in comes before the first question to a judge")
         return self._cache.answers
 
-    def _ask(self, key: str, question: Conversation) -> None:
+    def _ask(self, key: str, question: Conversation) -> "ModelError | None":
+        """Keep the reply to a question; return the error where the judge refuses this question."""
         from paft.models.client import ModelError
 
         assert self._cache is not None
@@ -254,11 +261,14 @@ class JudgeScorer:
                 schema=self._schema(),
             )
         except ModelError as error:
-            if error.refused and self._cache.answers:  # it has answered before: it refuses this question
-                self._failures[key] = one_line(error, 200)
-                return
-            kind = UserError if error.final or error.refused else WorkError
-            raise kind(f"the judge {error}; run the same command again to resume") from None
+            if error.refused:
+                return error
+            raise self._failure(error) from None
+        return None
+
+    def _failure(self, error: "ModelError") -> Exception:
+        kind = UserError if error.final or error.refused else WorkError
+        return kind(f"the judge {error}; run the same command again to resume")
 
     def _schema(self) -> dict[str, Any]:
         grade = {"type": "string", "enum": list(self.scale)}
