@@ -17,9 +17,9 @@ from paft.errors import WorkError
 from paft.evaluation.predictions import EXAMPLES, SCHEMA, SECONDS, answered_cells, seconds_of
 from paft.models.model import Answerer, Mode
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
-from paft.prompts.template import plain_form, render
+from paft.prompts.template import render
 from paft.scoring import PaidScorer, Scorer
-from paft.scoring.text import before_cue, run_on_cues
+from paft.scoring.run_on import judged_part
 from paft.tasks.task import Task
 from paft.types import Example, Generation, Prompt, Score
 from paft.utils.console import Console
@@ -205,11 +205,8 @@ def answer_cells(
         return
     batches = model.generate(conversations, max_new_tokens, stop)
     outputs = (replace(generated, text=encodable(generated.text)) for batch in batches for generated in batch)
-    slots = {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
-    shown = f"\n{plain_form(task)}" if task.shots else ""
-    cues = {prompt: run_on_cues(prompt.text + shown, slots) for prompt, _ in cells}
     answered = (
-        (generated, before_cue(generated.text, cues[prompt], task.targets(example)))
+        (generated, judged_part(generated.text, prompt, task, example))
         for generated, (prompt, example) in zip(outputs, cells, strict=False)
     )
     for generated, text in _prepared(scorers, answered, [example for _, example in cells]):
