@@ -12,7 +12,7 @@ from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.training.grpo.rewards import Asked, ScorerReward
 from paft.training.grpo.rollout import Answer
-from paft.types import Example, Generation, Prompt
+from paft.types import AnswerSettings, Example, Generation, Prompt
 
 SHOTS = tuple(Example(str(i), {"message": f"shot {i}"}, targets=("blue",)) for i in range(2))
 WITHOUT = Task("colours", ("message",), None, "text", 0.85, 0, scorer="exact")
@@ -39,7 +39,7 @@ class Writes(FakeModel):
 def test_a_run_on_is_left_out_of_the_reward_where_the_evaluation_leaves_it_out(output, shots, score):
     task, prompt = TASKS[shots], Prompt("Colour of: {message}")
     scorer = make_scorer("exact", task)
-    [row] = answer(Writes(lambda c: output), task, [scorer], prompt, [EXAMPLE], "generate", 9)
+    [row] = answer(Writes(lambda c: output), task, [scorer], prompt, [EXAMPLE], AnswerSettings("generate", 9))
     asked = Asked(EXAMPLE, prompt, render(prompt, task, EXAMPLE))
     [reward] = ScorerReward(scorer, task)([Answer([1], torch.zeros(1), output, False)], [asked])
     assert reward.value == row["score"] == score

@@ -14,11 +14,11 @@ from paft.models.client import Completion, ModelError
 from paft.models.completion_prompts import SET_TOKENIZER, CompletionPrompts, Continuation, share_a_beginning
 from paft.models.endpoint import Endpoint
 from paft.models.letters import LEAST_MASS, letter_scores, mass
-from paft.models.model import Mode, before_stop
+from paft.models.model import before_stop
 from paft.models.questions import ChatQuestion, EchoQuestion, Question, TextQuestion, key_of
 from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError
-from paft.types import Conversation, Generation
+from paft.types import AnswerSettings, Conversation, Generation
 from paft.utils.console import counted
 
 LIKELIEST = 20
@@ -113,9 +113,7 @@ class EndpointModel:
         self,
         conversations: Sequence[Conversation],
         options: Sequence[Sequence[str]],
-        mode: Mode,
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
+        settings: AnswerSettings,
     ) -> None:
         """Ask the first question, before anything is written, and drop the answer.
 
@@ -124,7 +122,7 @@ class EndpointModel:
         Raises:
             UserError: a wrong API key, an unknown model, no log-probabilities where they are needed.
         """
-        scored = mode == "likelihood"
+        scored = settings.mode == "likelihood"
         if scored and self._prompts is None:
             _check_letters(options)
         first: ModelError | None = None
@@ -132,7 +130,7 @@ class EndpointModel:
             try:
                 if scored:
                     return self._check_scores(conversation, options[0])
-                return self._check_text(*self._generating([conversation], max_new_tokens, stop))
+                return self._check_text(*self._generating([conversation], settings.max_new_tokens, settings.stop))
             except ModelError as error:
                 if not (error.refused or error.filtered):
                     raise self._rejection(error, scored) from None
@@ -140,21 +138,19 @@ class EndpointModel:
         if first is not None and not first.filtered:  # a filter that rejects them all is shown cell by cell
             raise self._rejection(first, scored)
 
-    def announce(
-        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
-    ) -> str:
+    def announce(self, conversations: Iterable[Conversation], settings: AnswerSettings) -> str:
         """Return one line on how many requests follow and about how many tokens they take."""
         endpoint, chats = self.endpoint, list(conversations)
         asking = f"asking {endpoint.name} at {endpoint.base_url}, {endpoint.parallel} at a time:"
-        if mode == "likelihood" and self._prompts is not None:
+        if settings.mode == "likelihood" and self._prompts is not None:
             return f"{asking} {counted(len(chats), 'questions')}, one request for each option"
-        scored = mode == "likelihood"
-        questions = _letters(chats) if scored else self._generating(chats, max_new_tokens, stop)
+        scored = settings.mode == "likelihood"
+        questions = _letters(chats) if scored else self._generating(chats, settings.max_new_tokens, settings.stop)
         keys = [key_of(question, endpoint) for question in questions]
         self._keys |= set(keys)
         new = {k: q for k, q in zip(keys, questions, strict=True) if k not in self.cache.answers}
         known = sum(key in self.cache.answers for key in keys)
-        writes = len(new) * (1 if scored else max_new_tokens)
+        writes = len(new) * (1 if scored else settings.max_new_tokens)
         return (
             f"{asking} {counted(len(new), 'requests')}, about "
             f"{sum(q.characters for q in new.values()) // 4:,} tokens to read and at most {writes:,} to write"

@@ -331,23 +331,22 @@ class _Answering:
             return
         if self.model is None:
             self._open()
-        data, evaluation, folder = self.gate.work.data, self.gate.cell.evaluation, self.gate.cell.folder
-        how = (evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
-        for row in answer_cells(self.model, data.task, data.scorers, missing, *how):
-            append_jsonl(folder / CELLS, row)
+        data, cell = self.gate.work.data, self.gate.cell
+        settings = cell.evaluation.answer_settings
+        for row in answer_cells(self.model, data.task, data.scorers, missing, settings):
+            append_jsonl(cell.folder / CELLS, row)
             self.known[row["prompt_id"], row["example_id"]] = row
             tick(1)
 
     def _open(self) -> None:
         """Open the model, and say what may cost money."""
-        work, evaluation = self.gate.work, self.gate.cell.evaluation
+        work, settings = self.gate.work, self.gate.cell.evaluation.answer_settings
         self.model = work.model()
         questions = [(p, e) for p, e in self.cells if (p.id, e.id) not in self.known]
-        how = evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
         conversations = (render(prompt, work.data.task, example) for prompt, example in questions)
-        if line := self.model.announce(conversations, **how):
+        if line := self.model.announce(conversations, settings):
             work.console.say(f"{line}; fewer if the answer is clear earlier")
-        for scorer in work.data.scorers if evaluation.mode == "generate" else ():
+        for scorer in work.data.scorers if settings.mode == "generate" else ():
             if isinstance(scorer, PaidScorer):
                 scorer.keep_in(self.gate.cell.folder / "judge.jsonl")
                 work.console.say(scorer.announce(len(questions)))
