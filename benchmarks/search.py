@@ -20,7 +20,7 @@ from paft.evaluation.grid import answer
 from paft.methods.zopo.search import zopo
 from paft.models.encoder import SentenceEncoder, last_hidden_states
 from paft.scoring.choice import ChoiceScorer
-from paft.types import Conversation
+from paft.types import AnswerSettings, Conversation
 from paft.utils.console import Console
 
 BUDGETS = ((100, 25), (60, 20), (24, 8))
@@ -35,10 +35,10 @@ def main() -> None:
     options = arguments(__doc__, task="trec", prompts=160, examples=40)
     job = job_of(options)
     prompts, examples = job.prompts.train[: options.prompts], job.train[: options.examples]
-    grid = []
+    grid, settings = [], AnswerSettings("likelihood", max_new_tokens=8)
     with Console().progress("answering", len(prompts)) as tick:
         for prompt in prompts:
-            answers = answer(job.engine, job.task, ChoiceScorer(job.task), prompt, examples, "likelihood", 8)
+            answers = answer(job.engine, job.task, [ChoiceScorer(job.task)], prompt, examples, settings)
             grid.append([bool(row["correct"]) for row in answers])
             tick(1)
     right = np.array(grid)

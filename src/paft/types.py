@@ -59,6 +59,24 @@ class Conversation:
     system: str | None = None
 
 
+Mode = Literal["likelihood", "generate"]
+"""How a model is asked: by the likelihood of given options, or by letting it write an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """How a model is asked, as the section ``evaluation`` of a config says.
+
+    Attributes:
+        max_new_tokens: the longest written answer.
+        stop: a written answer ends before the first of these texts.
+    """
+
+    mode: Mode
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+
+
 CalibrationKind = Literal["batch", "consensus"]
 """What is taken for a preference that a prompt brings; see :mod:`paft.evaluation.calibration`."""
 Finish = Literal["stop", "length", "refused", "error"]

@@ -20,7 +20,7 @@ from paft.errors import TooLongError, UserError
 from paft.models.chat import ChatFormat
 from paft.models.local import LocalModel
 from paft.models.model import before_stop
-from paft.types import Conversation
+from paft.types import AnswerSettings, Conversation
 
 ROWS = [
     Row([5, 9, 9, 30, 41, 0], 2),
@@ -411,7 +411,7 @@ def test_a_question_that_is_too_long_is_refused_before_the_others_are_read(monke
     )
     asked = [Conversation("short"), Conversation("long " * 90), Conversation("short")]
     with pytest.raises(TooLongError) as refused:
-        one.check(asked, [], "generate", 4)
+        one.check(asked, [], AnswerSettings("generate", 4))
     assert (refused.value.index, read) == (1, [1])
 
 

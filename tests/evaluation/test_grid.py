@@ -21,7 +21,7 @@ from paft.models.response_cache import read_answers
 from paft.reporting.predictions import read_grid
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Conversation, Example, Generation, Prompt, Score
+from paft.types import AnswerSettings, Conversation, Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.io import read_log
 
@@ -38,7 +38,7 @@ def right(conversation) -> str:
 
 def fill(model, folder, prompts=PROMPTS, mode="likelihood", task=TASK, max_new_tokens=9, scorer=None):
     evaluate(
-        model, task, [scorer or make_scorer(None, task)], prompts, EXAMPLES, folder, mode=mode, max_new_tokens=max_new_tokens, console=QUIET
+        model, task, [scorer or make_scorer(None, task)], prompts, EXAMPLES, folder, AnswerSettings(mode, max_new_tokens), console=QUIET
     )  # fmt: skip
     return parquet.read_table(folder / "predictions.parquet").to_pylist()
 
@@ -69,7 +69,7 @@ def test_of_two_options_with_one_text_either_is_right(tmp_path):
     twins = [Example("0", {"thing": "thing 0"}, ("red", "red", "blue"), 1)]
     task = replace(TASK, labels=None)
     evaluate(
-        FakeModel(lambda c: "red"), task, [make_scorer(None, task)], PROMPTS, twins, tmp_path, mode="likelihood", max_new_tokens=9, console=QUIET
+        FakeModel(lambda c: "red"), task, [make_scorer(None, task)], PROMPTS, twins, tmp_path, AnswerSettings("likelihood", 9), console=QUIET
     )  # fmt: skip
     assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 

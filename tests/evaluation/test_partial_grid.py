@@ -13,7 +13,7 @@ from paft.models.fake import FakeModel
 from paft.reporting.predictions import read_grid
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 
 LABELS = ("red", "green", "blue")
@@ -41,9 +41,10 @@ def fill(folder, count, kill_after=None):
         return colour(conversation)
 
     planned = plan_cells(len(PROMPTS), len(EXAMPLES), count, seed=1)
-    how = {"mode": "generate", "max_new_tokens": 9, "planned": planned, "console": Console(quiet=True)}
+    settings = AnswerSettings("generate", 9)
+    how = {"planned": planned, "console": Console(quiet=True)}
     try:
-        evaluate(FakeModel(answer), TASK, [make_scorer(None, TASK)], PROMPTS, EXAMPLES, folder, **how)
+        evaluate(FakeModel(answer), TASK, [make_scorer(None, TASK)], PROMPTS, EXAMPLES, folder, settings, **how)
     except KilledError:
         assert kill_after is not None
     return asked

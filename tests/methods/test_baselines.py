@@ -25,7 +25,7 @@ from paft.models.client import Completion, ModelError
 from paft.models.fake import FakeModel
 from paft.scoring.registry import make_scorers
 from paft.tasks.load import task_of_rows
-from paft.types import Prompt
+from paft.types import AnswerSettings, Prompt
 from paft.utils.console import Console
 from reported_runs import run
 
@@ -39,7 +39,7 @@ def colours():
 
 
 def development(model, task, folder, mode="likelihood"):
-    return PromptEvaluator(model, task, mode=mode, max_new_tokens=8, log=folder / "evaluations.jsonl")
+    return PromptEvaluator(model, task, AnswerSettings(mode, 8), log=folder / "evaluations.jsonl")
 
 
 def truth(text):
@@ -292,7 +292,7 @@ def test_batprompt_takes_a_prompt_of_a_free_text_task_by_its_score(tmp_path):
 
     writer = Writer(lambda i: f"Version {i}, mind the mess: {{thing}}")
     evaluator = PromptEvaluator(
-        FakeModel(answer), task, mode="generate", max_new_tokens=8, log=tmp_path / "evaluations.jsonl",
+        FakeModel(answer), task, AnswerSettings("generate", 8), log=tmp_path / "evaluations.jsonl",
         scorers=make_scorers("f1", task),
     )  # fmt: skip
     settings = BatPrompt(pairs=1, examples=4, attacks=1, variants=3, rounds=1, rewrites=2)

@@ -32,7 +32,7 @@ from paft.runs.run import run
 from paft.scoring import Score
 from paft.tasks.load import load_task, task_of_rows
 from paft.tasks.task import Task
-from paft.types import Prompt
+from paft.types import AnswerSettings, Prompt
 from paft.utils.console import Console
 from paft.utils.typos import typo
 
@@ -143,7 +143,7 @@ def needs(pattern):
 def search(model, folder, starts, mode="likelihood", settings=SMALL, scorers=()):
     task, examples = task_of_rows(things(6), COLOURS)
     log = folder / "evaluations.jsonl"
-    evaluator = PromptEvaluator(model, task, mode=mode, max_new_tokens=8, log=log, scorers=scorers)
+    evaluator = PromptEvaluator(model, task, AnswerSettings(mode, 8), log=log, scorers=scorers)
     return Attack(evaluator, examples, lambda prompts: prompts, settings, seed=0).search(starts, QUIET)
 
 
@@ -222,9 +222,9 @@ class RunModel(FakeModel):
 
     used = ()
 
-    def check(self, *args): ...
+    def check(self, conversations, options, settings): ...
 
-    def announce(self, conversations, *how):
+    def announce(self, conversations, settings):
         return f"asking {len(list(conversations))} questions"
 
     def usage(self): ...

@@ -20,7 +20,7 @@ from paft.reporting.tables import columns
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
@@ -56,7 +56,7 @@ def make_run(
     for method in finished:
         folder = path / "methods" / method
         evaluate(
-            FakeModel(answer), TASK, [make_scorer(None, TASK)], prompts, examples, folder, mode="generate", max_new_tokens=5,
+            FakeModel(answer), TASK, [make_scorer(None, TASK)], prompts, examples, folder, AnswerSettings("generate", 5),
             console=Console(quiet=True),
         )  # fmt: skip
         if method != "base":

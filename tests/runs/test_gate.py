@@ -230,6 +230,30 @@ def test_a_figure_over_prompts_and_other_looks_are_refused(project, serve):
     assert_refused(more, "planned for 60 questions, now for 90")
 
 
+def test_a_gate_that_was_interrupted_keeps_its_planned_looks_and_so_does_one_of_another_figure(project, serve):
+    server = serve(*[right_about(0.8)] * 30, (500, {}, {}))
+    path = gated(project, server, examples=100)
+    quantile = ["--at-least", "quantile_05>=0.75", "--questions"]
+    assert gate(path, *quantile, "60").returncode == 1
+    assert not (project / "out/gate.json").exists()
+    server.replies[:] = [right_about(0.8)]
+    assert_refused(gate(path, *quantile, "90"), "planned for 60 questions, now for 90")
+    assert gate(path, "--at-least", "mean>=0.5").returncode == 0
+    assert_refused(gate(path, *quantile, "90"), "planned for 60 questions, now for 90")
+    gate(path, *quantile, "60")
+    assert verdict()["most"] == 60
+
+
+def test_planned_looks_bind_only_once_a_question_is_answered(project, serve):
+    server = serve((401, {}, {}))
+    path = gated(project, server, examples=100)
+    quantile = ["--at-least", "quantile_05>=0.75", "--questions"]
+    assert gate(path, *quantile, "60").returncode in (1, 2)
+    server.replies[:] = [right_about(0.8)]
+    gate(path, *quantile, "90")
+    assert verdict()["most"] == 90
+
+
 @pytest.mark.slow
 def test_a_real_server_is_gated(real_server, project):
     """`transformers serve` with the embedded model: right about half of the things or less, so never 0.9."""

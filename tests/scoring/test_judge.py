@@ -16,7 +16,7 @@ from paft.models.fake import FakeModel
 from paft.scoring import PaidScorer
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 from reported_runs import evaluate
 
@@ -242,7 +242,7 @@ def test_the_outputs_of_a_prompt_are_judged_in_parallel(tmp_path):
     prompts = [Prompt("Say it. {question}")]
     evaluate_grid(
         FakeModel(lambda c: "Paris" if "q1" in c.user else "Rome"), TASK, [scorer], prompts, examples, tmp_path,
-        mode="generate", max_new_tokens=5, console=Console(quiet=True),
+        AnswerSettings("generate", 5), console=Console(quiet=True),
     )  # fmt: skip
     assert server.most_under_way > 1
     rows = parquet.read_table(tmp_path / "predictions.parquet").to_pylist()

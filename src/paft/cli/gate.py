@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from paft.cli.options import Overrides, Quiet
 from paft.errors import UserError
 from paft.utils.console import Console
+
+if TYPE_CHECKING:
+    from paft.runs.baseline import Baseline
+    from paft.runs.gate import GateResult, Goal
 
 
 class Undecided(StrEnum):
@@ -66,11 +70,7 @@ def gate(
 
     Exit code 0: passed, 1: fell short. Writes gate.json, gate.md and junit.xml.
     """
-    from paft.reporting.gate import line, remove_gate, write_gate
-    from paft.runs.baseline import MARGIN, Baseline
-    from paft.runs.gate import QUESTIONS, Goal
-    from paft.runs.gate import gate as work
-    from paft.runs.gate_logs import judge_logs
+    from paft.reporting.gate import line, write_gate
 
     if (at_least is None) == (no_worse_than is None):
         raise UserError("name what is required: --at-least 'FIGURE>=X' or --no-worse-than RUN, one of them")
@@ -82,33 +82,67 @@ def gate(
     console = Console(quiet=quiet)
     folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
     if logs:
-        if at_least is None:
-            raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
-        if config is not None:
-            console.say(f"{config} is not read: --from judges logs by themselves")
-        result = judge_logs(logs, Goal.parse(at_least), score)
+        result = _from_logs(logs, at_least, score, config, console)
+    elif config is None:
+        raise UserError("name a CONFIG, or logs with --from")
     else:
-        if config is None:
-            raise UserError("name a CONFIG, or logs with --from")
-        from paft.config.load import load_config
-
-        goal: Goal | Baseline
-        if no_worse_than is None:
-            goal = Goal.parse(at_least or "")
-        else:
-            goal = Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
-        result = work(
-            load_config(config, overrides),
-            folder,
-            goal,
-            console,
-            questions=questions or QUESTIONS,
-            undecided="fail" if undecided is Undecided.FAIL else "pass",
-            begin=remove_gate,
-        )
+        goal = _goal(at_least, no_worse_than, method, margin)
+        result = _from_model(config, overrides, folder, goal, console, questions, undecided)
     write_gate(folder, result)
     print(f"{line(result)}; {folder / 'gate.md'}")
     raise typer.Exit(result.exit_code)
+
+
+def _from_logs(
+    logs: list[Path], at_least: str | None, score: str | None, config: Path | None, console: Console
+) -> "GateResult":
+    """Return the result of logs of other tools, one for each prompt; no config is read."""
+    from paft.runs.gate import Goal
+    from paft.runs.gate_logs import judge_logs
+
+    if at_least is None:
+        raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
+    if config is not None:
+        console.say(f"{config} is not read: --from judges logs by themselves")
+    return judge_logs(logs, Goal.parse(at_least), score)
+
+
+def _from_model(
+    config: Path,
+    overrides: list[str] | None,
+    folder: Path,
+    goal: "Goal | Baseline",
+    console: Console,
+    questions: int | None,
+    undecided: Undecided | None,
+) -> "GateResult":
+    """Return the result of a config's model, which is asked."""
+    from paft.config.load import load_config
+    from paft.reporting.gate import remove_gate
+    from paft.runs.gate import QUESTIONS
+    from paft.runs.gate import gate as work
+
+    return work(
+        load_config(config, overrides),
+        folder,
+        goal,
+        console,
+        questions=questions or QUESTIONS,
+        undecided="fail" if undecided is Undecided.FAIL else "pass",
+        begin=remove_gate,
+    )
+
+
+def _goal(
+    at_least: str | None, no_worse_than: Path | None, method: str | None, margin: float | None
+) -> "Goal | Baseline":
+    """Return what is required: the one of the first two that is given."""
+    from paft.runs.baseline import MARGIN, Baseline
+    from paft.runs.gate import Goal
+
+    if no_worse_than is None:
+        return Goal.parse(at_least or "")
+    return Baseline.read(no_worse_than, method, MARGIN if margin is None else margin)
 
 
 def _check_owner(options: Mapping[str, Any], owner: str, is_there: bool) -> None:

@@ -18,7 +18,7 @@ from paft.config.section import SECTION
 from paft.config.task import TaskConfig
 from paft.config.trainer_keys import check_lora_arguments, check_training_arguments
 from paft.errors import UserError
-from paft.types import CalibrationKind
+from paft.types import AnswerSettings, CalibrationKind, Mode
 from paft.utils.plugins import part_setting
 
 Positive = Annotated[int, Field(ge=1)]
@@ -224,7 +224,7 @@ class EvaluationConfig(Section):
 
     examples: Positive | None = None
     """At most so many test examples, drawn with the seed; all when left out."""
-    mode: Literal["likelihood", "generate"] = "generate"
+    mode: Mode = "generate"
     """The option with the highest log-likelihood, or written answers that are read by the scorer."""
     max_new_tokens: Positive = 256
     """Longest written answer."""
@@ -266,6 +266,11 @@ class EvaluationConfig(Section):
         if self.calibrate != "none" and self.mode != "likelihood":
             raise UserError(f"config key evaluation.calibrate: {self.calibrate} needs evaluation.mode: likelihood")
         return self
+
+    @property
+    def answer_settings(self) -> AnswerSettings:
+        """How a model is asked."""
+        return AnswerSettings(self.mode, self.max_new_tokens, tuple(self.stop))
 
 
 class Config(Section):

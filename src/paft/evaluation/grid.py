@@ -15,13 +15,13 @@ from pyarrow import parquet
 
 from paft.errors import WorkError
 from paft.evaluation.predictions import EXAMPLES, SCHEMA, SECONDS, answered_cells, seconds_of
-from paft.models.model import Answerer, Mode
+from paft.models.model import Answerer
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
-from paft.prompts.template import plain_form, render
+from paft.prompts.template import render
 from paft.scoring import PaidScorer, Scorer
-from paft.scoring.text import before_cue, run_on_cues
+from paft.scoring.run_on import judged_part
 from paft.tasks.task import Task
-from paft.types import Example, Generation, Prompt, Score
+from paft.types import AnswerSettings, Example, Generation, Prompt, Score
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE, Processes
 from paft.utils.io import encodable, replacing
@@ -37,10 +37,8 @@ def evaluate(
     prompts: Sequence[Prompt],
     examples: Sequence[Example],
     folder: Path,
+    settings: AnswerSettings,
     *,
-    mode: Mode,
-    max_new_tokens: int,
-    stop: Sequence[str] = (),
     planned: np.ndarray | None = None,
     console: Console,
     processes: Processes = ALONE,
@@ -51,8 +49,7 @@ def evaluate(
     with more cells answers those that are missing; cells that are there stay.
 
     Args:
-        scorers: judge what the model writes, the first is the score; not used where ``mode`` is ``likelihood``.
-        stop: a written answer ends before the first of these texts.
+        scorers: judge what the model writes, the first is the score; not used where options are scored.
         planned: ``(prompts, examples)``, True for the cells to answer; all of them if left out.
         processes: the processes that make this call together, each for its shard of the prompts. The recorded
             seconds are the sum over all of them.
@@ -68,7 +65,7 @@ def evaluate(
     own = processes.shard([(prompt, parts[prompt.id], missing[prompt.id]) for prompt in prompts])
 
     def rows_of(prompt: Prompt, asked: Sequence[Example]) -> Iterator[dict[str, Any]]:
-        return answer(model, task, scorers, prompt, asked, mode, max_new_tokens, stop)
+        return answer(model, task, scorers, prompt, asked, settings)
 
     processes.each(lambda: _fill(own, rows_of, folder.name, console))
     processes.once(lambda: _merge(folder, prompts, examples, task))
@@ -171,17 +168,15 @@ def answer(
     scorers: Sequence[Scorer],
     prompt: Prompt,
     examples: Sequence[Example],
-    mode: str,
-    max_new_tokens: int,
-    stop: Sequence[str] = (),
+    settings: AnswerSettings,
 ) -> Iterator[dict[str, Any]]:
     """Yield one row for each example under the prompt, in the columns of ``predictions.parquet``.
 
-    With ``mode`` ``likelihood`` the prediction is the likeliest candidate, and the score is 1 if it is the right
+    With the mode ``likelihood`` the prediction is the likeliest candidate, and the score is 1 if it is the right
     answer, else 0. Otherwise the scorers judge what the model writes.
     """
     cells = [(prompt, example) for example in examples]
-    return answer_cells(model, task, scorers, cells, mode, max_new_tokens, stop)
+    return answer_cells(model, task, scorers, cells, settings)
 
 
 def answer_cells(
@@ -189,27 +184,22 @@ def answer_cells(
     task: Task,
     scorers: Sequence[Scorer],
     cells: Sequence[tuple[Prompt, Example]],
-    mode: str,
-    max_new_tokens: int,
-    stop: Sequence[str] = (),
+    settings: AnswerSettings,
 ) -> Iterator[dict[str, Any]]:
     """Yield one row for each pair of a prompt and an example, all of them asked together; see :func:`answer`."""
     conversations = [render(prompt, task, example) for prompt, example in cells]
     remaining = iter(cells)
-    if mode == "likelihood":
+    if settings.mode == "likelihood":
         options = [task.candidates(example) for _, example in cells]
         for scores in model.score(conversations, options):
             for values in scores:
                 prompt, example = next(remaining)
                 yield _row(task, prompt, example, _likeliest(task, example, values), True, scores=values)
         return
-    batches = model.generate(conversations, max_new_tokens, stop)
+    batches = model.generate(conversations, settings.max_new_tokens, settings.stop)
     outputs = (replace(generated, text=encodable(generated.text)) for batch in batches for generated in batch)
-    slots = {*task.fields, *(a for a, slot in task.aliases.items() if slot in task.fields)}
-    shown = f"\n{plain_form(task)}" if task.shots else ""
-    cues = {prompt: run_on_cues(prompt.text + shown, slots) for prompt, _ in cells}
     answered = (
-        (generated, before_cue(generated.text, cues[prompt], task.targets(example)))
+        (generated, judged_part(generated.text, prompt, task, example))
         for generated, (prompt, example) in zip(outputs, cells, strict=False)
     )
     for generated, text in _prepared(scorers, answered, [example for _, example in cells]):

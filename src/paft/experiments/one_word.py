@@ -61,7 +61,7 @@ def search(config: Config, folder: Path, console: Console, *, max_edits: int) ->
     engine = load_local(config.model, console)
     with with_adapter(engine, folder / "methods" / "user" / "adapter"):
         scorers, log = make_scorers(task.scorer, task), folder / "one-word-evaluations.jsonl"
-        evaluator = PromptEvaluator.configured(engine, task, config.evaluation, scorers, log)
+        evaluator = PromptEvaluator(engine, task, config.evaluation.answer_settings, log=log, scorers=scorers)
         accuracy = _accuracies(evaluator, kept, development, console)
         low, high = farthest(accuracy, word_indices, start)
         result = {

@@ -5,15 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from paft.config.schema import EvaluationConfig
 from paft.evaluation.grid import answer
 from paft.models.model import Answerer
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
 from paft.tasks.task import Task
-from paft.types import Example, Prompt, content_hash
+from paft.types import AnswerSettings, Example, Prompt, content_hash
 from paft.utils.io import append_jsonl, read_keyed
 
 
@@ -40,46 +39,26 @@ class PromptEvaluator:
     what is missing.
 
     Args:
-        mode: how the model is asked, as in the evaluation.
+        settings: how the model is asked, as in the evaluation.
         log: the file that keeps the evaluations.
         scorers: judge the answers that are generated, the first is what counts; the task's default when left out.
-        stop: a generated answer ends before the first of these texts.
     """
 
     def __init__(
         self,
         model: Answerer,
         task: Task,
+        settings: AnswerSettings,
         *,
-        mode: Literal["likelihood", "generate"],
-        max_new_tokens: int,
         log: Path,
         scorers: Sequence[Scorer] = (),
-        stop: Sequence[str] = (),
     ):
         self.scorer = scorers[0] if scorers else make_scorers(task.scorer, task)[0]
-        self.stop = tuple(stop)
         self.model: Any = model
-        self.task, self.mode, self.max_new_tokens = task, mode, max_new_tokens
-        self.log = log
+        self.task, self.settings, self.log = task, settings, log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)
         self._used: dict[str, dict] = {}
-
-    @classmethod
-    def configured(
-        cls, model: Answerer, task: Task, config: EvaluationConfig, scorers: Sequence[Scorer], log: Path
-    ) -> "PromptEvaluator":
-        """Return an evaluator that asks the model as the section ``evaluation`` says."""
-        return cls(
-            model,
-            task,
-            mode=config.mode,
-            max_new_tokens=config.max_new_tokens,
-            stop=config.stop,
-            scorers=scorers,
-            log=log,
-        )
 
     def evaluate(self, prompt: Prompt, examples: Sequence[Example]) -> PromptScore:
         """Return how well the base model answers the examples with the prompt."""
@@ -92,9 +71,7 @@ class PromptEvaluator:
         row = self._done.get(key)
         if row is None:
             started = time.perf_counter()
-            answered = answer(
-                self.model, self.task, [self.scorer], prompt, examples, self.mode, self.max_new_tokens, self.stop
-            )
+            answered = answer(self.model, self.task, [self.scorer], prompt, examples, self.settings)
             cells = list(zip(answered, examples, strict=True))
             row = {
                 "key": key,

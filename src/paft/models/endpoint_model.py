@@ -12,12 +12,12 @@ from paft.models.client import Completion, ModelError
 from paft.models.completion_prompts import CompletionPrompts
 from paft.models.completions import ChatCompletions, Completions, TextCompletions
 from paft.models.endpoint import Endpoint
-from paft.models.model import Mode, before_stop
+from paft.models.model import before_stop
 from paft.models.questions import Question, key_of
 from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError
 from paft.models.usage import Usage
-from paft.types import Conversation, Generation
+from paft.types import AnswerSettings, Conversation, Generation
 
 OnUnanswered = Literal["stop", "count"]
 """What a question that alone has no answer does: stop the run after all others, or count as unparsed."""
@@ -91,9 +91,7 @@ class EndpointModel:
         self,
         conversations: Sequence[Conversation],
         options: Sequence[Sequence[str]],
-        mode: Mode,
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
+        settings: AnswerSettings,
     ) -> None:
         """Ask the first question, before anything is written, and drop the answer.
 
@@ -102,7 +100,7 @@ class EndpointModel:
         Raises:
             UserError: a wrong API key, an unknown model, no log-probabilities where they are needed.
         """
-        scored = mode == "likelihood"
+        scored = settings.mode == "likelihood"
         if scored:
             self._completions.check_options(options)
         first: ModelError | None = None
@@ -110,7 +108,7 @@ class EndpointModel:
             try:
                 if scored:
                     return self._check_scores(conversation, options[0])
-                [question] = self._completions.generation_questions([conversation], max_new_tokens, stop)
+                [question] = self._completions.generation_questions([conversation], settings.max_new_tokens, settings.stop)
                 return self._check_text(question)
             except ModelError as error:
                 if not (error.refused or error.filtered):
@@ -119,15 +117,13 @@ class EndpointModel:
         if first is not None and not first.filtered:  # a filter that rejects them all is shown cell by cell
             raise self._rejection(first, scored)
 
-    def announce(
-        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
-    ) -> str:
+    def announce(self, conversations: Iterable[Conversation], settings: AnswerSettings) -> str:
         """Return one line on how many requests follow and about how many tokens they take."""
         chats = list(conversations)
-        if mode == "likelihood":
+        if settings.mode == "likelihood":
             return self._completions.announce_scores(chats)
-        questions = self._completions.generation_questions(chats, max_new_tokens, stop)
-        return self._usage.announce(questions, max_new_tokens)
+        questions = self._completions.generation_questions(chats, settings.max_new_tokens, settings.stop)
+        return self._usage.announce(questions, settings.max_new_tokens)
 
     def usage(self) -> str:
         """Return one line on the tokens of all answers, those of earlier calls included, and on what is amiss."""

@@ -9,9 +9,8 @@ from paft.engine.engine import Engine
 from paft.errors import TooLongError
 from paft.models.adapters import with_adapter
 from paft.models.chat import ChatFormat
-from paft.models.model import Mode
 from paft.models.thoughts import tag_of
-from paft.types import Conversation
+from paft.types import AnswerSettings, Conversation
 
 
 class LocalModel(Engine):
@@ -32,17 +31,15 @@ class LocalModel(Engine):
         self,
         conversations: Sequence[Conversation],
         options: Sequence[Sequence[str]],
-        mode: Mode,
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
+        settings: AnswerSettings,
     ) -> None:
         """Refuse questions that are longer than the model's positions.
 
         Raises:
             TooLongError: names the longest.
         """
-        answer = max_new_tokens
-        if mode == "likelihood":
+        answer = settings.max_new_tokens
+        if settings.mode == "likelihood":
             texts = {text for candidates in options for text in candidates}
             answer = max(len(self.format.answer(text) + self.format.end) for text in texts)
         likely = max(conversations, key=lambda c: len(c.user) + len(c.system or ""))
@@ -52,9 +49,7 @@ class LocalModel(Engine):
             raise TooLongError(str(error), conversations.index(likely)) from None
         self.encode(conversations, longest=answer)
 
-    def announce(
-        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
-    ) -> None:
+    def announce(self, conversations: Iterable[Conversation], settings: AnswerSettings) -> None:
         """Return None: the answers cost only time."""
 
     def usage(self) -> None:

@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from paft.types import Conversation, Generation
-
-Mode = Literal["likelihood", "generate"]
-"""How a model is asked: by the likelihood of given options, or by letting it write an answer."""
+from paft.types import AnswerSettings, Conversation, Generation
 
 
 def before_stop(text: str, stop: Sequence[str]) -> str:
@@ -43,9 +40,7 @@ class Model(Answerer, Protocol):
         self,
         conversations: Sequence[Conversation],
         options: Sequence[Sequence[str]],
-        mode: Mode,
-        max_new_tokens: int,
-        stop: Sequence[str] = (),
+        settings: AnswerSettings,
     ) -> None:
         """Refuse, before anything is written or trained, questions that the model cannot take.
 
@@ -58,9 +53,7 @@ class Model(Answerer, Protocol):
         """
         ...
 
-    def announce(
-        self, conversations: Iterable[Conversation], mode: Mode, max_new_tokens: int, stop: Sequence[str] = ()
-    ) -> str | None:
+    def announce(self, conversations: Iterable[Conversation], settings: AnswerSettings) -> str | None:
         """Return one line on what asking all of these will cost; None where it costs only time."""
         ...
 

@@ -170,8 +170,12 @@ def attack(
     starts, screened = _starts(finished, data, prompt_file, console)
     starts = _drawn(starts, settings.starts, seed, "prompts", console)
     examples = _drawn(data.train, settings.examples, seed, "training examples", console)
-    evaluator = PromptEvaluator.configured(
-        finished.open_model(console), data.task, config.evaluation, data.scorers, folder / "evaluations.jsonl"
+    evaluator = PromptEvaluator(
+        finished.open_model(console),
+        data.task,
+        config.evaluation.answer_settings,
+        log=folder / "evaluations.jsonl",
+        scorers=data.scorers,
     )
     _check_and_announce(evaluator, starts, examples, settings, clients, console)
     write_fingerprint(folder, fingerprint)
@@ -288,14 +292,13 @@ def _check_and_announce(
     console: Console,
 ) -> None:
     """Refuse questions that the model cannot take, and print what may cost money."""
-    task, mode = evaluator.task, evaluator.mode
-    how = (mode, evaluator.max_new_tokens, evaluator.stop)
+    task = evaluator.task
     conversations = [render(prompt, task, example) for prompt in starts for example in examples]
-    evaluator.model.check(conversations, list(dict.fromkeys(map(task.candidates, examples))), *how)
-    if line := evaluator.model.announce(conversations, *how):
+    evaluator.model.check(conversations, list(dict.fromkeys(map(task.candidates, examples))), evaluator.settings)
+    if line := evaluator.model.announce(conversations, evaluator.settings):
         console.say(line)
         console.say(f"these are the starts; the whole search asks up to {settings.evaluations} times as much")
-    if isinstance(evaluator.scorer, PaidScorer) and mode == "generate":
+    if isinstance(evaluator.scorer, PaidScorer) and evaluator.settings.mode == "generate":
         console.say(evaluator.scorer.announce(settings.evaluations * len(conversations)))
     if clients:
         names = ", ".join(client.name for client in clients)

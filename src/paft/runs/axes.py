@@ -26,7 +26,7 @@ from paft.runs.hashes import hash_examples, hash_files
 from paft.runs.run import check_config
 from paft.scoring import PaidScorer
 from paft.tasks.task import Task
-from paft.types import Conversation, Example, Prompt
+from paft.types import AnswerSettings, Conversation, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.distributed import ALONE
 from paft.utils.io import append_jsonl, read_keyed, write_text
@@ -100,7 +100,7 @@ def evaluate_axes(
         write_text(output / AXES_DESIGN, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
         if done:
             console.say(f"{len(done)} of {len(combinations)} combinations are answered already")
-        _ask(model, data, missing, adapters, _how(config), output, console)
+        _ask(model, data, missing, adapters, config.evaluation.answer_settings, output, console)
         if line := model.usage():
             console.say(line)
 
@@ -122,10 +122,6 @@ def _plan(
     return levels, list(_combinations(design, levels, Variations(source), source.test))
 
 
-def _how(config: Config) -> dict[str, Any]:
-    return config.evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
-
-
 def _open_model(
     config: Config,
     data: RunData,
@@ -145,8 +141,9 @@ def _open_model(
     )
     questions = [question for combination in combinations for question in combination.conversations()]
     candidates = [data.task.candidates(example) for example in data.test_examples]
-    model.check(questions, list(dict.fromkeys(candidates)), **_how(config))
-    if line := model.announce(questions, **_how(config)):
+    settings = config.evaluation.answer_settings
+    model.check(questions, list(dict.fromkeys(candidates)), settings)
+    if line := model.announce(questions, settings):
         console.say(line)
     return model
 
@@ -271,7 +268,7 @@ def _ask(
     data: RunData,
     combinations: Sequence[Combination],
     adapters: Sequence[Path],
-    how: Mapping[str, Any],
+    settings: AnswerSettings,
     output: Path,
     console: Console,
 ) -> None:
@@ -281,7 +278,7 @@ def _ask(
         WorkError: some questions have no answer, after all others have one.
     """
     for scorer in data.scorers:
-        if isinstance(scorer, PaidScorer) and how["mode"] == "generate":
+        if isinstance(scorer, PaidScorer) and settings.mode == "generate":
             scorer.keep_in(output / "judge.jsonl")
             console.say(scorer.announce(sum(len(combination.examples) for combination in combinations)))
     unanswered = list[str]()
@@ -292,7 +289,7 @@ def _ask(
             with model.use_adapter(folder):
                 for combination in own:
                     try:
-                        append_jsonl(output / AXES_CELLS, _answered(model, data, combination, how))
+                        append_jsonl(output / AXES_CELLS, _answered(model, data, combination, settings))
                     except UnansweredError as error:
                         unanswered.append(str(error))
                     tick(len(combination.examples))
@@ -300,11 +297,11 @@ def _ask(
         raise WorkError(f"{len(unanswered)} combinations are not answered; the first: {unanswered[0]}")
 
 
-def _answered(model: Model, data: RunData, combination: Combination, how: Mapping[str, Any]) -> dict[str, Any]:
+def _answered(model: Model, data: RunData, combination: Combination, settings: AnswerSettings) -> dict[str, Any]:
     """Return the row of a combination in :data:`~paft.runs.directory.AXES_CELLS`."""
     started = time.perf_counter()
     task, prompt = combination.task, combination.prompt
-    rows = list(answer(model, task, data.scorers, prompt, combination.examples, **how))
+    rows = list(answer(model, task, data.scorers, prompt, combination.examples, settings))
     return {
         "key": combination.key,
         "levels": combination.levels,

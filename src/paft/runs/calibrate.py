@@ -17,7 +17,7 @@ from paft.prompts.template import render
 from paft.runs.finished import FinishedMethod
 from paft.tasks.load import load_task, unlabelled
 from paft.tasks.task import Task
-from paft.types import Example, Prompt
+from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
@@ -59,7 +59,7 @@ def calibrate(
     model = finished.open_model(console)
     conversations = [render(p, task, example) for p in [prompt, *references] for example in examples]
     candidates = [answers] * len(conversations)
-    model.check(conversations, candidates, "likelihood", 1)
+    model.check(conversations, candidates, AnswerSettings("likelihood", max_new_tokens=1))
     with model.use_adapter(finished.adapter):
         rows = [row for batch in model.score(conversations, candidates) for row in batch]
     scores = np.array(rows).reshape(1 + len(references), len(examples), len(answers))

@@ -214,8 +214,12 @@ class Cell:
         from paft.methods.evaluator import PromptEvaluator
 
         log = self.folder / "evaluations.jsonl"
-        return PromptEvaluator.configured(
-            self.open_model(), self.data.task, self.evaluation, self.data.scorers, log
+        return PromptEvaluator(
+            self.open_model(),
+            self.data.task,
+            self.evaluation.answer_settings,
+            log=log,
+            scorers=self.data.scorers,
         )
 
     def _train(self, plan: TrainingPlan) -> None:

@@ -82,7 +82,7 @@ class MethodEvaluation:
                     data.prompts.test,
                     data.test_examples,
                     self.folder,
-                    **self._how_asked,
+                    self.config.answer_settings,
                     planned=planned,
                     console=self.console,
                     processes=self.processes,
@@ -98,7 +98,7 @@ class MethodEvaluation:
         cells = [(prompt, example) for prompt in prompts for example in missing[prompt.id]]
         if cells:
             conversations = (render(prompt, task, example) for prompt, example in cells)
-            self._say(model.announce(conversations, **self._how_asked))
+            self._say(model.announce(conversations, self.config.answer_settings))
             for scorer in self._paid_scorers:
                 self._say(scorer.announce(len(cells)))
 
@@ -154,10 +154,6 @@ class MethodEvaluation:
         intervals = estimate_cells(scores, traits=traits, groups=groups, options=options).intervals
         ends = {name: interval for name in figures if (interval := intervals[name]) is not None}
         return {name: 50 * (interval.high - interval.low) for name, interval in ends.items()}
-
-    @property
-    def _how_asked(self) -> dict[str, Any]:
-        return self.config.model_dump(include={"mode", "max_new_tokens", "stop"})
 
     @property
     def _paid_scorers(self) -> list[PaidScorer]:

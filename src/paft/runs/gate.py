@@ -26,7 +26,7 @@ from paft.tasks.load import subset
 from paft.types import Example, Prompt
 from paft.utils.console import Console, Tick
 from paft.utils.distributed import Processes
-from paft.utils.io import append_jsonl, read_log
+from paft.utils.io import append_jsonl, read_log, write_text
 
 if TYPE_CHECKING:  # imports scipy
     from paft.evaluation.option_effects import OptionScores
@@ -35,6 +35,8 @@ QUESTIONS = 400
 """The most questions, if nothing else is asked for."""
 FILE = "gate.json"
 """The result, in the output folder."""
+CELLS, PLAN = "cells.jsonl", "plan.json"
+"""In the folder of the method: the answers, and for how many questions the looks at a figure are planned."""
 
 OnUndecided = Literal["pass", "fail"]
 Known = dict[tuple[str, str], dict[str, Any]]
@@ -192,28 +194,52 @@ class _Gate:
             )
             self.prompts = subset(self.prompts, most, work.data.seed)
         self.rounds = min(len(self.examples), questions // len(self.prompts))
+        self.most = self.rounds * len(self.prompts)
         self._check_plan()
         for note in self.notes:
             work.console.say(note)
 
     def _check_plan(self) -> None:
-        """Refuse to look again at other times than were planned, which would add chances of an error."""
-        file = self.work.directory.path / FILE
-        if isinstance(self.goal, Baseline) or self.goal.figure != "quantile_05" or not file.is_file():
+        """Refuse to look again at other times than were planned, which would add chances of an error.
+
+        A plan under which nothing was answered binds nobody.
+        """
+        if not self._has_planned_looks or not self._known():
             return
-        try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return
-        most = self.rounds * len(self.prompts)
-        if before.get("figure") == self.goal.figure and before.get("most") not in (None, most):
+        before = self._plan()
+        if before not in (None, self.most):
             raise UserError(
-                f"{self.work.directory.path}: the looks at quantile_05 were planned for {before['most']} "
-                f"questions, now for {most}; use the same --questions, or choose another --output"
+                f"{self.work.directory.path}: the looks at quantile_05 were planned for {before} questions, now "
+                f"for {self.most}; use the same --questions, or choose another --output"
             )
+
+    @property
+    def _has_planned_looks(self) -> bool:
+        return not isinstance(self.goal, Baseline) and self.goal.figure == "quantile_05"
+
+    def _plan(self) -> int | None:
+        """Return for how many questions the looks were planned; None where there is no plan.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        file = self.cell.folder / PLAN
+        if not file.is_file():
+            return None
+        try:
+            return int(json.loads(file.read_text(encoding="utf-8"))["quantile_05"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{file}: damaged; remove {self.cell.folder} to ask anew, or choose another --output"
+            ) from None
+
+    def _write_plan(self) -> None:
+        if self._has_planned_looks:
+            write_text(self.cell.folder / PLAN, json.dumps({"quantile_05": self.most}) + "\n")
 
     def decide(self) -> GateResult:
         """Ask until the test has an answer."""
+        self._write_plan()
         prompts, examples, rounds = self.prompts, self.examples, self.rounds
         test = (
             self.goal.test() if isinstance(self.goal, Baseline) else TESTS[self.goal.figure](self.goal.threshold)
@@ -225,7 +251,7 @@ class _Gate:
         known, done = self._known(), 0
         with ExitStack() as stack:
             answering = _Answering(self, [cell for row in cells for cell in row], known, stack)
-            tick = stack.enter_context(self.work.console.progress("asking", rounds * len(prompts)))
+            tick = stack.enter_context(self.work.console.progress("asking", self.most))
             for count in test.looks(len(prompts), rounds):
                 answering.answer([cell for row in cells[done:count] for cell in row], tick)
                 for number in range(done, count):
@@ -244,7 +270,7 @@ class _Gate:
         return self._result(decision, scores[:done], chosen[:done])
 
     def _known(self) -> Known:
-        return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / "cells.jsonl")}
+        return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / CELLS)}
 
     def _unknown_options(self) -> "OptionScores | None":
         """Return the options of a grid of which no cell is asked; None where options are not scored."""
@@ -281,7 +307,7 @@ class _Gate:
             self.undecided,
             f"{config.model.path} on {config.task.name}",
             asked=scores.size,
-            most=self.rounds * len(self.prompts),
+            most=self.most,
             whole=len(self.prompts) * len(self.examples),
             prompts=len(self.prompts),
             examples=len(self.examples),
@@ -305,23 +331,22 @@ class _Answering:
             return
         if self.model is None:
             self._open()
-        data, evaluation, folder = self.gate.work.data, self.gate.cell.evaluation, self.gate.cell.folder
-        how = (evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
-        for row in answer_cells(self.model, data.task, data.scorers, missing, *how):
-            append_jsonl(folder / "cells.jsonl", row)
+        data, cell = self.gate.work.data, self.gate.cell
+        settings = cell.evaluation.answer_settings
+        for row in answer_cells(self.model, data.task, data.scorers, missing, settings):
+            append_jsonl(cell.folder / CELLS, row)
             self.known[row["prompt_id"], row["example_id"]] = row
             tick(1)
 
     def _open(self) -> None:
         """Open the model, and say what may cost money."""
-        work, evaluation = self.gate.work, self.gate.cell.evaluation
+        work, settings = self.gate.work, self.gate.cell.evaluation.answer_settings
         self.model = work.model()
         questions = [(p, e) for p, e in self.cells if (p.id, e.id) not in self.known]
-        how = evaluation.model_dump(include={"mode", "max_new_tokens", "stop"})
         conversations = (render(prompt, work.data.task, example) for prompt, example in questions)
-        if line := self.model.announce(conversations, **how):
+        if line := self.model.announce(conversations, settings):
             work.console.say(f"{line}; fewer if the answer is clear earlier")
-        for scorer in work.data.scorers if evaluation.mode == "generate" else ():
+        for scorer in work.data.scorers if settings.mode == "generate" else ():
             if isinstance(scorer, PaidScorer):
                 scorer.keep_in(self.gate.cell.folder / "judge.jsonl")
                 work.console.say(scorer.announce(len(questions)))

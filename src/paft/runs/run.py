@@ -186,7 +186,7 @@ class Run:
 
     def _check_with_model(self, cells: list[Cell]) -> None:
         """Refuse questions that are too long and trainings that are impossible; nothing is written yet."""
-        model, task, evaluation = self.model(), self.data.task, self.config.evaluation
+        model, task = self.model(), self.data.task
         for cell in cells:
             if cell.variant.method.trains:
                 cell.check()
@@ -198,7 +198,7 @@ class Run:
         conversations = [render(prompt, task, example) for prompt, example in asked]
         options = list(dict.fromkeys(task.candidates(example) for example in examples))
         try:
-            model.check(conversations, options, evaluation.mode, evaluation.max_new_tokens, evaluation.stop)
+            model.check(conversations, options, self.config.evaluation.answer_settings)
         except TooLongError as error:
             prompt, example = asked[error.index]
             where = place(self.config.task.test, int(example.id))

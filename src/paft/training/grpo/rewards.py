@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from paft.errors import UserError, WorkError
 from paft.scoring import PaidScorer, Scorer
-from paft.scoring.text import before_cue, run_on_cues
+from paft.scoring.run_on import judged_part
 from paft.tasks.task import Task
 from paft.training.grpo.rollout import Answer
 from paft.types import Conversation, Example, Prompt
@@ -49,14 +49,12 @@ class ScorerReward:
 
     def __init__(self, scorer: Scorer, task: Task):
         self.scorer, self.task = scorer, task
-        self._fields = {*task.fields, *(name for name, slot in task.aliases.items() if slot in task.fields)}
 
     def __call__(self, answers: Sequence[Answer], asked: Sequence[Asked]) -> list[Reward]:
         """Return the score of each answer."""
         rewards = []
         for answer, question in zip(answers, asked, strict=True):
-            cues = run_on_cues(question.prompt.text, self._fields)
-            text = before_cue(answer.text, cues, self.task.targets(question.example))
+            text = judged_part(answer.text, question.prompt, self.task, question.example)
             score = self.scorer.score(text, question.example)
             rewards.append(Reward(score.value, score.answer is not None))
         return rewards
