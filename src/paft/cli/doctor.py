@@ -230,7 +230,7 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
     """Yield how much memory training and evaluation take; evaluation alone where ``paft run`` is impossible."""
     import psutil
 
-    from paft.runs.memory import estimate_memory
+    from paft.runs.memory import estimate_memory, not_estimated
     from paft.utils.device import pick_device
 
     place = locate(model.path, revision=model.revision)
@@ -256,6 +256,9 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
     for estimate in estimates:
         detail = f"about {estimate.peak / GIGABYTE:.2f} of {free / GIGABYTE:.1f} GB free ({estimate.detail})"
         yield Finding("ok" if estimate.peak < free else "warning", estimate.what, detail, estimate.remedy)
+    if names := not_estimated(variants):
+        reason = f"not estimated for {', '.join(names)}: only training on right answers is"
+        yield Finding("ok", "memory, training", reason)
 
 
 def _bank(key: str, source: BankSource) -> Finding:
