@@ -16,8 +16,8 @@ from paft.errors import UserError
 from paft.models.chat import ChatFormat
 from paft.prompts.template import render
 from paft.tasks.task import Task
-from paft.training.data import EpochDataset, epoch_order, filter_by_length, rows
-from paft.training.finetune import PromptTrainer, finetune
+from paft.training.data import EpochDataset, PromptData, epoch_order, filter_by_length, rows
+from paft.training.finetune import AdapterTraining, PromptTrainer, finetune
 from paft.training.lora import check_targets
 from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts
@@ -52,11 +52,10 @@ def fit(
     **arguments,
 ):
     arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
-    finetune(
-        model or engine(), TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
-        lora=lora or LoraSection(), seed=seed, console=QUIET, sampler=sampler, objective=objective,
-        prompt_noise=prompt_noise, group_by=group_by,
-    )  # fmt: skip
+    data = PromptData(
+        model or engine(), TASK, examples, prompts, K, seed, sampler, objective, prompt_noise, group_by
+    )
+    finetune(data, AdapterTraining(folder, lora or LoraSection(), batch_size, arguments, QUIET))
     return read_log(folder / "train.jsonl")
 
 
