@@ -73,6 +73,17 @@ def test_a_tiny_run_is_said_to_take_what_its_report_takes_and_no_setting_lowers_
         assert "takes" not in line
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize("others", [[], ["paft"]])
+def test_a_training_on_sampled_answers_is_not_estimated_as_one_on_right_answers(project, others):
+    config = yaml.safe_load((project / "config.yaml").read_text())
+    config["methods"] = [*others, {"name": "rl", "method": "grpo", "num_generations": 64}]
+    Path("c.yaml").write_text(yaml.safe_dump(config))
+    said = paft_here("doctor", "--config", "c.yaml").stdout
+    assert re.findall(r"memory, training about [\d.]+ of .*\((\w+), steps", said) == others
+    assert "memory, training not estimated for rl: only training on right answers is" in said
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak memory of a process is read as Linux counts it")
 @pytest.mark.parametrize("model", ["tiny", "embedded", "embedded in 4 bits"])

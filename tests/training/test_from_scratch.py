@@ -14,7 +14,8 @@ from paft.models.chat import ChatFormat
 from paft.prompts.files import load_prompts
 from paft.prompts.template import render
 from paft.tasks.load import load_task, subset
-from paft.training.finetune import finetune
+from paft.training.data import PromptData
+from paft.training.finetune import AdapterTraining, finetune
 from paft.utils.console import Console
 from paft.utils.io import read_log
 
@@ -57,10 +58,12 @@ def test_the_script_gives_the_losses_and_accuracies_of_the_package(tmp_path, cap
         "warmup_steps": 0.1,
         "report_to": "none",
     }
+    prompts = load_prompts(config.prompts.train, "train", 0)
+    lora = LoraSection(target_modules="all-linear")
     finetune(
-        engine, task, train, load_prompts(config.prompts.train, "train", 0), tmp_path,
-        arguments=arguments, lora=LoraSection(target_modules="all-linear"), console=Console(quiet=True), **settings,
-    )  # fmt: skip
+        PromptData(engine, task, train, prompts, settings["K"], settings["seed"]),
+        AdapterTraining(tmp_path, lora, settings["batch_size"], arguments, Console(quiet=True)),
+    )
     assert engine.batch_format == "tree"
     log = read_log(tmp_path / "train.jsonl")
     assert len(log) == len(losses) == 10

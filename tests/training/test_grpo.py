@@ -13,7 +13,7 @@ from paft.errors import UserError, WorkError
 from paft.models.chat import ChatFormat
 from paft.tasks.task import Task
 from paft.training.data import PromptData
-from paft.training.finetune import StepLog, trainer_settings
+from paft.training.finetune import AdapterTraining, StepLog, trainer_settings
 from paft.training.grpo.finetune import finetune_groups
 from paft.training.grpo.rewards import FunctionReward
 from paft.training.grpo.settings import GroupSettings
@@ -61,11 +61,9 @@ def fit(folder: Path, made=None, *, prompts=PROMPTS, examples=EXAMPLES, sampler=
     validation = hold_back(prompts, examples, made.settings, 0)
     if validation:
         prompts, examples = validation.train_prompts, validation.train_examples
-    finetune_groups(
-        model or engine(), TASK, examples, prompts, folder, made, sampler=sampler, K=K, batch_size=batch_size,
-        arguments=ARGUMENTS | arguments, lora=lora or LoraSection(), init=init, validation=validation, seed=0,
-        console=console,
-    )  # fmt: skip
+    data = PromptData(model or engine(), TASK, examples, prompts, K=K, seed=0, sampler=sampler)
+    training = AdapterTraining(folder, lora or LoraSection(), batch_size, ARGUMENTS | arguments, console, init)
+    finetune_groups(data, made, training, validation)
     return read_log(folder / "train.jsonl")
 
 
@@ -358,19 +356,13 @@ def test_a_slow_reward_is_reported_before_the_training_starts(tmp_path, capsys, 
 def test_a_model_that_cannot_be_packed_is_refused(tmp_path):
     model = Engine(make_model("bloom"), ChatFormat(make_tokenizer()), say=lambda line: None)
     with pytest.raises(UserError, match="right-padded batches, which its sampling does not support"):
-        finetune_groups(
-            model, TASK, EXAMPLES, PROMPTS, tmp_path, groups(), K=1, batch_size=4, arguments=ARGUMENTS,
-            lora=LoraSection(target_modules=["query_key_value"]), seed=0, console=QUIET,
-        )  # fmt: skip
+        fit(tmp_path, model=model, lora=LoraSection(target_modules=["query_key_value"]))
 
 
 def test_an_answer_that_may_exceed_the_window_of_a_model_is_refused(tmp_path):
     model = Engine(make_model("mistral", sliding_window=16), ChatFormat(make_tokenizer()), say=lambda line: None)
     with pytest.raises(UserError, match="exceed this model's attention window of 16 tokens; lower max_completion"):
-        finetune_groups(
-            model, TASK, EXAMPLES, PROMPTS, tmp_path, groups(), K=1, batch_size=4, arguments=ARGUMENTS,
-            lora=LoraSection(), seed=0, console=QUIET,
-        )  # fmt: skip
+        fit(tmp_path, model=model)
 
 
 def test_a_model_sharded_over_processes_is_refused(tmp_path, monkeypatch):

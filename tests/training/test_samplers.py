@@ -207,6 +207,19 @@ def test_an_abstract_sampler_is_refused_with_what_it_lacks():
         make_sampler(PromptSampler, PROMPTS, K=1, steps_per_epoch=1, seed=0)
 
 
+class Added(UniformSampler):
+    """Adds a prompt that leaves a field out."""
+
+    extra_prompts = (Prompt("What is it?"),)
+
+
+def test_a_prompt_that_a_sampler_adds_must_fit_the_task():
+    with pytest.raises(
+        UserError, match=r"sampler Added adds the prompt 'What is it\?'.*not fit the task: .*thing"
+    ):
+        make_sampler(Added, PROMPTS, K=1, steps_per_epoch=1, seed=0, task=TASK)
+
+
 def test_examples_and_prompts_that_are_drawn_are_the_steps(tmp_path):
     """A sampler is handed all examples of a step, also over accumulation."""
     handed: list[list[Example]] = []

@@ -16,8 +16,8 @@ from paft.errors import UserError
 from paft.models.chat import ChatFormat
 from paft.prompts.template import render
 from paft.tasks.task import Task
-from paft.training.data import EpochDataset, epoch_order, filter_by_length, rows
-from paft.training.finetune import PromptTrainer, finetune
+from paft.training.data import EpochDataset, PromptData, epoch_order, filter_by_length, rows
+from paft.training.finetune import AdapterTraining, PromptTrainer, finetune
 from paft.training.lora import check_targets
 from paft.training.samplers import UniformSampler
 from paft.training.trainer import DynamicPrompts
@@ -49,14 +49,14 @@ def fit(
     objective="cross-entropy",
     prompt_noise=None,
     group_by=None,
+    init=None,
     **arguments,
 ):
     arguments = {"num_train_epochs": 3, "learning_rate": 1e-2, "report_to": "none", "logging_steps": 1} | arguments
-    finetune(
-        model or engine(), TASK, examples, prompts, folder, K=K, batch_size=batch_size, arguments=arguments,
-        lora=lora or LoraSection(), seed=seed, console=QUIET, sampler=sampler, objective=objective,
-        prompt_noise=prompt_noise, group_by=group_by,
-    )  # fmt: skip
+    data = PromptData(
+        model or engine(), TASK, examples, prompts, K, seed, sampler, objective, prompt_noise, group_by
+    )
+    finetune(data, AdapterTraining(folder, lora or LoraSection(), batch_size, arguments, QUIET, init))
     return read_log(folder / "train.jsonl")
 
 
@@ -118,6 +118,14 @@ def test_accumulation_is_a_larger_batch(tmp_path):
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
     for name, tensor in adapter(tmp_path / "a").items():
         torch.testing.assert_close(tensor, adapter(tmp_path / "b")[name], atol=1e-5, rtol=1e-4)
+
+
+def test_a_training_starts_from_the_adapter_that_it_is_given(tmp_path):
+    fit(tmp_path / "first", num_train_epochs=1)
+    fit(tmp_path / "second", num_train_epochs=1, seed=1, learning_rate=0.0, init=tmp_path / "first/adapter")
+    first, second = adapter(tmp_path / "first"), adapter(tmp_path / "second")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 class StoppedError(Exception):

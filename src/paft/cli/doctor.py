@@ -21,7 +21,7 @@ from paft.models.open import can_be_trained
 from paft.prompts.files import load_prompts
 from paft.prompts.prepare import check_user_prompt, prepare_prompts
 from paft.prompts.shots import load_with_demonstrations
-from paft.runs.data import RunData
+from paft.runs.data import TaskData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
 from paft.tasks.describe import describe_examples
@@ -230,7 +230,7 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
     """Yield how much memory training and evaluation take; evaluation alone where ``paft run`` is impossible."""
     import psutil
 
-    from paft.runs.memory import estimate_memory
+    from paft.runs.memory import estimate_memory, not_estimated
     from paft.utils.device import pick_device
 
     place = locate(model.path, revision=model.revision)
@@ -245,10 +245,9 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
     except UserError:
         variants = []
     try:
-        data = RunData.load(config, variants, Console(quiet=True))
-        starts = starts_of(variants)
-        data.prompts = prepare_prompts(config.prompts, data.task, data.all_examples, starts, config.seed)
-        estimates = estimate_memory(config, variants, data)
+        data = TaskData.load(config, variants, Console(quiet=True))
+        prompts = prepare_prompts(config.prompts, data.task, data.all_examples, starts_of(variants), config.seed)
+        estimates = estimate_memory(config, variants, data.with_prompts(prompts))
     except (UserError, OSError, ValueError) as error:
         yield Finding("warning", "memory, run", f"not estimated: {one_line(error)}")
         return
@@ -256,6 +255,9 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
     for estimate in estimates:
         detail = f"about {estimate.peak / GIGABYTE:.2f} of {free / GIGABYTE:.1f} GB free ({estimate.detail})"
         yield Finding("ok" if estimate.peak < free else "warning", estimate.what, detail, estimate.remedy)
+    if names := not_estimated(variants):
+        reason = f"not estimated for {', '.join(names)}: only training on right answers is"
+        yield Finding("ok", "memory, training", reason)
 
 
 def _bank(key: str, source: BankSource) -> Finding:

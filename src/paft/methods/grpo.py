@@ -1,8 +1,9 @@
 """GRPO with dynamic prompts (arXiv 2402.03300; with a prompt drawn for each example, 2602.03190)."""
 
+from dataclasses import replace
 from typing import ClassVar
 
-from paft.config.schema import TrainingConfig, trainer_arguments
+from paft.config.schema import TrainingConfig
 from paft.errors import UserError
 from paft.methods.method import Method, MethodContext, TrainingJob, TrainingPlan
 from paft.training.grpo.settings import GroupSettings
@@ -59,12 +60,13 @@ class Grpo(Method, GroupSettings):
         from paft.training.grpo.rewards import make_reward
         from paft.training.grpo.validation import check_held_back
 
-        check_held_back(len(job.prompts), len(job.examples), self, job.key)
-        make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
+        data = job.data
+        check_held_back(len(data.prompts), len(data.examples), self, job.key)
+        make_reward(self.reward, job.scorers[0], data.task, f"{job.key}.reward")
         longest = self.longest(job)
-        form = job.engine.format
+        form = data.engine.format
         shortest = min(
-            len(form.answer(text) + form.end) for text in {t for e in job.examples for t in job.task.targets(e)}
+            len(form.answer(text) + form.end) for text in {t for e in data.examples for t in data.task.targets(e)}
         )
         if longest < shortest:
             name = "evaluation.max_new_tokens" if self.max_completion_length is None else ""
@@ -72,8 +74,8 @@ class Grpo(Method, GroupSettings):
                 f"config key {name or f'{job.key}.max_completion_length'}: no answer of {longest} tokens can be "
                 f"right; the shortest target has {shortest} with its end"
             )
-        if job.init is not None:
-            check_init(job.init, job.engine, job.training.lora, f"{job.key}.init")
+        if job.training.init is not None:
+            check_init(job.training.init, data.engine, job.training.lora, f"{job.key}.init")
 
     def plan(self, context: MethodContext) -> TrainingPlan:
         """Return all training prompts."""
@@ -91,24 +93,10 @@ class Grpo(Method, GroupSettings):
         from paft.training.grpo.validation import hold_back
 
         self.check_job(job)  # an adapter of the run is there only now
-        training = job.training
-        validation = hold_back(job.prompts, job.examples, self, job.seed)
-        reward = make_reward(self.reward, job.scorers[0], job.task, f"{job.key}.reward")
-        finetune_groups(
-            job.engine,
-            job.task,
-            validation.train_examples if validation else job.examples,
-            validation.train_prompts if validation else job.prompts,
-            job.folder,
-            GroupData(self, reward, self.longest(job), job.evaluation.stop),
-            sampler=job.sampler,
-            group_by=training.group_by,
-            K=training.K,
-            batch_size=training.batch_size,
-            arguments=trainer_arguments(training),
-            lora=training.lora,
-            init=job.init,
-            validation=validation,
-            seed=job.seed,
-            console=job.console,
-        )
+        data = job.data
+        reward = make_reward(self.reward, job.scorers[0], data.task, f"{job.key}.reward")
+        groups = GroupData(self, reward, self.longest(job), job.evaluation.stop)
+        validation = hold_back(data.prompts, data.examples, self, data.seed)
+        if validation is not None:
+            data = replace(data, prompts=validation.train_prompts, examples=validation.train_examples)
+        finetune_groups(data, groups, job.training, validation)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from paft.config.schema import EvaluationConfig, Section, TrainingConfig, trainer_arguments
-from paft.config.task import PartSetting
+from paft.config.schema import EvaluationConfig, Section, TrainingConfig
 from paft.scoring import Scorer
 from paft.tasks.load import subset
 from paft.tasks.task import Task
@@ -16,6 +15,8 @@ from paft.utils.console import Console
 
 if TYPE_CHECKING:
     from paft.methods.evaluator import PromptEvaluator
+    from paft.training.data import PromptData
+    from paft.training.finetune import AdapterTraining
 
 
 PromptsKey = Literal["prompts.train", "prompts.user"]
@@ -73,27 +74,17 @@ class TrainingJob:
 
     Attributes:
         key: of the config that holds the method's settings, for messages.
-        engine: the model of the run, a :class:`paft.engine.engine.Engine`.
-        examples: those that are short enough under every prompt.
-        sampler, objective: those of the plan, else of the config.
-        init: the adapter that training starts from; None for a fresh one.
-        folder: gets ``adapter/`` and ``train.jsonl``.
+        data: the model of the run, the plan's prompts, the examples that are short enough under every prompt, and
+            the sampler and the objective, those of the plan, else of the config.
+        training: how the adapter is trained, what it starts from, and where it is kept.
+        scorers, evaluation: how the run judges and obtains answers.
     """
 
     key: str
-    engine: Any
-    task: Task
+    data: "PromptData"
+    training: "AdapterTraining"
     scorers: Sequence[Scorer]
-    examples: Sequence[Example]
-    prompts: Sequence[Prompt]
-    sampler: PartSetting
-    objective: PartSetting
-    training: TrainingConfig
     evaluation: EvaluationConfig
-    init: Path | None
-    folder: Path
-    seed: int
-    console: Console
 
 
 class Method(Section, ABC):
@@ -162,24 +153,7 @@ class Method(Section, ABC):
         return True
 
     def train(self, job: TrainingJob) -> None:
-        """Train, or resume; leave ``adapter/`` and ``train.jsonl`` in the job's folder."""
+        """Train, or resume; leave ``adapter/`` and ``train.jsonl`` in the training's folder."""
         from paft.training.finetune import finetune
 
-        training = job.training
-        finetune(
-            job.engine,
-            job.task,
-            job.examples,
-            job.prompts,
-            job.folder,
-            sampler=job.sampler,
-            objective=job.objective,
-            prompt_noise=training.prompt_noise,
-            group_by=training.group_by,
-            K=training.K,
-            batch_size=training.batch_size,
-            arguments=trainer_arguments(training),
-            lora=training.lora,
-            seed=job.seed,
-            console=job.console,
-        )
+        finetune(job.data, job.training)

@@ -108,7 +108,9 @@ class EndpointModel:
             try:
                 if scored:
                     return self._check_scores(conversation, options[0])
-                [question] = self._completions.generation_questions([conversation], settings.max_new_tokens, settings.stop)
+                [question] = self._completions.generation_questions(
+                    [conversation], settings.max_new_tokens, settings.stop
+                )
                 return self._check_text(question)
             except ModelError as error:
                 if not (error.refused or error.filtered):

@@ -19,7 +19,7 @@ from paft.prompts.instruct import SCHEMA
 from paft.prompts.prepare import user_prompts
 from paft.prompts.screen import counts, overlap, screen
 from paft.prompts.template import render
-from paft.runs.data import RunData
+from paft.runs.data import TaskData
 from paft.runs.fingerprint import Fingerprint, differences, read_fingerprint, write_fingerprint
 from paft.runs.finished import FinishedMethod
 from paft.scoring import PaidScorer
@@ -164,7 +164,7 @@ def attack(
     seed = config.seed if settings.seed is None else settings.seed
     folder, fingerprint = _own_folder(output, finished)
     clients = _clients(finished, llms, console)
-    data = RunData.load(config, [], console)
+    data = TaskData.load(config, [], console)
     if not data.train:
         raise UserError(f"{run}: the config has no task.train; an attack is judged on training examples")
     starts, screened = _starts(finished, data, prompt_file, console)
@@ -236,7 +236,7 @@ def _clients(finished: FinishedMethod, llms: Sequence[LlmConfig] | None, console
 
 
 def _starts(
-    finished: FinishedMethod, data: RunData, prompt_file: Path | None, console: Console
+    finished: FinishedMethod, data: TaskData, prompt_file: Path | None, console: Console
 ) -> tuple[list[Prompt], Screen]:
     """Return the prompts that may be attacked, and the screening of what becomes of them.
 

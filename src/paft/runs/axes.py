@@ -19,7 +19,7 @@ from paft.prompts.axes import Level, Source, Variations, levels_of
 from paft.prompts.prepare import prepare_prompts
 from paft.prompts.template import render
 from paft.runs import resume
-from paft.runs.data import RunData
+from paft.runs.data import RunData, TaskData
 from paft.runs.directory import AXES_CELLS, AXES_DESIGN, RunDirectory
 from paft.runs.fingerprint import CONTENT, differences, fingerprints, flatten
 from paft.runs.hashes import hash_examples, hash_files
@@ -81,8 +81,9 @@ def evaluate_axes(
     if not (output / AXES_DESIGN).is_file() and any((output / name).exists() for name in OTHERS):
         raise UserError(f"{output}: a run without axes; choose another --output")
     with directory.locked():
-        data = RunData.load(config, variants, console)
-        data.prompts = prepare_prompts(config.prompts, data.task, data.all_examples, {}, config.seed)
+        loaded = TaskData.load(config, variants, console)
+        prompts = prepare_prompts(config.prompts, loaded.task, loaded.all_examples, {}, config.seed)
+        data = loaded.with_prompts(prompts)
         for note in data.prompts.notes():
             console.say(note)
         source = _source(config, data, data.train if has_train else None, adapters)

@@ -124,23 +124,31 @@ class Cell:
         return self._examples
 
     def _job(self, plan: TrainingPlan) -> TrainingJob:
-        training, data = self.variant.training, self.data
-        return TrainingJob(
-            key=self.variant.key,
-            engine=self.open_model(),
-            task=data.task,
-            scorers=data.scorers,
-            examples=self.examples(),
-            prompts=plan.prompts,
-            sampler=plan.sampler or self._sampler_setting(),
-            objective=plan.objective or training.objective,
-            training=training,
-            evaluation=self.evaluation,
-            init=self._initial_adapter(),
-            folder=self.folder,
+        from paft.training.data import PromptData
+        from paft.training.finetune import AdapterTraining
+
+        settings, data = self.variant.training, self.data
+        prompt_data = PromptData(
+            self.open_model(),
+            data.task,
+            self.examples(),
+            plan.prompts,
+            K=settings.K,
             seed=data.seed,
-            console=self.console,
+            sampler=plan.sampler or self._sampler_setting(),
+            objective=plan.objective or settings.objective,
+            prompt_noise=settings.prompt_noise,
+            group_by=settings.group_by,
         )
+        training = AdapterTraining(
+            self.folder,
+            settings.lora,
+            settings.batch_size,
+            trainer_arguments(settings),
+            self.console,
+            init=self._initial_adapter(),
+        )
+        return TrainingJob(self.variant.key, prompt_data, training, data.scorers, self.evaluation)
 
     def _initial_adapter(self) -> Path | None:
         """Return the adapter that the method starts from; None for a fresh one, or if it is not there yet."""

@@ -16,9 +16,9 @@ from paft.types import Example
 from paft.utils.console import Console
 
 
-@dataclass
-class RunData:
-    """The data of a run.
+@dataclass(frozen=True)
+class TaskData:
+    """The data of a run before its prompts are there, since a language model may have to write them.
 
     Attributes:
         scorers: judge what a model writes; prompts and methods are compared by the first.
@@ -33,12 +33,11 @@ class RunData:
     test_examples: list[Example]
     all_examples: list[Example]
     seed: int
-    prompts: PromptSets
-    reported: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set, kw_only=True)
 
-    @classmethod
-    def load(cls, config: Config, variants: list[Variant], console: Console) -> "RunData":
-        """Read the examples; the prompts come later, since a language model may have to write them.
+    @staticmethod
+    def load(config: Config, variants: list[Variant], console: Console) -> "TaskData":
+        """Read the examples.
 
         Raises:
             UserError: a file is broken, or the test examples are training examples.
@@ -48,14 +47,13 @@ class RunData:
             raise UserError(
                 "config key evaluation.mode: likelihood compares options; name task.choices, or use generate"
             )
-        data = cls(
+        data = TaskData(
             task,
             make_scorers(task.scorer, task),
             train,
             subset(test, config.evaluation.examples, config.seed),
             train + test,
             config.seed,
-            PromptSets([], [], None, []),
         )
         for examples, source in ((train, config.task.train), (test, config.task.test)):
             check_targets(task, data.scorers, examples, source)
@@ -73,6 +71,10 @@ class RunData:
             if len(examples) < len(train):
                 console.say(f"using {len(examples):,} of {len(train):,} training examples (training.examples)")
         return data
+
+    def with_prompts(self, prompts: PromptSets) -> "RunData":
+        """Return all data of the run."""
+        return RunData(**vars(self), prompts=prompts)
 
     def training_examples(self, variant: Variant) -> list[Example]:
         """Return the training examples of a variant, before any is left out for its length."""
@@ -104,6 +106,13 @@ class RunData:
             }
             for example in self.test_examples
         ]
+
+
+@dataclass(frozen=True)
+class RunData(TaskData):
+    """All data of a run."""
+
+    prompts: PromptSets
 
 
 def _chance(examples: list[Example]) -> float:

@@ -172,11 +172,11 @@ class _Gate:
 
     def __init__(self, work: Run, cell: Cell, goal: Goal | Baseline, questions: int, undecided: OnUndecided):
         self.work, self.cell, self.goal, self.undecided = work, cell, goal, undecided
-        self.prompts, self.examples = work.data.prompts.test, work.data.test_examples
+        self.prompts, self.examples = cell.data.prompts.test, cell.data.test_examples
         self.notes: list[str] = []
         if isinstance(goal, Baseline):
             goal.check_how_asked(cell.folder)
-            self.prompts, self.examples, notes = goal.common(self.prompts, self.examples, work.data.task)
+            self.prompts, self.examples, notes = goal.common(self.prompts, self.examples, cell.data.task)
             self.notes += notes
         else:
             goal.check(len(self.prompts), len(self.examples))
@@ -192,7 +192,7 @@ class _Gate:
                 f"{most} of {len(self.prompts)} prompts, drawn with the seed: {questions} questions are too few "
                 "for all of them (--questions)"
             )
-            self.prompts = subset(self.prompts, most, work.data.seed)
+            self.prompts = subset(self.prompts, most, cell.data.seed)
         self.rounds = min(len(self.examples), questions // len(self.prompts))
         self.most = self.rounds * len(self.prompts)
         self._check_plan()
@@ -244,7 +244,7 @@ class _Gate:
         test = (
             self.goal.test() if isinstance(self.goal, Baseline) else TESTS[self.goal.figure](self.goal.threshold)
         )
-        order = balanced_order(len(prompts), len(examples), self.work.data.seed)
+        order = balanced_order(len(prompts), len(examples), self.cell.data.seed)
         chosen = np.array(list(islice(order, rounds)))
         cells = [[(p, examples[i]) for p, i in zip(prompts, row, strict=True)] for row in chosen]
         scores, options = np.zeros((rounds, len(prompts))), self._unknown_options()
@@ -276,7 +276,7 @@ class _Gate:
         """Return the options of a grid of which no cell is asked; None where options are not scored."""
         if self.cell.evaluation.mode != "likelihood":
             return None
-        right = right_options(self.work.data.task, self.examples)
+        right = right_options(self.cell.data.task, self.examples)
         if right is None:
             return None
         from paft.evaluation.option_effects import OptionScores
@@ -286,7 +286,7 @@ class _Gate:
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
         score = float(row["score"])
         return (
-            self.goal.value(score, prompt, example, self.work.data.task)
+            self.goal.value(score, prompt, example, self.cell.data.task)
             if isinstance(self.goal, Baseline)
             else score
         )
@@ -331,8 +331,8 @@ class _Answering:
             return
         if self.model is None:
             self._open()
-        data, cell = self.gate.work.data, self.gate.cell
-        settings = cell.evaluation.answer_settings
+        cell = self.gate.cell
+        data, settings = cell.data, cell.evaluation.answer_settings
         for row in answer_cells(self.model, data.task, data.scorers, missing, settings):
             append_jsonl(cell.folder / CELLS, row)
             self.known[row["prompt_id"], row["example_id"]] = row
@@ -340,13 +340,14 @@ class _Answering:
 
     def _open(self) -> None:
         """Open the model, and say what may cost money."""
-        work, settings = self.gate.work, self.gate.cell.evaluation.answer_settings
+        work, cell = self.gate.work, self.gate.cell
+        settings = cell.evaluation.answer_settings
         self.model = work.model()
         questions = [(p, e) for p, e in self.cells if (p.id, e.id) not in self.known]
-        conversations = (render(prompt, work.data.task, example) for prompt, example in questions)
+        conversations = (render(prompt, cell.data.task, example) for prompt, example in questions)
         if line := self.model.announce(conversations, settings):
             work.console.say(f"{line}; fewer if the answer is clear earlier")
-        for scorer in work.data.scorers if settings.mode == "generate" else ():
+        for scorer in cell.data.scorers if settings.mode == "generate" else ():
             if isinstance(scorer, PaidScorer):
                 scorer.keep_in(self.gate.cell.folder / "judge.jsonl")
                 work.console.say(scorer.announce(len(questions)))

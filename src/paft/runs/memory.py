@@ -21,6 +21,7 @@ from paft.engine import attention
 from paft.engine.engine import Engine
 from paft.engine.pack import Inputs, Row, answer_loss, shared_beginning
 from paft.engine.packable import why_not_packed
+from paft.methods.method import Method
 from paft.methods.registry import Variant
 from paft.models.chat import ChatFormat
 from paft.models.load import model_folder
@@ -106,7 +107,7 @@ class ShapeEngine(Engine):
 
 
 def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) -> list[Estimate]:
-    """Return the peak memory of the run's largest training and of its evaluation, on a CPU.
+    """Return the peak memory of the run's largest training on right answers and of its evaluation, on a CPU.
 
     Raises:
         UserError: the model has no config or tokenizer that can be read.
@@ -118,7 +119,7 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     trained = [
         variant
         for variant in variants
-        if variant.method.trains and data.prompts.of_key(variant.method.prompts_key)
+        if _trains_on_right_answers(variant) and data.prompts.of_key(variant.method.prompts_key)
     ]
     if trained:
         all_trained = [_training(config.model, variant, data, packages) for variant in trained]
@@ -126,6 +127,15 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     if data.prompts.test:
         estimates.append(_evaluation(config, data, packages))
     return estimates
+
+
+def not_estimated(variants: Sequence[Variant]) -> list[str]:
+    """Return the names of the variants whose training is of another kind, such as on sampled answers."""
+    return [v.name for v in variants if v.method.trains and not _trains_on_right_answers(v)]
+
+
+def _trains_on_right_answers(variant: Variant) -> bool:
+    return variant.method.trains and type(variant.method).train is Method.train
 
 
 def _engine(

@@ -14,7 +14,7 @@ from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.template import render
 from paft.runs import resume
 from paft.runs.cell import Cell, work_on
-from paft.runs.data import RunData
+from paft.runs.data import RunData, TaskData
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import FILE, fingerprints
 from paft.tasks.rows import place
@@ -84,7 +84,7 @@ class Run:
         if config.run:  # one of several configs, or of another process
             search_modules_in(config.run.get("modules", []))
         self.variants = check_config(config, processes, console)
-        self.data = RunData.load(config, self.variants, console)
+        self.task_data = TaskData.load(config, self.variants, console)
         self._model: Any = None
 
     @property
@@ -98,9 +98,9 @@ class Run:
 
     def prepare(self, only: str | None = None) -> list[Cell]:
         """Return the cells, after everything that can be refused has been, and the config is recorded."""
-        self.data.prompts = self.processes.once(self._prompts)
-        cells = [self._cell(variant) for variant in self.variants]
-        self.processes.once(partial(self._record, cells, only))
+        data = self.task_data.with_prompts(self.processes.once(self._prompts))
+        cells = [self._cell(variant, data) for variant in self.variants]
+        self.processes.once(partial(self._record, cells, data, only))
         return cells
 
     def model(self) -> Any:
@@ -118,11 +118,11 @@ class Run:
     def _drop_model(self) -> None:
         self._model = None
 
-    def _cell(self, variant: Variant) -> Cell:
+    def _cell(self, variant: Variant, data: RunData) -> Cell:
         return Cell(
             variant,
             self.directory.method(variant.name),
-            self.data,
+            data,
             self.config.evaluation,
             self.model,
             self._drop_model,
@@ -132,7 +132,7 @@ class Run:
 
     def _prompts(self) -> PromptSets:
         """Return the prompt sets; language models may have to write them first (stage 1)."""
-        sources, starts = self.config.prompts, starts_of(self.variants)
+        sources, starts, data = self.config.prompts, starts_of(self.variants), self.task_data
         if isinstance(sources.train, GenerateSource):
             if "prompts.train" in starts:
                 self._check_before_it_costs()
@@ -140,40 +140,40 @@ class Run:
                 sources = _generated(self.config, self.directory.path / "prompts" / "generated", self.console)
             elif sources.test:
                 sources = sources.model_copy(update={"train": None})  # no model is trained on them
-        return prepare_prompts(sources, self.data.task, self.data.all_examples, starts, self.config.seed)
+        return prepare_prompts(sources, data.task, data.all_examples, starts, self.config.seed)
 
     def _check_before_it_costs(self) -> None:
         """Refuse what can be refused before language models are asked, and perhaps paid."""
-        user = check_user_prompt(self.config.prompts, self.data.task, starts_of(self.variants))
+        user = check_user_prompt(self.config.prompts, self.task_data.task, starts_of(self.variants))
         resume.check_prompts_source(self.directory, self.config, self.variants)
         if not self.directory.config_file.is_file():
-            self.data.prompts = PromptSets([], [], user, [])
+            data = self.task_data.with_prompts(PromptSets([], [], user, []))  # the others are not written yet
             for variant in self.variants:
                 if variant.method.trains:
-                    self._cell(variant).check()
+                    self._cell(variant, data).check()
 
-    def _record(self, cells: list[Cell], only: str | None) -> None:
+    def _record(self, cells: list[Cell], data: RunData, only: str | None) -> None:
         """Check what is new with the model, record the config, and report what is about to happen."""
         from paft.evaluation.calibration import check_calibration
         from paft.evaluation.plan import check_figures, planned_cells
 
-        directory, prompts, examples = self.directory, self.data.prompts, self.data.test_examples
+        directory, prompts, examples = self.directory, data.prompts, data.test_examples
         size = len(prompts.test), len(examples)
         planned = planned_cells(self.config.evaluation.cells, *size)
         check_figures(self.config.evaluation.until or {}, *size)
         check_calibration(self.config.evaluation.calibrate, len(prompts.test))
         resumed = directory.config_file.is_file() and directory.examples.is_file()
-        now = fingerprints(self.config, self.variants, self.data, self.processes.size)
+        now = fingerprints(self.config, self.variants, data, self.processes.size)
         new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
         if new:
-            self._check_with_model(new)
+            self._check_with_model(new, data)
         resume.start_or_resume(directory, self.config)
-        facts = self.data.facts() | ({"processes": self.processes.size} if self.trains else {})
+        facts = data.facts() | ({"processes": self.processes.size} if self.trains else {})
         resume.record_config(directory, self.config, self.variants, now, facts, only)
         write_prompts(directory.prompts("train"), prompts.train)
         write_prompts(directory.prompts("test"), prompts.test)
         write_screened(directory.prompts("screened"), prompts.screened)
-        write_jsonl(directory.examples, self.data.example_rows())
+        write_jsonl(directory.examples, data.example_rows())
         for note in prompts.notes():
             self.console.say(f"{note} (all in {directory.prompts('screened')})")
         names = ", ".join(variant.name for variant in self.variants)
@@ -184,14 +184,14 @@ class Run:
             + (f", {planned:,} of {size[0] * size[1]:,} cells" if planned < size[0] * size[1] else "")
         )
 
-    def _check_with_model(self, cells: list[Cell]) -> None:
+    def _check_with_model(self, cells: list[Cell], data: RunData) -> None:
         """Refuse questions that are too long and trainings that are impossible; nothing is written yet."""
-        model, task = self.model(), self.data.task
+        model, task = self.model(), data.task
         for cell in cells:
             if cell.variant.method.trains:
                 cell.check()
-        first, *others = self.data.prompts.test
-        examples = self.data.test_examples
+        first, *others = data.prompts.test
+        examples = data.test_examples
         longest = sorted(examples, key=lambda example: len(render(first, task, example).user))[-LONGEST:]
         asked = [(first, example) for example in examples]
         asked += [(prompt, example) for prompt in others for example in longest]

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -13,18 +14,14 @@ from accelerate.utils import reduce
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 
 from paft.config.schema import LoraSection
-from paft.engine.engine import Engine
 from paft.errors import UserError, one_line
 from paft.models.adapters import apply_adapter, unload_adapter
-from paft.tasks.task import Task
 from paft.training.data import PromptData
 from paft.training.lora import add_adapter
 from paft.training.trainer import DynamicPrompts
-from paft.types import Example, Prompt
 from paft.utils.console import Console, Tick
 from paft.utils.hf_internals import get_reporting_integration_callbacks
 from paft.utils.io import read_log, write_jsonl
-from paft.utils.plugins import Part
 
 
 class PromptTrainer(DynamicPrompts, Trainer):
@@ -102,71 +99,58 @@ class StepLog(TrainerCallback):
         )
 
 
-def finetune(
-    engine: Engine,
-    task: Task,
-    examples: Sequence[Example],
-    prompts: Sequence[Prompt],
-    folder: Path,
-    *,
-    sampler: Part = "uniform",
-    objective: Part = "cross-entropy",
-    prompt_noise: float | None = None,
-    group_by: str | None = None,
-    K: int,  # noqa: N803
-    batch_size: int,
-    arguments: Mapping[str, Any],
-    lora: LoraSection,
-    seed: int,
-    console: Console,
-) -> None:
-    """Fine-tune ``engine.model`` and leave ``adapter/`` and ``train.jsonl`` in ``folder``.
+@dataclass(frozen=True)
+class AdapterTraining:
+    """How an adapter is trained, and where it is kept.
+
+    Attributes:
+        folder: gets ``adapter/`` and ``train.jsonl``, and holds ``checkpoints/`` until the training is done.
+        batch_size: examples of one forward of a process.
+        arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
+        init: an adapter that training starts from; None for a fresh one.
+    """
+
+    folder: Path
+    lora: LoraSection
+    batch_size: int
+    arguments: Mapping[str, Any]
+    console: Console
+    init: Path | None = None
+
+
+def finetune(data: PromptData, training: AdapterTraining) -> None:
+    """Fine-tune the model of ``data`` and leave ``adapter/`` and ``train.jsonl`` in the training's folder.
 
     Resumes from the newest complete checkpoint in ``folder/checkpoints`` and removes the checkpoints when done.
     The model itself is left unchanged, unless FSDP or DeepSpeed has sharded it over the processes: then it cannot
     be used again. Several processes, each calling this, train together as one with so many times the batch.
-
-    Args:
-        sampler, objective: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
-        prompt_noise: NEFTune's alpha, on the embeddings of prompt tokens only.
-        group_by: a field; examples with the same value follow each other in every epoch.
-        arguments: further ``transformers.TrainingArguments``, ``num_train_epochs`` among them.
-        seed: of the adapter's first weights, the order of the examples and the sampler.
+    The seed of ``data`` is also that of the adapter's first weights.
     """
-    settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
-
-    def make_trainer() -> PromptTrainer:
-        how = (K, seed, sampler, objective, prompt_noise, group_by)
-        return PromptTrainer(settings, PromptData(engine, task, examples, prompts, *how))
-
-    train_adapter(engine, folder, make_trainer, StepLog, lora=lora, seed=seed, console=console)
+    train_adapter(data, training, lambda settings: PromptTrainer(settings, data), StepLog)
 
 
 def train_adapter(
-    engine: Engine,
-    folder: Path,
-    make_trainer: Callable[[], Any],
+    data: PromptData,
+    training: AdapterTraining,
+    make_trainer: Callable[[TrainingArguments], Any],
     log: type[StepLog],
-    *,
-    lora: LoraSection,
-    seed: int,
-    console: Console,
-    init: Path | None = None,
 ) -> None:
-    """Train an adapter of ``engine.model`` with a trainer; see :func:`finetune` for what is kept and resumed.
+    """Train an adapter with a trainer; see :func:`finetune` for what is kept and resumed.
 
     Args:
         make_trainer: returns a trainer with :class:`DynamicPrompts` for the model with the adapter.
-        init: an adapter that training starts from; a fresh one when left out.
     """
+    engine, folder, console = data.engine, training.folder, training.console
     base = engine.model
-    set_seed(seed)
+    checkpoints = folder / "checkpoints"
+    settings = trainer_settings(base.device.type, checkpoints, training.batch_size, data.seed, training.arguments)
+    set_seed(data.seed)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        engine.model = add_adapter(base, lora)
-        if init is not None:
-            apply_adapter(engine.model, init)
-        trainer = make_trainer()
+        engine.model = add_adapter(base, training.lora)
+        if training.init is not None:
+            apply_adapter(engine.model, training.init)
+        trainer = make_trainer(settings)
         trainer.remove_callback(PrinterCallback)
         steps = trainer.epoch_data.steps_per_epoch * int(trainer.args.num_train_epochs)
         is_main = trainer.is_world_process_zero()
@@ -174,7 +158,7 @@ def train_adapter(
             console.say(f"training {folder.name}: its sampler adds prompt {prompt.id}: {prompt.text!r}")
         with console.progress(f"training {folder.name}", steps) as tick:
             trainer.add_callback(log(folder / "train.jsonl", trainer.batches.stats, tick))
-            checkpoint = newest_checkpoint(folder / "checkpoints")
+            checkpoint = newest_checkpoint(checkpoints)
             if checkpoint and (Path(checkpoint) / "adapter_model.safetensors").is_file():
                 apply_adapter(engine.model, Path(checkpoint))  # the trainer, which does it again, ignores misfits
             try:
@@ -190,7 +174,7 @@ def train_adapter(
         if engine.model is not base:
             engine.model = unload_adapter(engine.model).requires_grad_(False).eval()
     if is_main:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         console.say(log.summary(folder))
 
 

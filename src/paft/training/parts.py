@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from paft.errors import UserError
 from paft.models.chat import ChatFormat
-from paft.prompts.rules import WORDING, defect
 from paft.tasks.task import Task
 from paft.training.objectives import Objective, make_objective
 from paft.training.samplers import PromptSampler, make_sampler
@@ -49,8 +48,6 @@ def make_parts(
         UserError: a setting is wrong, or the two do not fit each other, the task or the step.
     """
     loss = make_objective(objective)
-    name = type(loss).__name__
-    copies = loss.prompts_per_example
     made = make_sampler(
         sampler,
         prompts,
@@ -58,12 +55,23 @@ def make_parts(
         steps_per_epoch=shape.steps_per_epoch,
         seed=seed,
         task=task,
-        examples_per_step=shape.examples * copies,
+        examples_per_step=shape.examples * loss.prompts_per_example,
     )
-    if copies > 1 and (made.prompts_per_step or copies) < copies:
+    _check_objective(loss, made, prompts, shape)
+    with user_code(f"the objective {type(loss).__name__}"):
+        loss.bind(task, format)
+    return made, loss
+
+
+def _check_objective(
+    objective: Objective, sampler: PromptSampler, prompts: Sequence[Prompt], shape: StepShape
+) -> None:
+    """Refuse an objective that compares more prompts than a step holds, or more forwards than it takes."""
+    name, copies = type(objective).__name__, objective.prompts_per_example
+    if copies > 1 and (sampler.prompts_per_step or copies) < copies:
         raise UserError(
             f"config key training.objective: {name} compares {copies} prompts of each example, but the sampler "
-            f"{type(made).__name__} gives a step {made.prompts_per_step}; set training.sampler=mixed, with "
+            f"{type(sampler).__name__} gives a step {sampler.prompts_per_step}; set training.sampler=mixed, with "
             f"training.prompts_per_step of {copies} or more, for a method that trains on several prompts"
         )
     if copies > len(prompts) > 0:  # none: the method has not written them yet
@@ -71,18 +79,9 @@ def make_parts(
             f"config key training.objective: {name} compares {copies} prompts of each example, but the method "
             f"trains on {len(prompts)}; give it to a variant of a method that trains on more prompts"
         )
-    if loss.needs_whole_step and shape.forwards > 1:
+    if objective.needs_whole_step and shape.forwards > 1:
         raise UserError(
             f"config key training.objective: {name} needs all rows of a step in one forward, but there are "
             f"{shape.forwards} (gradient_accumulation_steps times processes); use one process and "
             f"training.gradient_accumulation_steps=1, with training.batch_size={shape.examples}"
         )
-    with user_code(f"the objective {name}"):
-        loss.bind(task, format)
-    for prompt in made.extra_prompts:
-        if fault := defect(prompt, task, WORDING):
-            raise UserError(
-                f"the sampler {type(made).__name__} adds the prompt {prompt.text!r}, which does not fit the task: "
-                f"{fault[1]}"
-            )
-    return made, loss

@@ -1,51 +1,31 @@
 """Train an adapter by GRPO, from the base model or from a finished adapter."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from transformers import TrainingArguments
 
 from paft.config.schema import LoraSection
 from paft.engine.engine import Engine
 from paft.errors import UserError
 from paft.models.adapters import check_adapter, other_base
-from paft.tasks.task import Task
 from paft.training.data import PromptData
-from paft.training.finetune import newest_checkpoint, train_adapter, trainer_settings
+from paft.training.finetune import AdapterTraining, newest_checkpoint, train_adapter
 from paft.training.grpo.trainer import FlatStop, GroupData, GroupLog, GroupTrainer
 from paft.training.grpo.validation import BestAdapter, Validation
-from paft.types import Example, Prompt
-from paft.utils.console import Console
 from paft.utils.distributed import ALONE
-from paft.utils.plugins import Part
 
 
 def finetune_groups(
-    engine: Engine,
-    task: Task,
-    examples: Sequence[Example],
-    prompts: Sequence[Prompt],
-    folder: Path,
-    groups: GroupData,
-    *,
-    sampler: Part = "uniform",
-    group_by: str | None = None,
-    K: int,  # noqa: N803
-    batch_size: int,
-    arguments: Mapping[str, Any],
-    lora: LoraSection,
-    init: Path | None = None,
-    validation: Validation | None = None,
-    seed: int,
-    console: Console,
+    data: PromptData, groups: GroupData, training: AdapterTraining, validation: Validation | None = None
 ) -> None:
-    """Train ``engine.model`` on groups of its own answers; leave ``adapter/`` and ``train.jsonl`` in ``folder``.
+    """Train the model of ``data`` on groups of its own answers, and leave what ``finetune`` leaves.
 
     Resumes as :func:`~paft.training.finetune.finetune` does; the answers of a step depend on the seed, the step
     and the weights, so a resumed training equals an uninterrupted one.
 
     Args:
-        init: the adapter that training starts from; a fresh one when left out.
+        data: without the validation's prompts and examples.
         validation: what the adapter is measured on; the best one is left. The last one when left out.
 
     Raises:
@@ -57,20 +37,19 @@ def finetune_groups(
             "method grpo: answers cannot be sampled from a model that FSDP or DeepSpeed shards over processes; "
             "start paft with torchrun, which gives each process the whole model"
         )
-    settings = trainer_settings(engine.model.device.type, folder / "checkpoints", batch_size, seed, arguments)
+    folder, console = training.folder, training.console
 
-    def make_trainer() -> GroupTrainer:
-        data = PromptData(engine, task, examples, prompts, K, seed, sampler, group_by=group_by)
+    def make_trainer(settings: TrainingArguments) -> GroupTrainer:
         trainer = GroupTrainer(settings, data, groups)
         if newest_checkpoint(folder / "checkpoints") is None:
-            trainer.check_spread(console, starts_from_base=init is None)
+            trainer.check_spread(console, starts_from_base=training.init is None)
         trainer.add_callback(FlatStop(trainer.batches, groups.settings.max_flat_steps, console, folder.name))
         if validation is not None:
             console.say(f"training {folder.name}: {validation.describe()}")
             trainer.add_callback(BestAdapter(validation, trainer.batches, folder / "checkpoints"))
         return trainer
 
-    train_adapter(engine, folder, make_trainer, GroupLog, lora=lora, seed=seed, console=console, init=init)
+    train_adapter(data, training, make_trainer, GroupLog)
 
 
 def check_init(folder: Path, engine: Engine, lora: LoraSection, key: str) -> None:

@@ -70,12 +70,8 @@ class DynamicPromptGroups:
         self.prompt_data = data
         self.steps_per_draw = args.steps_per_generation // args.gradient_accumulation_steps * args.num_iterations
         self.prompt_sampler = group_sampler(
-            data.sampler,
-            data.prompts,
-            data.task,
-            K=data.K,
+            data,
             steps_per_epoch=len(data.examples) // groups,  # TRL leaves an incomplete generation out
-            seed=data.seed,
             examples_per_step=groups,
         )
         self.prompt_sampler.bind(_no_losses)

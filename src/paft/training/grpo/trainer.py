@@ -67,13 +67,7 @@ class GroupTrainer(DynamicPrompts, Trainer):
         draws = EpochDataset(data.examples, step_size, data.seed, batch=step_size, group_by=data.group_by)
         self.epoch_data: Any = GroupDataset(draws, settings.num_iterations)
         self.prompt_sampler = group_sampler(
-            data.sampler,
-            data.prompts,
-            data.task,
-            K=data.K,
-            steps_per_epoch=draws.steps_per_epoch,
-            seed=data.seed,
-            examples_per_step=step_size,
+            data, steps_per_epoch=draws.steps_per_epoch, examples_per_step=step_size
         )
         self.prompt_noise = None
         with user_code(f"the sampler {type(self.prompt_sampler).__name__}"):

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 
 from paft.config.task import PartSetting
 from paft.errors import UserError, WorkError
+from paft.prompts.rules import WORDING, defect
 from paft.tasks.task import Task
 from paft.training.samplers.sampler import PromptSampler
 from paft.types import Example, Prompt
@@ -38,11 +39,12 @@ def make_sampler(
 
     Args:
         setting: a name, ``module:name``, a mapping with ``name`` and further settings, or a class.
-        task, examples_per_step: passed to a sampler that takes them.
+        task, examples_per_step: passed to a sampler that takes them; prompts that it adds must fit the task.
         key: the config key of the setting, for messages.
 
     Raises:
-        UserError: there is no such sampler, it is no :class:`PromptSampler`, or it refuses a setting.
+        UserError: there is no such sampler, it is no :class:`PromptSampler`, it refuses a setting, or a prompt
+            that it adds does not fit the task.
     """
     name, settings = part_setting(setting, key)
     taken = keywords(SAMPLERS.get(name, key) if isinstance(name, str) else name)
@@ -54,7 +56,19 @@ def make_sampler(
     given = {"prompts": prompts, "K": K, "steps_per_epoch": steps_per_epoch, "seed": seed}
     further = {"task": task, "examples_per_step": examples_per_step}
     given |= {name: value for name, value in further.items() if taken is None or name in taken}
-    return make_part(SAMPLERS, setting, key, PromptSampler, **given)  # type: ignore[type-abstract]
+    made = make_part(SAMPLERS, setting, key, PromptSampler, **given)  # type: ignore[type-abstract]
+    if task is not None:
+        _check_extra_prompts(made, task)
+    return made
+
+
+def _check_extra_prompts(sampler: PromptSampler, task: Task) -> None:
+    for prompt in sampler.extra_prompts:
+        if fault := defect(prompt, task, WORDING):
+            raise UserError(
+                f"the sampler {type(sampler).__name__} adds the prompt {prompt.text!r}, which does not fit the "
+                f"task: {fault[1]}"
+            )
 
 
 def with_prompts_per_step(setting: PartSetting, size: int | None) -> PartSetting:
