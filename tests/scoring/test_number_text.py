@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from paft.scoring.number_text import numbers
+from paft.scoring.number_text import joined, numbers, plain
 
 
 def readings(text):
@@ -93,3 +93,15 @@ def test_a_number_grouped_in_thousands_is_read_back_in_every_style(mark, point, 
     has_two_readings = text.count(".") + text.count(",") == 1 and len(decimals) in (0, 3)  # 1.234 and 1,234
     assume(not has_two_readings or whole == 0)
     assert readings(text) == [(text, Fraction(f"{whole}.{decimals or 0}"))]
+
+
+@pytest.mark.parametrize("text", ["12 ± 1", "12±1", r"12 \pm 1", "12 +/- 0.5"])
+def test_a_number_with_its_uncertainty_is_no_single_number(text):
+    first, second = numbers(plain(text))
+    assert joined(plain(text), first, second)
+
+
+@pytest.mark.parametrize("text", ["1.2 x 10^-3", "1.2·10^-3", "1.2\u00d710\u207b\u00b3", "1.2 · 10\u207b\u00b3"])
+def test_a_power_of_ten_is_read_however_it_is_typed(text):
+    [number] = numbers(plain(text))
+    assert number.value == Fraction(12, 10_000)

@@ -108,10 +108,8 @@ class EndpointModel:
             try:
                 if scored:
                     return self._check_scores(conversation, options[0])
-                [question] = self._completions.generation_questions(
-                    [conversation], settings.max_new_tokens, settings.stop
-                )
-                return self._check_text(question)
+                longest, stop = settings.max_new_tokens, settings.stop
+                return self._check_text(*self._completions.generation_questions([conversation], longest, stop))
             except ModelError as error:
                 if not (error.refused or error.filtered):
                     raise self._rejection(error, scored) from None

@@ -26,7 +26,7 @@ _CURRENCY = rf"""
 _LATEX = r"(?P<whole>\d+[ ]?)?\\[dt]?frac\{(?P<above>\d+)\}\{(?P<below>\d+)\}"
 _POWER_OF_TEN = rf"""
     (?:e(?P<exponent>[+-]?\d{{1,4}})(?!\w)
-      |{_BLANK}?(?:\u00d7|x|\*|\\times|\\cdot){_BLANK}?10{_BLANK}?\^{_BLANK}?\{{?(?P<power>[-+\u2212]?\d{{1,4}})\}}?)?
+      |{_BLANK}?(?:\u00d7|\u00b7|x|\*|\\times|\\cdot){_BLANK}?10{_BLANK}?\^{_BLANK}?\{{?(?P<power>[-+\u2212]?\d{{1,4}})\}}?)?
 """
 _RAISED = r"(?P<raised>[\u00b2\u00b3\u00b9\u2070-\u2079])?"
 _PERCENT = rf"(?P<percent>{_BLANK}?(?:\\?%|\uff05|(?:percent|per[ ]cent|pct)\b))?"
@@ -43,8 +43,8 @@ _POWERS = {
     "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9, "bn": 9,
 }  # fmt: skip
 _JOINED = re.compile(
-    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212]|x|to|or|plus|minus|times"
-    rf"|out of|\\times|\\cdot|\\div){_BLANK}*|:|\*\*"
+    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212\u00b1]|\+{_BLANK}?/{_BLANK}?-|x|to|or|plus|minus|times"
+    rf"|out of|\\times|\\cdot|\\div|\\pm){_BLANK}*|:|\*\*"
 )
 _LISTED = re.compile(rf"{_BLANK}*(?:[,;]|,?{_BLANK}and\b){_BLANK}*(?:(?:and|or)\b{_BLANK}*)?")
 _CLOSED = re.compile(r"[\s.)\]}$*\\]*")
@@ -61,6 +61,12 @@ _REPLACED = str.maketrans(
 """Signs of other keyboards. NFKC would do too much: it makes 102 of 10²."""
 
 
+_TEN_RAISED = re.compile(
+    rf"([\u00d7\u00b7x*]{_BLANK}?10)([\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+)"
+)
+_LOWERED = str.maketrans(
+    "\u207a\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "+-0123456789"
+)
 _IN_FRACTIONS = re.compile(r"(\\[dt]?frac)(?:(\d)(\d)|\{[-\u2212](?=\d+\}))")
 _COMMA = re.compile(r"(?<=\d)(?:\{,\}|,\\!)(?=\d)")
 _SPACE = re.compile(r"(?<=\d)\\[,:; ](?=\d{3}(?!\d))")
@@ -110,7 +116,8 @@ class Number:
 
 def plain(text: str) -> str:
     """Return a text with the signs of other keyboards and of LaTeX replaced, and -5 for "minus 5"."""
-    text = text if text.isascii() else text.translate(_REPLACED)
+    if not text.isascii():
+        text = _TEN_RAISED.sub(lambda m: f"{m[1]}^{m[2].translate(_LOWERED)}", text.translate(_REPLACED))
     if "\\" in text or "{,}" in text:
         text = _SPACE.sub("\u2009", _COMMA.sub(",", _IN_FRACTIONS.sub(_fraction, text)))
     return _SIGN_IN_WORDS.sub("-", text) if _HAS_SIGN_WORD.search(text) else text
