@@ -34,6 +34,10 @@ def test_a_group_with_a_leading_zero_groups_no_thousands(text):
     assert number.note
 
 
+def test_a_blank_after_a_leading_zero_separates_two_numbers():
+    assert readings("At 10:00 125 came")[-2:] == [("00", 0), ("125", 125)]
+
+
 MARKS = st.sampled_from(",.'_ \u00a0\u2009")
 GROUPS = st.sampled_from(["0", "5", "00", "25", "125", "000", "1250"])
 AFTER_ZERO = st.tuples(
@@ -61,6 +65,7 @@ def test_digits_are_read_with_all_their_separators_or_not_at_all(groups, last):
     ("text", "value"),
     [
         ("1,234/5", None), ("1/2,5", None), ("1/2,3/4", None), (".5,125", None), ("10 000/20", None), ("1,234.567,8", None),
+        ("1,234,5", None), ("1.234.5", None), ("1/234/567", None), ("1,234 567", "1234"),
         ("1 200,50/month", "1200.5"), ("3 1/2/month", "3.5"), ("1 1\u20442", "1.5"), ("12 000 m", "12000"), ("1\u202f234,5", "1234.5"),
         ("12,34,567.8", "1234567.8"), ("1.234.567", "1234567"), ("5'10", "5"), ("101_2", "101"), ("10 / 4", "2.5"), ("1250 125", "1250"),
     ],
