@@ -320,15 +320,6 @@ def test_an_unknown_bank_and_a_size_beyond_it_are_refused():
         load_prompts(BankSource(bank="trec", size=9999), "train", 0)
 
 
-def test_a_bank_gives_its_short_prompts_only():
-    short = load_prompts(BankSource(bank="trec", max_words=12), "train", 0)
-    words = [len(f"{prompt.system or ''} {prompt.text}".split()) for prompt in short]
-    assert len(short) > 20
-    assert max(words) == 12
-    with pytest.raises(UserError, match=r"prompts.train.max_words: the bank's shortest prompt has \d+ words"):
-        load_prompts(BankSource(bank="trec", max_words=1), "train", 0)
-
-
 def test_the_released_pools_are_read_and_their_repeats_found(shared):
     pool = shared / "prompts/released/winogrande.train.jsonl"
     from paft.tasks.load import load_task

@@ -37,7 +37,7 @@ def test_the_script_gives_the_losses_and_accuracies_of_the_package(tmp_path, cap
     rows = script.subset(script.read(DEMO / "train.jsonl"), 18, 3)
     test_rows = script.subset(script.read(DEMO / "test.jsonl"), 6, 3)
     bank = ROOT / "src/paft/prompts/bank/trec"
-    prompts = script.short(script.read(bank / "train.jsonl"))
+    prompts = script.read(bank / "train.jsonl")
     test_prompts = script.read(bank / "test.jsonl")[:3]
     tokenizer = make_tokenizer()
     model, losses = script.train(

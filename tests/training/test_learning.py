@@ -22,7 +22,7 @@ def test_a_few_dozen_steps_of_the_embedded_model_learn_and_move_every_lora_weigh
     config = load_config(
         DEMO,
         ["methods=[paft]", "training.examples=144", "training.batch_size=6", "training.warmup_steps=0.05",
-         "prompts.train={bank: trec, max_words: 20, size: 12}", "prompts.test={bank: trec, size: 2}", "evaluation.examples=4"],
+         "prompts.train={bank: trec, size: 12}", "prompts.test={bank: trec, size: 2}", "evaluation.examples=4"],
     )  # fmt: skip
     run(config, tmp_path / "run", Console(quiet=True))
     log = [json.loads(line) for line in (tmp_path / "run/methods/paft/train.jsonl").read_text().splitlines()]

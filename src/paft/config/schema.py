@@ -35,8 +35,6 @@ class BankSource(Section):
 
     bank: str
     """A task: ``hellaswag``, ``piqa``, ``winogrande``, ``race``, ``trec``, ``sst2`` or ``bookings``."""
-    max_words: Positive | None = None
-    """Leave out longer prompts; on a CPU, their tokens are the cost of a training step."""
     size: Positive | None = None
     """Draw a diverse subset of so many, with the seed."""
 

@@ -23,7 +23,7 @@ def load_prompts(source: str | BankSource | GenerateSource, split: str, seed: in
     if isinstance(source, GenerateSource):
         raise UserError(f"config key prompts.{split}: no prompts have been generated yet (paft prompts generate)")
     if isinstance(source, BankSource):
-        prompts = _short(read_prompts(_bank_file(source.bank, split)), source.max_words, split)
+        prompts = read_prompts(_bank_file(source.bank, split))
         return diverse_subset(prompts, source.size, seed) if source.size else prompts
     path = Path(source)
     if not path.is_file():
@@ -81,19 +81,6 @@ def diverse_subset(prompts: list[Prompt], size: int, seed: int) -> list[Prompt]:
         likeness = [max(v, len(last & t) / len(last | t)) for v, t in zip(likeness, triples, strict=True)]
         chosen.append(min((i for i in range(len(order)) if i not in chosen), key=likeness.__getitem__))
     return [order[i] for i in chosen]
-
-
-def _short(prompts: list[Prompt], max_words: int | None, split: str) -> list[Prompt]:
-    """Return the prompts of at most ``max_words`` words, the system text included; all for None."""
-    if max_words is None:
-        return prompts
-    words = {prompt: len(f"{prompt.system or ''} {prompt.text}".split()) for prompt in prompts}
-    if not (short := [prompt for prompt in prompts if words[prompt] <= max_words]):
-        raise UserError(
-            f"config key prompts.{split}.max_words: the bank's shortest prompt has {min(words.values())} words, "
-            f"found {max_words}"
-        )
-    return short
 
 
 def _bank_file(name: str, split: str) -> Path:
