@@ -3,6 +3,10 @@
 import re
 import unicodedata
 
+DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that say which way a text runs; editors and models put them around words of right-to-left scripts."""
+INVISIBLE = f"\u00ad\u200b\u200c\u200d\u2060\ufeff{DIRECTION_MARKS}"
+
 _TYPED = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"),
@@ -21,9 +25,7 @@ _TYPED = str.maketrans(
         "\u06d4": ".",
         "\u00bf": " ",
         "\u00a1": " ",
-        **dict.fromkeys(
-            "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\u20e3\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-        ),
+        **dict.fromkeys(f"{INVISIBLE}\ufe0f\u20e3"),
         **{control: None for control in map(chr, [*range(9), 11, 12, *range(14, 32), 127])},
     }
 )
@@ -57,6 +59,14 @@ _CLOSING = ".!?;:,\"'*)]}>_|"
 _BULLETS = "-*\u2022\u00b7\u2013"
 _ARROW = re.compile(r"(?:[=-]+>|\u2192|=)(?! ?\d)")
 _OPENING = "\"'*([{<_:"
+
+
+_WITHOUT_MARKS = str.maketrans("", "", DIRECTION_MARKS)
+
+
+def without_direction_marks(text: str) -> str:
+    """Return a text without the marks that say which way it runs."""
+    return text if text.isascii() else text.translate(_WITHOUT_MARKS)
 
 
 def as_typed(text: str) -> str:
