@@ -9,7 +9,8 @@ from conftest import write_rows
 from paft.config.load import load_config
 from paft.config.task import HubSource, TaskConfig
 from paft.errors import UserError
-from paft.scoring.registry import SCORERS
+from paft.scoring.registry import SCORERS, make_scorer
+from paft.tasks.describe import equal_answers
 from paft.tasks.load import check_targets, load_task, stored_rows, task_of_rows
 from paft.tasks.rows import read_rows
 
@@ -307,6 +308,22 @@ def test_an_accepted_answer_that_a_scorer_cannot_use_is_named_with_its_row(tmp_p
     ):
         check_targets(task, [Number()], examples, str(tmp_path / "d.jsonl"))
     check_targets(task, [Number()], examples[:1], str(tmp_path / "d.jsonl"))
+
+
+def test_answers_that_differ_in_a_sign_and_are_scored_alike_are_named_with_their_rows_and_the_fix(tmp_path):
+    def notes(train, test, scorer="exact"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        task, _, left = free(tmp_path / "train", train)
+        right = free(tmp_path, test)[2]
+        return list(equal_answers(task, [make_scorer(scorer, task)], ((left, "a.jsonl"), (right, "b.jsonl"))))
+
+    assert notes(["5", "x|y"], ["x&y", "5%"]) == [
+        "the scorer exact takes 'x|y' (a.jsonl:2) and 'x&y' (b.jsonl:1) for the same answer (2 such pairs); if they "
+        "differ, set normalise: none, as in scorer: {name: exact, normalise: none}"
+    ]
+    assert notes(["x|y"], ["x&y"], {"name": "exact", "normalise": "none"}) == []
+    alike = ["the Beatles", "O+", "1939-1945", "COVID-19", ["5", "5%"]]
+    assert notes(alike, ["Beatles!", "O-", "1939\u20131945", "Covid19", "5%"]) == []
 
 
 @pytest.mark.skipif("number" not in SCORERS.names, reason="the scorer number is missing")
