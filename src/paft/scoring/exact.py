@@ -55,7 +55,8 @@ class ExactScorer(TextScorer):
     """Right if an output equals an accepted answer up to case, punctuation, articles and spacing.
 
     Args:
-        normalise: ``squad``; or ``none``, which ignores only white space at the ends and the Unicode form.
+        normalise: ``squad``; or ``none``, which ignores only white space at the ends, the
+            Unicode form and the direction marks of right-to-left text.
 
     Source: the evaluation script of SQuAD 1.1 (Rajpurkar et al., 2016).
     """
@@ -92,11 +93,11 @@ NOTHING_LEFT = "is nothing but punctuation and articles, which are ignored; set 
 def normalised(text: str) -> str:
     """Return a text in lower case, without punctuation and English articles, with single spaces.
 
-    Unlike in SQuAD's script, signs that change an answer stay: the sign, the point and the decimal comma of a number
-    and the bar of a fraction (-5 is not 5, 3.5 and 3,5 are not 35, 1/2 is not 12), comparisons (< 3), and + - # after
-    a word (O- is neither O nor O+, C# is not C). Between digits, punctuation separates: 10:30 is not 1030, and
-    3/4/2024 is 3-4-2024. An A at the end is no article. Curly quotes, dashes and the punctuation of other scripts
-    count as punctuation too.
+    Unlike in SQuAD's script, signs that change an answer stay: the sign, the point and the decimal comma of a
+    number and the bar of a fraction (-5 is not 5, 3.5 and 3,5 are not 35, 1/2 is not 12), comparisons (< 3), and
+    + - # after a word (O- is neither O nor O+, C# is not C). Between digits, punctuation separates: 10:30 is not
+    1030, and 3/4/2024 is 3-4-2024. An A at the end is no article. Curly quotes, dashes and the punctuation of
+    other scripts count as punctuation too.
     """
     text = text.lower()
     if not text.isascii():

@@ -60,9 +60,9 @@ def equal_answers(
             (left, right), (left_place, right_place) = next(iter(pairs.items()))
             more = f" ({counted(len(pairs), 'such pairs')})" if len(pairs) > 1 else ""
             yield (
-                f"the scorer {scorer.name} takes {_short(left)!r} ({left_place}) and {_short(right)!r} ({right_place}) "
-                f"for the same answer{more}; if they differ, set normalise: none, as in "
-                f"scorer: {{name: exact, normalise: none}}"
+                f"the scorer {scorer.name} takes {_short(left)!r} ({left_place}) and {_short(right)!r} "
+                f"({right_place}) for the same answer{more}; if they differ, set normalise: none, as in "
+                "scorer: {name: exact, normalise: none}"
             )
 
 
