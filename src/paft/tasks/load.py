@@ -15,7 +15,7 @@ from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
 from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
-from paft.tasks.targets import TargetColumn, accepted_answers, kind_of
+from paft.tasks.targets import TargetColumn, accepted_answers, conversion, kind_of
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
 
@@ -320,7 +320,7 @@ def _text(row: dict[str, Any], column: str, place: str) -> str:
     text = None if isinstance(value, bool) else cell_text(value)
     if text is not None:
         return text
-    raise UserError(f"{place}: column {column!r} holds {kind_of(value)}, expected text")
+    raise UserError(f"{place}: column {column!r} holds {kind_of(value)}, expected text; {conversion(value)}")
 
 
 def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
@@ -328,14 +328,17 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
         return ()
     if isinstance(spec.choices, list):
         return tuple(spec.choices)
+    fix = "fill it or leave the row out"
     if isinstance(spec.choices, OptionColumns):
-        options = [_text(row, column, place) for column in spec.choices.columns]
+        columns = spec.choices.columns
+        options = ["" if _cell(row, name, place) is None else _text(row, name, place) for name in columns]
+        fix += f"; a column of lists (JSON lines, Parquet) may hold 2 to {len(LETTERS)} options in each row"
     else:
         options = _listed_options(_cell(row, str(spec.choices), place), str(spec.choices), place)
     if not 2 <= len(options) <= len(LETTERS):
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
     if not all(option.strip() for option in options):
-        raise UserError(f"{place}: an option is empty; fill it or leave the row out")
+        raise UserError(f"{place}: an option is empty; {fix}")
     if alike := _alike(spec.answer_format, options):
         raise UserError(f"{place}: {alike}; take task.answer: letter, or leave the row out")
     return tuple(options)

@@ -15,6 +15,7 @@ from paft.utils.safe_io import DATA, parquet_batches, read_text
 
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def read_rows(source: Source) -> Rows:
         return _parquet_rows(path, source)
     if suffix in TABLES:
         return Rows(source, list(_csv_rows(path)))
+    if suffix in PACKED:
+        raise UserError(f"{path}: a compressed file; unpack it")
     raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use {', '.join((LINES[0], *TABLES))}")
 
 
