@@ -352,6 +352,39 @@ def test_a_table_whose_quotes_or_cells_do_not_fit_is_refused_with_the_row(tmp_pa
         load_task(own(test=str(tmp_path / "d.csv")))
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (
+            'q,a\nfine,pos\n"it is great,pos\nso bad",neg\n',
+            r"d\.csv: row 2 \(line 3\): the cell 'q' holds 2 lines",
+        ),
+        (
+            'q,a\r\n\r\n"great,pos\r\nbad,neg\r\nso so",neg\r\nx,pos\r\n',
+            r"d\.csv: row 1 \(line 3\): the cell 'q' holds 3 lines",
+        ),
+        ('a,q\nneg,x\npos,"great\nneg,bad"\n', r"d\.csv: row 2 \(line 3\): the cell 'q' holds 2 lines"),
+        ('id,q,a\n1,"great,pos\n2,bad",neg\n3,x,pos\n', r"d\.csv: row 1 \(line 2\): the cell 'q' holds 2 lines"),
+    ],
+)
+def test_rows_that_a_stray_quote_merges_are_named_with_their_line(tmp_path, text, place):
+    (tmp_path / "d.csv").write_bytes(text.encode())
+    with pytest.raises(UserError, match=rf"{place} that look like rows; close the quote"):
+        load_task(own(test=str(tmp_path / "d.csv")))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Hello, all\nBye", "It was good, pos\nreally", "Dear Sir,\nI came, I saw\nAnn", "x,pos\ny,neg", "first\n\nsecond, third",
+        "name,pos\nAnn,3\nBob",
+    ],
+)  # fmt: skip
+def test_text_of_several_lines_with_commas_is_one_cell(tmp_path, cell):
+    (tmp_path / "d.csv").write_text(f'q,a\n"{cell}",pos\nfine,neg\n')
+    assert load_task(own(test=str(tmp_path / "d.csv")))[2][0].fields["q"] == cell
+
+
 def test_quotes_within_a_cell_stay(tmp_path):
     (tmp_path / "d.csv").write_text('q,a\nhe said "hi",pos\n"he said ""hi"", twice",neg\n\n')
     assert [row["q"] for row in read_rows(str(tmp_path / "d.csv")).rows] == ['he said "hi"', 'he said "hi", twice']

@@ -14,7 +14,7 @@ from paft.scoring import Scorer
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
-from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
+from paft.tasks.rows import Rows, check_quotes, place, read_rows, rows_in_memory
 from paft.tasks.targets import TargetColumn, accepted_answers, conversion, kind_of
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
@@ -54,7 +54,7 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
     """
     spec = complete(config)
     column = _target_column(spec)
-    train, test = (_examples(spec, column, _rows_of(config, split)) for split in ("train", "test"))
+    train, test = (_examples(spec, column, _rows_of(config, split, spec.target)) for split in ("train", "test"))
     return _task(spec, column, train + test), train, test
 
 
@@ -265,13 +265,14 @@ def _target_column(spec: Spec) -> TargetColumn | None:
     return None if spec.choices is None else TargetColumn(spec.target, spec.target_format, spec.labels)
 
 
-def _rows_of(config: TaskConfig, split: str) -> Rows:
+def _rows_of(config: TaskConfig, split: str, target: str) -> Rows:
     source = getattr(config, split)
     if source is None:
         return Rows(None, [])
     rows = read_rows(source)
     if not rows.rows:
         raise UserError(f"config key task.{split}: no examples in {source}")
+    check_quotes(rows, target)
     return rows
 
 
