@@ -197,9 +197,10 @@ def _has_no_value(output: str, target: str) -> bool:
 
 
 SIGN: Reason = (
-    "SQuAD's script drops the sign and the point of a number: -5 = 5, 3.5 = 35",
-    _either(r"\d\.\d|-\.?\d"),
+    "SQuAD's script drops signs and joins numbers: -5 = 5, 3.5 = 35, 10:30 = 1030, C++ = C, 3 + 4 = 3 4",
+    _either(r"\d[^\w\s]\$?\d|-\.?\d|\w[+#-](?!\w)| \+ |[<>]"),
 )
+LAST_A: Reason = ("SQuAD's script takes an A at the end for an article: vitamin A = vitamin", _either(r"\ba\W*$"))
 HYPHEN: Reason = ("inspect splits words at hyphens (DROP's rule), SQuAD joins them", _either(r"-"))
 VALUE: Reason = ("inspect compares numbers by value: 5.0 = 5", _either(r"\d"))
 SPACES: Reason = ("spaces are squeezed", lambda output, target: target.casefold() not in output.casefold())
@@ -226,10 +227,10 @@ WORD: Reason = (
     lambda output, target: not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)\.?", _last_number_word(output)),
 )
 COMPARED: list[tuple[Any, str, list[Reason]]] = [
-    ("exact", "lm-eval SQuAD exact", [SIGN]),
-    ("exact", "inspect exact", [HYPHEN, VALUE]),
-    ("f1", "lm-eval SQuAD f1", [SIGN]),
-    ("f1", "inspect f1", [HYPHEN, VALUE]),
+    ("exact", "lm-eval SQuAD exact", [SIGN, LAST_A]),
+    ("exact", "inspect exact", [HYPHEN, VALUE, LAST_A]),
+    ("f1", "lm-eval SQuAD f1", [SIGN, LAST_A]),
+    ("f1", "inspect f1", [HYPHEN, VALUE, LAST_A]),
     ({"name": "includes", "whole_words": False}, "inspect includes", [SPACES]),
     ("includes", "inspect includes", [SPACES, WITHIN]),
     ({"name": "number", "form": "strict"}, "lm-eval strict-match", NUMBERS),

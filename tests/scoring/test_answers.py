@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paft.scoring.choice import read_label, read_letter
+from paft.scoring.choice import indistinguishable, read_label, read_letter
 
 OPTIONS = ("a red ball", "a blue hat", "a dog", "an idea")
 LABELS = ("description", "entity", "abbreviation", "human", "location", "number")
@@ -139,6 +139,33 @@ def test_signs_that_tell_options_apart_are_read():
         None,
         1,
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (("<5", ">5", "=5"), {"5": None, ">5": 1, "> 5": 1, "<5.": 0, "**>5**": 1, "The answer is >5.": 1, "Answer: < 5": 0, "=5": 2, ">6": None, "It is 5": None}),
+        ((">10", "10"), {"10": 1, ">10": 0, "> 10.": 0, "The answer is > 10": 0, "Answer: 10": 1, "<10": None, "The answer is < 10": None}),
+        (("positive", "negative"), {"> positive": 0, "<positive>": 0}),
+    ],
+)  # fmt: skip
+def test_a_comparison_belongs_to_an_option_and_is_no_quote_mark(options, texts):
+    assert {text: read_label(text, options) for text in texts} == texts
+    assert indistinguishable(options) is None
+
+
+@pytest.mark.parametrize("dash", ["\u2013", "-", "\u2011"])
+def test_a_range_is_read_whichever_dash_it_is_written_with(dash):
+    ages = ("18-24", "25\u201334", "Mon-Fri", "2020-01")
+    for text in ("18{}24", "18 {} 24.", "The answer is 18{}24.", "Answer: 18{}24."):
+        assert read_label(text.format(dash), ages) == 0
+    assert [read_label(text.format(dash), ages) for text in ("25{}34", "Mon{}Fri", "2020{}01", "19{}24")] == [
+        1,
+        2,
+        3,
+        None,
+    ]
+    assert read_label(f"3{dash}4", ("3", "4")) is None
 
 
 @given(st.text(max_size=60))

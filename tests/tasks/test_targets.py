@@ -9,7 +9,8 @@ from conftest import write_rows
 from paft.config.load import load_config
 from paft.config.task import HubSource, TaskConfig
 from paft.errors import UserError
-from paft.scoring.registry import SCORERS
+from paft.scoring.registry import SCORERS, make_scorer
+from paft.tasks.describe import equal_answers
 from paft.tasks.load import check_targets, load_task, stored_rows, task_of_rows
 from paft.tasks.rows import read_rows
 
@@ -309,6 +310,22 @@ def test_an_accepted_answer_that_a_scorer_cannot_use_is_named_with_its_row(tmp_p
     check_targets(task, [Number()], examples[:1], str(tmp_path / "d.jsonl"))
 
 
+def test_answers_that_differ_in_a_sign_and_are_scored_alike_are_named_with_their_rows_and_the_fix(tmp_path):
+    def notes(train, test, scorer="exact"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        task, _, left = free(tmp_path / "train", train)
+        right = free(tmp_path, test)[2]
+        return list(equal_answers(task, [make_scorer(scorer, task)], ((left, "a.jsonl"), (right, "b.jsonl"))))
+
+    assert notes(["5", "x|y"], ["x&y", "5%"]) == [
+        "the scorer exact takes 'x|y' (a.jsonl:2) and 'x&y' (b.jsonl:1) for the same answer (2 such pairs); if they "
+        "differ, set normalise: none, as in scorer: {name: exact, normalise: none}"
+    ]
+    assert notes(["x|y"], ["x&y"], {"name": "exact", "normalise": "none"}) == []
+    alike = ["the Beatles", "O+", "1939-1945", "COVID-19", ["5", "5%"]]
+    assert notes(alike, ["Beatles!", "O-", "1939\u20131945", "Covid19", "5%"]) == []
+
+
 @pytest.mark.skipif("number" not in SCORERS.names, reason="the scorer number is missing")
 def test_gsm8k_needs_only_its_name_and_paths(tmp_path):
     solution = "Tom has 3 boxes of 6 pens, 3 * 6 = <<3*6=18>>18.\n#### 18"
@@ -333,6 +350,39 @@ def test_a_table_whose_quotes_or_cells_do_not_fit_is_refused_with_the_row(tmp_pa
     (tmp_path / "d.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         load_task(own(test=str(tmp_path / "d.csv")))
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (
+            'q,a\nfine,pos\n"it is great,pos\nso bad",neg\n',
+            r"d\.csv: row 2 \(line 3\): the cell 'q' holds 2 lines",
+        ),
+        (
+            'q,a\r\n\r\n"great,pos\r\nbad,neg\r\nso so",neg\r\nx,pos\r\n',
+            r"d\.csv: row 1 \(line 3\): the cell 'q' holds 3 lines",
+        ),
+        ('a,q\nneg,x\npos,"great\nneg,bad"\n', r"d\.csv: row 2 \(line 3\): the cell 'q' holds 2 lines"),
+        ('id,q,a\n1,"great,pos\n2,bad",neg\n3,x,pos\n', r"d\.csv: row 1 \(line 2\): the cell 'q' holds 2 lines"),
+    ],
+)
+def test_rows_that_a_stray_quote_merges_are_named_with_their_line(tmp_path, text, place):
+    (tmp_path / "d.csv").write_bytes(text.encode())
+    with pytest.raises(UserError, match=rf"{place} that look like rows; close the quote"):
+        load_task(own(test=str(tmp_path / "d.csv")))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Hello, all\nBye", "It was good, pos\nreally", "Dear Sir,\nI came, I saw\nAnn", "x,pos\ny,neg", "first\n\nsecond, third",
+        "name,pos\nAnn,3\nBob",
+    ],
+)  # fmt: skip
+def test_text_of_several_lines_with_commas_is_one_cell(tmp_path, cell):
+    (tmp_path / "d.csv").write_text(f'q,a\n"{cell}",pos\nfine,neg\n')
+    assert load_task(own(test=str(tmp_path / "d.csv")))[2][0].fields["q"] == cell
 
 
 def test_quotes_within_a_cell_stay(tmp_path):

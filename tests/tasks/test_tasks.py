@@ -204,7 +204,12 @@ def test_cells_that_are_lost_or_swallowed_are_named(tmp_path, name, text, messag
 
 def test_an_empty_option_is_named(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"goal": "g", "sol1": "x", "sol2": " ", "label": 0}\n')
-    with pytest.raises(UserError, match=r"t\.jsonl:1: an option is empty"):
+    with pytest.raises(
+        UserError, match=r"t\.jsonl:1: an option is empty; fill it .*a column of lists .* 2 to 26 opt"
+    ):
+        load_task(TaskConfig(name="piqa", test=str(tmp_path / "t.jsonl")))
+    (tmp_path / "t.jsonl").write_text('{"goal": "g", "sol1": "x", "sol2": null, "label": 0}\n')
+    with pytest.raises(UserError, match=r"t\.jsonl:1: an option is empty; fill it"):
         load_task(TaskConfig(name="piqa", test=str(tmp_path / "t.jsonl")))
 
 
@@ -242,3 +247,35 @@ def test_a_number_of_single_precision_is_the_one_that_people_wrote(tmp_path):
     config = custom(tmp_path / "d.parquet").model_copy(update={"choices": None})
     for example in (load_task(config)[2][0], task_of_rows(datasets.Dataset(pa.table(columns)), config)[1][0]):
         assert (example.fields["q"], example.targets) == ("0.1", ("2.8",))
+
+
+def test_a_decimal_of_a_database_keeps_its_digits_and_a_date_is_refused_with_the_fix(tmp_path):
+    from datetime import date
+    from decimal import Decimal
+
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {
+        "q": pa.array([Decimal("12.50"), Decimal("1")], pa.decimal128(10, 2)),
+        "a": pa.array([[Decimal("-0.10")], [Decimal(7), Decimal("0.001")]], pa.list_(pa.decimal128(30, 3))),
+        "day": [date(2024, 3, 4)] * 2,
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "d.parquet")
+    config = custom(tmp_path / "d.parquet").model_copy(update={"choices": None})
+    examples = load_task(config)[2]
+    assert [example.fields["q"] for example in examples] == ["12.50", "1.00"]
+    assert [example.targets for example in examples] == [("-0.100",), ("7.000", "0.001")]
+    with pytest.raises(
+        UserError, match=r"row 1: column 'day' holds date, expected text; convert the column to text"
+    ):
+        load_task(config.model_copy(update={"fields": ["day"]}))
+    with pytest.raises(UserError, match=r"row 1: day is date, expected a text, .*; convert the column to text"):
+        load_task(config.model_copy(update={"target": "day"}))
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.jsonl", "d.csv.gz", "d.jsonl.zip"])
+def test_a_compressed_file_is_to_be_unpacked(tmp_path, name):
+    import gzip
+
+    (tmp_path / name).write_bytes(gzip.compress(b"q,a\nx,yes\n"))
+    with pytest.raises(UserError, match=rf"{name}: .*compressed.*unpack it"):
+        load_task(custom(tmp_path / name))

@@ -24,7 +24,7 @@ from paft.prompts.shots import load_with_demonstrations
 from paft.runs.data import TaskData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
-from paft.tasks.describe import describe_examples
+from paft.tasks.describe import describe_examples, equal_answers
 from paft.tasks.load import check_targets
 from paft.utils.console import Console, counted
 from paft.utils.distributed import ALONE
@@ -210,7 +210,8 @@ def _data(config: Config) -> Iterator[Finding]:
             starts = {}  # with this config only `paft evaluate` works
         task, train, test = load_with_demonstrations(config.task, config.prompts.shots, config.seed)
         scorers = make_scorers(task.scorer, task)
-        for examples, source in ((train, config.task.train), (test, config.task.test)):
+        splits = ((train, config.task.train), (test, config.task.test))
+        for examples, source in splits:
             check_targets(task, scorers, examples, source)
         counts = f"{counted(len(train), 'training examples')}, {counted(len(test), 'test examples')}"
         if isinstance(config.prompts.train, GenerateSource):
@@ -224,6 +225,7 @@ def _data(config: Config) -> Iterator[Finding]:
     else:
         yield Finding("ok", "task and prompts", counts)
         yield from (Finding("ok", *line) for line in describe_examples(config.task, task, train, test))
+        yield from (Finding("warning", "target", note) for note in equal_answers(task, scorers, splits))
 
 
 def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -41,11 +42,16 @@ TargetFormat = Literal["auto", "text", "letter", "zero-based", "one-based"] | di
 
 
 def cell_text(value: Any) -> str | None:
-    """Return a text, or a number or boolean as JSON writes it; None for any other value."""
+    """Return a text, or a number or boolean as JSON writes it; None for any other value.
+
+    A decimal of a database keeps its digits: 12.50 stays ``12.50``.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return value
+    if isinstance(value, Decimal) and value.is_finite():
+        return f"{value:f}"
     is_number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
     return str(value) if is_number else None
 

@@ -110,7 +110,7 @@ def indistinguishable(options: tuple[str, ...]) -> tuple[str, str] | None:
     """
     seen: dict[str, str] = {}
     for option in options:
-        form = plain(option) or option
+        form = plain(option, quotes=False) or option
         if form in seen:
             return seen[form], option
         seen[form] = option
@@ -147,7 +147,7 @@ def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _reading(text: str, table: OptionTable, names: tuple[str, ...]) -> Reading:
-    shown = plain(text)
+    shown = table.plain(text)
     return Reading(shown, lowered(shown), table, names)
 
 

@@ -52,6 +52,7 @@ class OptionTable:
             another option (else empty), longest first.
         longest: how many characters the longest option has.
         highest: the highest option, if all are numbers.
+        has_comparisons: whether < and > are a part of options: ``>10``.
     """
 
     letters: str
@@ -60,6 +61,11 @@ class OptionTable:
     texts: tuple[tuple[str, int, str], ...]
     longest: int
     highest: float | None
+    has_comparisons: bool
+
+    def plain(self, text: str) -> str:
+        """Return a plain text, in which < and > are no markup where they are a part of options."""
+        return _compared(text) if self.has_comparisons else plain(text)
 
     def alone(self, text: str) -> int | None:
         """Return the option that a text consists of, up to the signs around it and how it is typed."""
@@ -69,12 +75,12 @@ class OptionTable:
                 return index
         if len(stripped) > self.longest + _SIGNS:
             return None
-        shown = plain(stripped)
-        for layer in peeled(shown, arrows=not self.letters):
+        shown, signs = self.plain(stripped), {"arrows": not self.letters, "angles": not self.has_comparisons}
+        for layer in peeled(shown, **signs):
             if len(layer) <= 2 * self.longest + 20 and (index := self._form(layer)) is not None:
                 return index
         if shown != stripped:
-            for layer in peeled(stripped, arrows=not self.letters):  # signs that belong to the option: `ls -l`
+            for layer in peeled(stripped, **signs):  # signs that belong to the option: `ls -l`
                 if (index := self.exact.get(layer)) is not None:
                     return index
         return None
@@ -130,6 +136,8 @@ class OptionTable:
             return 0
         if first.isdigit() and (re.search(r"\d[.,/:]$|(?<![^\W_])-$|[$\u20ac\u00a3.]$", before)):
             return 0
+        if first.isdigit() and self.has_comparisons and _COMPARED.search(before):
+            return 0
         if not last.isalnum() and not _BEFORE.match(last):
             return end
         if after and last.isdigit():
@@ -147,6 +155,12 @@ class OptionTable:
         return end
 
 
+def _compared(text: str) -> str:
+    return _COMPARISON.sub(r"\1", plain(text, quotes=False))
+
+
+_COMPARISON = re.compile(r"([<>]=?) (?=[\d.$-])")
+_COMPARED = re.compile(r"[<>]=? ?$")
 _ZEROS = re.compile(r"(?<=\d)\.0{1,2}$")
 _NAMING = re.compile(rf"(?:{words.NAMING}) ")
 _NAMED_LETTER = re.compile(
@@ -168,10 +182,12 @@ def _letter_pattern(count: int) -> re.Pattern[str]:
 @lru_cache(maxsize=8192)
 def option_table(options: tuple[str, ...], by_letter: bool) -> OptionTable:
     """Return the table of a question's options; texts that two options share stand for neither."""
+    has_comparisons = any(option.lstrip().startswith(("<", ">")) for option in options)
+    plains = list(map(_compared if has_comparisons else plain, options))
     exact: dict[str, int | None] = {}
     forms: dict[str, int | None] = {}
     for index, option in enumerate(options):
-        form = same_form(plain(option))
+        form = same_form(plains[index])
         for table, key in (
             (exact, option),
             (exact, option.strip()),
@@ -182,7 +198,6 @@ def option_table(options: tuple[str, ...], by_letter: bool) -> OptionTable:
                 table[key] = None
     letters = LETTERS[: len(options)] if by_letter else ""
     exact |= {letter: index for index, letter in enumerate(letters)}
-    plains = [plain(option) for option in options]
     lows = [lowered(form) for form in plains]
     texts: dict[str, tuple[str, int, str]] = {}
     for index, (form, low) in enumerate(zip(plains, lows, strict=True)):
@@ -197,4 +212,5 @@ def option_table(options: tuple[str, ...], by_letter: bool) -> OptionTable:
         texts=tuple(sorted(texts.values(), key=lambda entry: -len(entry[0]))),
         longest=max(map(len, options), default=0),
         highest=max(float(form.replace(",", ".")) for form in plains) if numeric else None,
+        has_comparisons=has_comparisons,
     )

@@ -58,6 +58,10 @@ class RegexScorer(TextScorer):
         """Return 1 where both are equal after normalisation, else 0."""
         return float(self._normalised(answer) == self._normalised(target))
 
+    def form(self, target: str) -> str:
+        """Return what is compared; targets that share it count as the same answer."""
+        return self._normalised(target)
+
     def check_target(self, target: str) -> str | None:
         """Refuse a target of which nothing is left."""
         return None if self._normalised(target) else NOTHING_LEFT

@@ -6,6 +6,7 @@ from importlib import util
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from paft.errors import UserError
+from paft.scoring.fold import without_direction_marks
 from paft.scoring.text import without_thoughts
 from paft.types import Example, Score
 
@@ -36,7 +37,7 @@ class TextScorer:
     """Compares what was read from an output with each accepted answer; the best match counts.
 
     A subclass defines :meth:`compare` where more than equal texts match, and :meth:`read` where the answer is a
-    part of the output.
+    part of the output. Both get texts without the marks of right-to-left writing.
 
     Attributes:
         wanted: what a model must write, for a language model that writes prompts.
@@ -59,10 +60,10 @@ class TextScorer:
 
     def score(self, output: str, example: Example) -> Score:
         """Return the best score over the accepted answers; no answer where none could be read."""
-        answer, note = self.read(without_thoughts(output).strip())
+        answer, note = self.read(without_direction_marks(without_thoughts(output)).strip())
         if answer is None:
             return Score(0.0, None, note)
-        targets = self.task.targets(example)
+        targets = [without_direction_marks(target) for target in self.task.targets(example)]
         values = [self.compare(answer, target) for target in targets]
         value = max(values)
         if value < 1:

@@ -1,9 +1,12 @@
-"""What the examples of a task are like: how targets were read, their counts, the longest example, the majority."""
+"""What the examples of a task are like: how targets were read, which are equal, their counts, the majority."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from paft.config.task import Source, TaskConfig
+from paft.scoring import Scorer
+from paft.scoring.fold import as_typed
 from paft.tasks.rows import place
 from paft.tasks.task import Task
 from paft.types import Example
@@ -11,6 +14,8 @@ from paft.utils.console import counted
 
 MOST_SHOWN = 10
 """Answers whose counts are listed."""
+_SIGNS = re.compile(r"(?<!\w)-(?=\w)|(?<=\d)[-:](?=\d)|[+#<>=%$&@^*/\\|~]")
+"""What may tell answers apart: signs other than ordinary punctuation and the hyphen within a word."""
 
 
 def describe_examples(
@@ -28,6 +33,41 @@ def describe_examples(
     lines += [(f"answers, {name}", _answers(task, examples)) for name, examples, _ in splits]
     name, examples, _ = splits[-1]
     return [*lines, ("longest example", _longest(splits)), ("majority", _majority(task, examples, name))]
+
+
+def equal_answers(
+    task: Task, scorers: Sequence[Scorer], splits: Sequence[tuple[Sequence[Example], Source | None]]
+) -> Iterator[str]:
+    """Yield for each scorer which accepted answers differ in a sign and still count as the same one.
+
+    Args:
+        splits: the examples of each source and the source; their ids are row numbers.
+    """
+    for scorer in scorers:
+        if (form := getattr(scorer, "form", None)) is None:
+            continue
+        firsts: dict[str, tuple[str, str, Sequence[str]]] = {}
+        pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        for examples, source in splits:
+            for example in examples:
+                targets = task.targets(example)
+                for target in targets:
+                    where = place(source, int(example.id))
+                    first, first_place, accepted = firsts.setdefault(form(target), (target, where, targets))
+                    if target not in accepted and first not in targets and _signs(first) != _signs(target):
+                        pairs.setdefault((first, target), (first_place, where))
+        if pairs:
+            (left, right), (left_place, right_place) = next(iter(pairs.items()))
+            more = f" ({counted(len(pairs), 'such pairs')})" if len(pairs) > 1 else ""
+            yield (
+                f"the scorer {scorer.name} takes {_short(left)!r} ({left_place}) and {_short(right)!r} "
+                f"({right_place}) for the same answer{more}; if they differ, set normalise: none, as in "
+                "scorer: {name: exact, normalise: none}"
+            )
+
+
+def _signs(text: str) -> list[str]:
+    return _SIGNS.findall(as_typed(text))
 
 
 def _answers(task: Task, examples: Sequence[Example]) -> str:

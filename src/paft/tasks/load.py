@@ -14,8 +14,8 @@ from paft.scoring import Scorer
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
-from paft.tasks.rows import Rows, place, read_rows, rows_in_memory
-from paft.tasks.targets import TargetColumn, accepted_answers, kind_of
+from paft.tasks.rows import Rows, check_quotes, place, read_rows, rows_in_memory
+from paft.tasks.targets import TargetColumn, accepted_answers, conversion, kind_of
 from paft.tasks.task import Task, slot_name
 from paft.types import LETTERS, Example
 
@@ -54,7 +54,7 @@ def load_task(config: TaskConfig) -> tuple[Task, list[Example], list[Example]]:
     """
     spec = complete(config)
     column = _target_column(spec)
-    train, test = (_examples(spec, column, _rows_of(config, split)) for split in ("train", "test"))
+    train, test = (_examples(spec, column, _rows_of(config, split, spec.target)) for split in ("train", "test"))
     return _task(spec, column, train + test), train, test
 
 
@@ -265,13 +265,14 @@ def _target_column(spec: Spec) -> TargetColumn | None:
     return None if spec.choices is None else TargetColumn(spec.target, spec.target_format, spec.labels)
 
 
-def _rows_of(config: TaskConfig, split: str) -> Rows:
+def _rows_of(config: TaskConfig, split: str, target: str) -> Rows:
     source = getattr(config, split)
     if source is None:
         return Rows(None, [])
     rows = read_rows(source)
     if not rows.rows:
         raise UserError(f"config key task.{split}: no examples in {source}")
+    check_quotes(rows, target)
     return rows
 
 
@@ -320,7 +321,7 @@ def _text(row: dict[str, Any], column: str, place: str) -> str:
     text = None if isinstance(value, bool) else cell_text(value)
     if text is not None:
         return text
-    raise UserError(f"{place}: column {column!r} holds {kind_of(value)}, expected text")
+    raise UserError(f"{place}: column {column!r} holds {kind_of(value)}, expected text; {conversion(value)}")
 
 
 def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
@@ -328,14 +329,17 @@ def _options(spec: Spec, row: dict[str, Any], place: str) -> tuple[str, ...]:
         return ()
     if isinstance(spec.choices, list):
         return tuple(spec.choices)
+    fix = "fill it or leave the row out"
     if isinstance(spec.choices, OptionColumns):
-        options = [_text(row, column, place) for column in spec.choices.columns]
+        columns = spec.choices.columns
+        options = ["" if _cell(row, name, place) is None else _text(row, name, place) for name in columns]
+        fix += f"; a column of lists (JSON lines, Parquet) may hold 2 to {len(LETTERS)} options in each row"
     else:
         options = _listed_options(_cell(row, str(spec.choices), place), str(spec.choices), place)
     if not 2 <= len(options) <= len(LETTERS):
         raise UserError(f"{place}: {len(options)} options; a question has 2 to {len(LETTERS)}")
     if not all(option.strip() for option in options):
-        raise UserError(f"{place}: an option is empty; fill it or leave the row out")
+        raise UserError(f"{place}: an option is empty; {fix}")
     if alike := _alike(spec.answer_format, options):
         raise UserError(f"{place}: {alike}; take task.answer: letter, or leave the row out")
     return tuple(options)

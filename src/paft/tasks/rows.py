@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from paft.utils.safe_io import DATA, parquet_batches, read_text
 
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Rows:
     Attributes:
         source: where they came from; None for rows in memory.
         class_names: by column, the data set's own names of the classes that the column holds the numbers of.
+        lines: of a table of texts, the line of the file on which each row begins.
     """
 
     source: Source | None
     rows: list[dict[str, Any]]
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lines: Sequence[int] = ()
 
     def place(self, index: int) -> str:
         """Return the place of a row in words."""
@@ -62,7 +65,10 @@ def read_rows(source: Source) -> Rows:
     if suffix == ".parquet":
         return _parquet_rows(path, source)
     if suffix in TABLES:
-        return Rows(source, list(_csv_rows(path)))
+        numbered = list(_csv_rows(path))
+        return Rows(source, [row for _, row in numbered], lines=[line for line, _ in numbered])
+    if suffix in PACKED:
+        raise UserError(f"{path}: a compressed file; unpack it")
     raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use {', '.join((LINES[0], *TABLES))}")
 
 
@@ -72,16 +78,17 @@ def rows_in_memory(rows: Iterable[dict[str, Any]]) -> Rows:
     return Rows(None, _with_short_floats(rows, _single_floats(features)), _class_names(features))
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table in which every cell is the text that it holds."""
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of a table in which every cell is the text that it holds, with the line each begins on."""
     csv.field_size_limit(DATA)  # the default of 128 KiB is less than a long article
     is_tsv = path.suffix.lower() == ".tsv"
     lines = csv.reader(
         io.StringIO(read_text(path, DATA), newline=""), delimiter="\t" if is_tsv else ",", strict=True
     )
-    number, header = 0, None
+    number, header, end = 0, None, 0
     try:
         for cells in lines:
+            begin, end = end + 1, lines.line_num
             if not cells:  # an empty line
                 continue
             if header is None:
@@ -89,7 +96,7 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             number += 1
             _check_cells(f"{path}: row {number}", cells, len(header), is_tsv=is_tsv)
-            yield dict(zip(header, cells, strict=True))
+            yield begin, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         where = f"row {number + 1}" if header else "the header"
         raise UserError(f"{path}: {where} (line {lines.line_num}): {csv_problem(error)}") from None
@@ -125,6 +132,43 @@ def _check_cells(place: str, cells: list[str], width: int, *, is_tsv: bool) -> N
         raise UserError(
             f"{place} has {len(cells)} cells, the header has {width}; quote a text that holds the separator"
         )
+
+
+def check_quotes(rows: Rows, target: str) -> None:
+    """Refuse a cell of a table that took in whole rows, since a quote opens in one row and closes in another.
+
+    Such a cell's lines are cut into cells as rows are, from the column of the cell to that same column, and each
+    target among these cells is the target of another row. Text of several lines, with commas or not, is not so.
+
+    Raises:
+        UserError: names the cell and its first line.
+    """
+    if not rows.lines or target not in rows.rows[0]:
+        return
+    several = [(i, row) for i, row in enumerate(rows.rows) if any("\n" in cell for cell in row.values())]
+    targets = {row[target] for row in rows.rows}
+    separator = "\t" if str(rows.source).lower().endswith(".tsv") else ","
+    for index, row in several:
+        for column, name in enumerate(row):
+            if "\n" in row[name] and _holds_rows(row[name], column, list(row), target, targets, separator):
+                raise UserError(
+                    f"{rows.place(index)} (line {rows.lines[index]}): the cell {name!r} holds "
+                    f"{row[name].count(chr(10)) + 1} lines that look like rows; close the quote that opens it, or "
+                    'write "" for it; if it is one text, use JSON lines'
+                )
+
+
+def _holds_rows(
+    cell: str, column: int, header: list[str], target: str, targets: Collection[str], separator: str
+) -> bool:
+    """Return True if each line of a cell has the cells that a row has there, with a known target."""
+    lines = cell.replace("\r\n", "\n").split("\n")
+    for number, line in enumerate(lines):
+        names = header[column if number == 0 else 0 : column + 1 if number == len(lines) - 1 else None]
+        cells = line.split(separator)
+        if len(cells) != len(names) or (target in names and cells[names.index(target)] not in targets):
+            return False
+    return True
 
 
 def _parquet_rows(path: Path, source: Source) -> Rows:

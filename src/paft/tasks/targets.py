@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from paft.config.task import TargetFormat, cell_text
 from paft.errors import UserError, nearest
+from paft.scoring.fold import without_direction_marks
 from paft.types import LETTERS
 
 KEY = "task.target_format"
@@ -261,12 +262,19 @@ def accepted_answers(value: Any, column: str, place: str) -> tuple[str, ...]:
         text = cell_text(answer)
         if text is None:
             where = f"holds {kind_of(answer)} in its list" if isinstance(value, list) else f"is {kind_of(answer)}"
-            fix = "write JSON as text" if isinstance(answer, dict) else "leave the row out"
+            fix = "write JSON as text" if isinstance(answer, dict) else conversion(answer)
             raise UserError(f"{place}: {column} {where}, expected a text, a number, or a list of them; {fix}")
-        if not text.strip():
+        if not without_direction_marks(text).strip():
             raise UserError(f"{place}: {column} holds an empty answer; fix the row or leave it out")
         texts.append(text.strip())
     return tuple(dict.fromkeys(texts))
+
+
+def conversion(value: Any) -> str:
+    """Return what to do about a cell that is no text, for a message."""
+    if value is None or isinstance(value, float):
+        return "leave the row out"
+    return "convert the column to text, such as with astype(str) in pandas"
 
 
 def kind_of(value: Any) -> str:

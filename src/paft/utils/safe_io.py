@@ -24,15 +24,18 @@ PROMPTS = 50_000_000
 DATA = 500_000_000
 """Bytes of a data file, and of what a compressed one unpacks to."""
 
+GZIP = b"\x1f\x8b\x08"
+"""The first bytes of a file that gzip compressed."""
+
 ROW = 100
 """Bytes that a row of a table takes beside its values, at least."""
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Return a file's content.
+    """Return the content of a file that is not compressed.
 
     Raises:
-        UserError: it cannot be read, or is larger than ``most`` bytes.
+        UserError: it cannot be read, is larger than ``most`` bytes, or is compressed.
     """
     try:
         with path.open("rb") as file:
@@ -41,6 +44,8 @@ def read_bytes(path: Path, most: int) -> bytes:
         raise UserError(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > most:
         raise too_large(path, most)
+    if content.startswith(GZIP):
+        raise UserError(f"{path}: compressed with gzip; rename it to end in .gz and unpack it with gunzip")
     return content
 
 
