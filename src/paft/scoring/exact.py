@@ -32,7 +32,7 @@ _GROUPING = r"(?<=\d)[,'](?=\d{3}(?!\d)|(?:\d{2,3}[,'])+\d{3}(?!\d))"
 _BETWEEN_NUMBERS = re.compile(rf"(?<=\d)(?={_MARK}\$?\d)(?!{_MEANT}|{_GROUPING}){_MARK}")
 _OTHER = re.compile(rf"(?={_MARK})(?!{_MEANT}){_MARK}")
 _MAY_BE_MEANT = re.compile(r"[-+#<>0-9]")
-_COMPARISON = re.compile(r"\s*([<>]=?)\s*")
+_COMPARISON = re.compile(r"[<>]=?")
 _ARTICLES = re.compile(r"\b(?:an|the|a(?=\s+-?\w))\b(?![+#-])")
 """English articles; an A that no word follows is a name: vitamin A."""
 
@@ -103,7 +103,7 @@ def normalised(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", text).translate(_TYPED)
     if _MAY_BE_MEANT.search(text):
-        text = _COMPARISON.sub(r" \1 ", _OTHER.sub("", _BETWEEN_NUMBERS.sub(" ", text)))
+        text = _COMPARISON.sub(r" \g<0> ", _OTHER.sub("", _BETWEEN_NUMBERS.sub(" ", text)))
     else:
         text = text.translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", text).split())
