@@ -63,7 +63,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "uniform-k4-rate-3e-3": {"K": 4, "learning_rate": 3e-3},
     "uniform-k1-rate-3e-3": {"K": 1, "learning_rate": 3e-3},
     "uniform-k4-all-linear": {"K": 4} | ALL_LINEAR,
-    "uniform-k4-all-linear-rate-2e-3": {"K": 4, "learning_rate": 2e-3} | ALL_LINEAR,
     "uniform-k1-all-linear": {"K": 1} | ALL_LINEAR,
     "mixed-4-all-linear": _sampler("mixed", 4) | ALL_LINEAR,
     "mixed-4-consistency": _sampler("mixed", 4) | {"objective": "consistency"},
@@ -79,7 +78,6 @@ SAME_STEPS = {
     "uniform-k4-rate-3e-3": "uniform-k1",
     "uniform-k1-rate-3e-3": "uniform-k1",
     "uniform-k4-all-linear": "uniform-k1-all-linear",
-    "uniform-k4-all-linear-rate-2e-3": "uniform-k1-all-linear",
 }
 """Arms whose steps are those of another, which draws more prompts in a short run."""
 

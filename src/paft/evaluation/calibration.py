@@ -109,7 +109,7 @@ class Offsets:
             reference: the same under reference prompts, ``(prompts, examples, options)``.
 
         Raises:
-            UserError: no example has an answer.
+            UserError: no example has the log-probabilities of all answers.
         """
         logs = normalised(scores)
         if reference is not None:

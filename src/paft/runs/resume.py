@@ -26,7 +26,6 @@ from paft.runs.fingerprint import (
 )
 from paft.runs.hashes import input_hashes
 from paft.utils.io import make_folder, write_text
-from paft.utils.plugins import searched_folders
 
 VERSION = 2
 """Of the files in a run directory."""
@@ -48,7 +47,7 @@ def start_or_resume(directory: RunDirectory, config: Config) -> bool:
     if directory.path.is_dir() and not all(map(_is_left_over, directory.path.iterdir())):
         raise UserError(f"{directory.path}: the folder is not empty and is not a run; choose another --output")
     make_folder(directory.path)
-    _write(directory, _resolved(config), {})
+    _write(directory, _resolved(config), _modules(config))
     return False
 
 
@@ -104,7 +103,8 @@ def record_config(
     tree = _resolved(config)
     kept = _kept_entries(before.get("methods") or [], earlier)
     tree["methods"] = [*kept, *tree["methods"]]
-    _write(directory, tree, facts | _method_facts(before.get("run") or {}, kept, variants))
+    methods = _method_facts(before.get("run") or {}, kept, variants)
+    _write(directory, tree, facts | methods | _modules(config))
     for name, fingerprint in fingerprints.items():
         if only in (None, name):
             write_fingerprint(directory.method(name), fingerprint)
@@ -181,6 +181,11 @@ def _method_facts(run: Tree, kept: list[Any], variants: list[Variant]) -> Tree:
     }
 
 
+def _modules(config: Config) -> Tree:
+    """Return in which folders a user's modules are looked for when the run is opened again."""
+    return {"modules": (config.run or {}).get("modules", [])}
+
+
 def _write(directory: RunDirectory, tree: Tree, facts: Tree) -> None:
     inputs = tree.pop("inputs")
     run = {
@@ -189,7 +194,6 @@ def _write(directory: RunDirectory, tree: Tree, facts: Tree) -> None:
         "paft": __version__,
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "inputs": inputs,
-        "modules": searched_folders(),
     } | facts
     write_text(directory.config_file, yaml.safe_dump(tree | {"run": run}, sort_keys=False, allow_unicode=True))
 

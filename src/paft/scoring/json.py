@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from paft.errors import UserError, one_line
 from paft.scoring.exact import normalisation
 from paft.scoring.text_scorer import ASK, Reading, TextScorer, require, shortened, unusable
+from paft.utils.io import repeated_key
 from paft.utils.settings import choice
 
 if TYPE_CHECKING:
@@ -165,12 +166,9 @@ class RefusedError(ValueError):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RefusedError(f"the field {shortened(twice)!r} occurs twice")
-    return value
+    if (name := repeated_key(pairs)) is not None:
+        raise RefusedError(f"the field {shortened(name)!r} occurs twice")
+    return dict(pairs)
 
 
 def _no_constant(name: str) -> Any:

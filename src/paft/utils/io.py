@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,17 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of a JSON text, of which JSON itself would keep the last value of a repeated key."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise UserError(f"the key {repeated!r} is there twice; keep one")
-    return row
+    if (key := repeated_key(pairs)) is not None:
+        raise UserError(f"the key {key!r} is there twice; keep one")
+    return dict(pairs)
+
+
+def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str | None:
+    """Return the first key of a JSON object that is there twice; None if there is none."""
+    if len(dict(pairs)) == len(pairs):
+        return None
+    keys = [key for key, _ in pairs]
+    return next(key for key in keys if keys.count(key) > 1)
 
 
 def _encodable(row: Any) -> bool:

@@ -24,11 +24,6 @@ def search_modules_in(folders: Sequence[str]) -> None:
     _folders[:] = folders
 
 
-def searched_folders() -> list[str]:
-    """Return the folders in which a user's modules are looked for."""
-    return list(_folders)
-
-
 class Registry:
     """The parts of one kind, by name.
 
