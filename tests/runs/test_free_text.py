@@ -9,6 +9,8 @@ from pyarrow import parquet
 from conftest import WORDS, write_rows
 from paft.config.load import load_config
 from paft.errors import UserError
+from paft.runs.data import TaskData
+from paft.scoring.registry import SCORERS
 from paft.utils.console import Console
 from reported_runs import evaluate, run
 
@@ -46,6 +48,16 @@ def start(project, *overrides, how=run):
 
 def rows_of(folder, method):
     return parquet.read_table(folder / "methods" / method / "predictions.parquet").to_pylist()
+
+
+@pytest.mark.parametrize("name", [name for name in SCORERS.names if name not in ("choice", "python", "judge")])
+def test_the_data_of_a_run_can_be_read_with_every_scorer(backwards, name):
+    answers = ['{"n": 1}', '{"n": -1}'] if name == "json" else ["3", "-3"]
+    for split in ("train", "test"):
+        write_rows(backwards / f"{split}.jsonl", [{"word": f"{split}{a}", "reversed": a} for a in answers])
+    scorer = {"name": name} | ({"pattern": r"is (\d+)"} if name == "regex" else {})
+    config = load_config(backwards / "config.yaml", [f"task.scorer={json.dumps(scorer)}"])
+    assert len(TaskData.load(config, [], QUIET).all_examples) == 4
 
 
 def test_every_method_that_needs_no_language_model_runs_on_free_text(backwards):

@@ -36,14 +36,20 @@ NEEDED = 3 * GIGABYTE
 
 def examine(config: Path | None = None) -> Iterator[Finding]:
     """Yield the findings about the machine and, if one is given, about a config."""
-    checks: list[Callable[[], Iterator[Finding]]] = [_packages, _devices, _memory, _folders, _embedded]
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "packages": _packages,
+        "devices": _devices,
+        "memory": _memory,
+        "folders": _folders,
+        "embedded model": _embedded,
+    }
     if config is not None:
-        checks.append(lambda: _config(config))
-    for check in checks:
+        checks["config"] = lambda: _config(config)
+    for what, check in checks.items():
         try:
             yield from check()
         except Exception as error:  # a check that fails must not hide the others
-            yield Finding("problem", check.__name__.strip("_<>"), f"{type(error).__name__}: {one_line(error)}")
+            yield Finding("problem", what, f"{type(error).__name__}: {one_line(error)}")
 
 
 def _packages() -> Iterator[Finding]:

@@ -24,6 +24,24 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class TargetChecker(Protocol):
+    """A scorer that cannot use every accepted answer; a run refuses those before it starts."""
+
+    def check_target(self, target: str) -> str | None:
+        """Return why an accepted answer cannot be used, such as ``holds no number``; None where it can."""
+        ...
+
+
+@runtime_checkable
+class NormalisingScorer(Protocol):
+    """A scorer for which texts that differ may be equal."""
+
+    def comparison_key(self, text: str) -> str:
+        """Return what is compared; texts with the same key are equal to the scorer."""
+        ...
+
+
+@runtime_checkable
 class PaidScorer(Scorer, Protocol):
     """A scorer that asks a language model, which may cost money."""
 

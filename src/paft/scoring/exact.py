@@ -78,9 +78,9 @@ class ExactScorer(TextScorer):
         """Return 1 where both are equal after normalisation, else 0."""
         return float(self._normalised(answer) == self._of_target(target))
 
-    def form(self, target: str) -> str:
-        """Return what is compared; targets that share it count as the same answer."""
-        return self._of_target(target)
+    def comparison_key(self, text: str) -> str:
+        """Return the normalised text."""
+        return self._of_target(text)
 
     def check_target(self, target: str) -> str | None:
         """Refuse a target of which nothing is left."""

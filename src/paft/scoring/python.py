@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError, WorkError
+from paft.scoring import TargetChecker
 from paft.types import Example, Score
 from paft.utils.plugins import describe, keywords, required, source_file, user_code
 
@@ -84,11 +85,10 @@ class CheckedScorer:
 
     def check_target(self, target: str) -> str | None:
         """Return why the user's scorer cannot use an accepted answer; None where it can, or does not say."""
-        check = getattr(self._scorer, "check_target", None)
-        if check is None:
+        if not isinstance(self._scorer, TargetChecker):
             return None
         with user_code(self._label):
-            return check(target)
+            return self._scorer.check_target(target)
 
     def score(self, output: str, example: Example) -> Score:
         """Return the checked score.

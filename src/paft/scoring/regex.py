@@ -58,9 +58,9 @@ class RegexScorer(TextScorer):
         """Return 1 where both are equal after normalisation, else 0."""
         return float(self._normalised(answer) == self._normalised(target))
 
-    def form(self, target: str) -> str:
-        """Return what is compared; targets that share it count as the same answer."""
-        return self._normalised(target)
+    def comparison_key(self, text: str) -> str:
+        """Return the normalised text."""
+        return self._normalised(text)
 
     def check_target(self, target: str) -> str | None:
         """Refuse a target of which nothing is left."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from paft.config.task import Source, TaskConfig
-from paft.scoring import Scorer
+from paft.scoring import NormalisingScorer, Scorer
 from paft.scoring.fold import as_typed
 from paft.tasks.rows import place
 from paft.tasks.task import Task
@@ -44,7 +44,7 @@ def equal_answers(
         splits: the examples of each source and the source; their ids are row numbers.
     """
     for scorer in scorers:
-        if (form := getattr(scorer, "form", None)) is None:
+        if not isinstance(scorer, NormalisingScorer):
             continue
         firsts: dict[str, tuple[str, str, Sequence[str]]] = {}
         pairs: dict[tuple[str, str], tuple[str, str]] = {}
@@ -53,7 +53,9 @@ def equal_answers(
                 targets = task.targets(example)
                 for target in targets:
                     where = place(source, int(example.id))
-                    first, first_place, accepted = firsts.setdefault(form(target), (target, where, targets))
+                    first, first_place, accepted = firsts.setdefault(
+                        scorer.comparison_key(target), (target, where, targets)
+                    )
                     if target not in accepted and first not in targets and _signs(first) != _signs(target):
                         pairs.setdefault((first, target), (first_place, where))
         if pairs:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from paft.config.task import Choices, OptionColumns, Source, TargetFormat, TaskConfig, cell_text
 from paft.errors import UserError, nearest
-from paft.scoring import Scorer
+from paft.scoring import Scorer, TargetChecker
 from paft.scoring.answer_format import AnswerFormat, get_answer_format
 from paft.scoring.registry import text_answers
 from paft.tasks.builtin import ALIASES, BUILTIN
@@ -106,15 +106,15 @@ def check_targets(
     Raises:
         UserError: names the first such answer with its row.
     """
-    checks = [(scorer.name, check) for scorer in scorers if (check := getattr(scorer, "check_target", None))]
+    checkers = [(scorer.name, scorer) for scorer in scorers if isinstance(scorer, TargetChecker)]
     sound: set[str] = set()
-    for example in examples if checks else ():
+    for example in examples if checkers else ():
         for target in task.targets(example):
             if target in sound:
                 continue
             sound.add(target)
-            for name, check in checks:
-                if problem := check(target):
+            for name, scorer in checkers:
+                if problem := scorer.check_target(target):
                     where = place(source, int(example.id))
                     raise UserError(f"{where}: the accepted answer {target!r} {problem} (scorer {name})")
 
