@@ -272,6 +272,39 @@ def test_a_decimal_of_a_database_keeps_its_digits_and_a_date_is_refused_with_the
         load_task(config.model_copy(update={"target": "day"}))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"q": "x", "a": "yes"}, {"q": "y", "a": "no"}]',
+        '\ufeff\n[\r\n {"q": "x", "a": "yes"},\r\n {"q": "y", "a": "no"}\r\n]\r\n',
+        '{"q": "x", "a": "yes"}\n{"q": "y", "a": "no"}\n',  # what datasets and pandas (lines=True) write
+    ],
+)
+def test_a_json_file_is_a_list_of_rows_or_one_row_per_line(tmp_path, text):
+    (tmp_path / "d.json").write_text(text, newline="")
+    examples = load_task(custom(tmp_path / "d.json"))[2]
+    assert [(example.fields["q"], example.target) for example in examples] == [("x", 0), ("y", 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[{"q": "x", "a": "yes"},\n {"q": "y"', r"d\.json: not a whole JSON list \(line 2: .*\); fix the file"),
+        ('[{"q": "x", "a": "yes"}, ["y", "no"]]', r"d\.json: row 2: expected a JSON object, found list"),
+        ('[{"q": "x", "q": "y", "a": "no"}]', r"d\.json: the key 'q' is there twice"),
+        (
+            '[{"q": "x", "a": "yes"}, {"q": "y", "a": "maybe"}]',
+            r"d\.json: row 2: a is 'maybe', which is none of the choices",
+        ),
+        ("[]", r"no examples in .*d\.json"),
+    ],
+)
+def test_the_error_of_a_json_file_names_the_row(tmp_path, text, problem):
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(UserError, match=problem):
+        load_task(custom(tmp_path / "d.json"))
+
+
 @pytest.mark.parametrize("name", ["d.csv", "d.jsonl", "d.csv.gz", "d.jsonl.zip"])
 def test_a_compressed_file_is_to_be_unpacked(tmp_path, name):
     import gzip

@@ -66,7 +66,7 @@ class TaskConfig(BaseModel):
     description: str = ""
     """What the task is, in a sentence or two, for language models that write prompts."""
     train: Source | None = None
-    """Training examples: a file (JSON lines, CSV, TSV, Parquet) or a set of the hub."""
+    """Training examples: a file (JSON lines, JSON, CSV, TSV, Parquet) or a set of the hub."""
     test: Source | None = None
     """Test examples."""
     fields: list[str] | dict[str, str] | None = None

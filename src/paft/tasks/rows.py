@@ -10,11 +10,12 @@ from typing import Any
 
 from paft.config.task import HubSource, Source
 from paft.errors import UserError, one_line
-from paft.utils.io import read_jsonl
+from paft.utils.io import read_json, read_jsonl
 from paft.utils.safe_io import DATA, parquet_batches, read_text
 
 LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet")
+JSON = ".json"
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
@@ -62,6 +63,8 @@ def read_rows(source: Source) -> Rows:
     suffix = path.suffix.lower()
     if suffix in LINES:
         return Rows(source, [row for _, row in read_jsonl(path, DATA)])
+    if suffix == JSON:
+        return Rows(source, read_json(path, DATA))
     if suffix == ".parquet":
         return _parquet_rows(path, source)
     if suffix in TABLES:
@@ -69,7 +72,9 @@ def read_rows(source: Source) -> Rows:
         return Rows(source, [row for _, row in numbered], lines=[line for line, _ in numbered])
     if suffix in PACKED:
         raise UserError(f"{path}: a compressed file; unpack it")
-    raise UserError(f"{path}: unknown kind of data file {path.suffix!r}; use {', '.join((LINES[0], *TABLES))}")
+    raise UserError(
+        f"{path}: unknown kind of data file {path.suffix!r}; use {', '.join((LINES[0], JSON, *TABLES))}"
+    )
 
 
 def rows_in_memory(rows: Iterable[dict[str, Any]]) -> Rows:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,18 +29,48 @@ def read_jsonl(path: Path, most: int = PROMPTS) -> Iterator[tuple[int, dict[str,
     for number, raw in enumerate(lines, start=1):
         if not raw.strip():
             raise UserError(f"{path}:{number}: empty line; remove it")
-        try:
-            row = json.loads(raw, object_pairs_hook=_unrepeated)
-        except UserError as error:
-            raise UserError(f"{path}:{number}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", None) or "not UTF-8 text, or nested too deeply"
-            raise UserError(f"{path}:{number}: not a whole JSON object ({reason}); fix the line") from None
-        if b"\\ud" in raw.lower() and not _encodable(row):
-            raise UserError(f"{path}:{number}: holds half of a surrogate pair (\\ud...); fix the text")
-        if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}")
+        row = _parse(f"{path}:{number}", raw, "object")
+        _check_object(f"{path}:{number}", row)
         yield number, row
+
+
+def read_json(path: Path, most: int) -> list[dict[str, Any]]:
+    """Return the objects of a JSON file: a list of them, or one per line.
+
+    Raises:
+        UserError: as :func:`read_jsonl`; the error of a list names the row.
+    """
+    raw = read_bytes(path, most)
+    if not raw.removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+        return [row for _, row in read_jsonl(path, most)]
+    rows: list[Any] = _parse(str(path), raw, "list")
+    for number, row in enumerate(rows, start=1):
+        _check_object(f"{path}: row {number}", row)
+    return rows
+
+
+def _parse(place: str, raw: bytes, kind: str) -> Any:
+    """Return the value of a JSON text that is to be an object or a list."""
+    try:
+        value = json.loads(raw, object_pairs_hook=_unrepeated)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            reason = error.msg if error.lineno == 1 else f"line {error.lineno}: {error.msg}"
+        else:
+            reason = "not UTF-8 text, or nested too deeply"
+        raise UserError(
+            f"{place}: not a whole JSON {kind} ({reason}); fix the {'line' if kind == 'object' else 'file'}"
+        ) from None
+    if b"\\ud" in raw.lower() and not _encodable(value):
+        raise UserError(f"{place}: holds half of a surrogate pair (\\ud...); fix the text")
+    return value
+
+
+def _check_object(place: str, row: Any) -> None:
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: expected a JSON object, found {type(row).__name__}")
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
