@@ -294,7 +294,8 @@ def test_parameters_that_only_this_endpoint_knows_are_sent_as_they_are(project, 
     ],
 )  # fmt: skip
 def test_an_answer_that_says_nothing_is_unparsed(project, serve, choice, output):
-    evaluate(served(project, serve((200, answer(choices=[choice], usage=None), {}))), project / "run", QUIET)
+    server = serve((200, answer(choices=[choice], usage=None), {}))
+    evaluate(served(project, server, "model.on_unanswered=count"), project / "run", QUIET)
     found = rows(project / "run")
     assert {r["output"] for r in found} == {output}
     assert {r["correct"] for r in found} == {None}

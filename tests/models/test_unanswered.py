@@ -77,6 +77,29 @@ def test_what_was_refused_is_not_asked_again_and_can_be_counted(project, serve, 
     assert said.count("refused or failed: example 3 (refused)") == 2
 
 
+def test_an_answer_that_the_filter_took_away_is_no_answer_either(project, serve):
+    server = serve(but(message("content_filter", content=None), 103))
+    for _ in range(2):
+        with pytest.raises(
+            WorkError, match=r"2 question\(s\) have no answer .*the content filter refused the answer"
+        ):
+            evaluate(served(project, server), project / "run", QUIET)
+    assert len(server.requests) == 1 + 12
+
+
+def test_what_failed_and_what_was_refused_are_told_apart(project, serve):
+    def picky(body):
+        return AZURE_FILTER if number(body) == 101 else FAILING if number(body) == 104 else reply(body)
+
+    server = serve(picky)
+    with pytest.raises(
+        WorkError,
+        match=r"4 question\(s\) have no answer \(first: .*example 4: .*\); run the same command again to ask once "
+        "more for the 2 that no filter refused, remove",
+    ):
+        evaluate(served(project, server), project / "run", QUIET)
+
+
 def test_a_row_that_is_removed_takes_no_paid_answer_with_it(project, serve):
     server = serve(but(AZURE_FILTER, 101))
     with pytest.raises(WorkError):

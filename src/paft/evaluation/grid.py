@@ -120,7 +120,7 @@ def _fill(
                     tick(1)
             except UnansweredError as error:
                 unanswered.append((prompt, examples, error))
-                without = named([examples[index].id for index in error.reasons])
+                without = named([examples[index].id for index in error.questions])
                 console.say(f"prompt {prompt.id}: no answer for example {without}")
                 continue
             if counted := [f"{r['example_id']} ({r['finish']})" for r in rows if r["finish"] in NO_ANSWER]:

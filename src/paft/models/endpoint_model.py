@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -179,8 +180,8 @@ class EndpointModel:
         if self._answered is None:
             cached = (q for k, q in zip(keys, questions, strict=True) if k in known and known[k].refusal is None)
             self._answered = next(cached, None)
-        reasons: dict[int, str] = {}
-        failed = False
+        failed: dict[int, str] = {}
+        refused: dict[int, str] = {}
         with pools(self.endpoint) as pool:
             submit = pool[self.endpoint.name].submit
             pending = {key: submit(self._breaker.get, key, partial(self._send, q)) for key, q in needed.items()}
@@ -190,24 +191,25 @@ class EndpointModel:
                     wait(pending.values())
                     raise self._failure(sum(key not in known for key in needed))
                 if answer is None:
-                    failed = True
-                    reasons.setdefault(owner, str(self._breaker.errors[key]))
+                    failed.setdefault(owner, str(self._breaker.errors[key]))
                 elif answer.refusal is not None:
-                    reasons.setdefault(owner, answer.refusal)
+                    refused.setdefault(owner, answer.refusal)
                 yield answer
         if failed and not self._breaker.check():
             raise self._failure(sum(key not in known for key in needed))
-        if reasons:
-            self._leave_unanswered(reasons, failed)
+        if failed or refused:
+            self._leave_unanswered(failed, {i: reason for i, reason in refused.items() if i not in failed})
 
     def _send(self, question: Question) -> Completion:
-        """Return the answer; a message that the content filter refuses has a refusal, which is kept like one."""
+        """Return the answer; what the content filter refuses, message or answer, has a refusal, which is kept."""
         try:
             completion = question.send(self.endpoint)
         except ModelError as error:
             if not error.filtered:
                 raise
             return Completion("", 0, 0, finish="refused", refusal=str(error))
+        if completion.finish == "refused" and not completion.text and not completion.first:
+            return replace(completion, refusal="the content filter refused the answer")
         self._answered = question
         return completion
 
@@ -222,17 +224,17 @@ class EndpointModel:
             return False
         return True
 
-    def _leave_unanswered(self, reasons: dict[int, str], failed: bool) -> None:
+    def _leave_unanswered(self, failed: dict[int, str], refused: dict[int, str]) -> None:
         """Say what has no answer, or stop there.
 
         Raises:
             UnansweredError: ``on_unanswered`` is ``stop``.
         """
         if self._on_unanswered == "stop":
-            raise UnansweredError(reasons, passes=failed)
-        self._usage.unanswered += len(reasons)
-        first = next(iter(reasons.values()))
-        self._say(f"{len(reasons)} question(s) of a prompt have no answer and count as unparsed ({first})")
+            raise UnansweredError(failed, refused)
+        count, first = len(failed) + len(refused), next(iter([*failed.values(), *refused.values()]))
+        self._usage.unanswered += count
+        self._say(f"{count} question(s) of a prompt have no answer and count as unparsed ({first})")
 
     def _failure(self, missing: int) -> Exception:
         error = self._breaker.error

@@ -12,25 +12,30 @@ NAMED = 10
 class UnansweredError(WorkError):
     """Raised after every other question of a call has been answered.
 
-    Attributes:
-        reasons: why there is no answer, by the index of the question in the call.
-        passes: asking again may help: not every one was refused by the provider's content filter.
+    Args:
+        failed, refused: why there is no answer, by the index of the question in the call; what the provider's
+            content filter refused is not asked again.
     """
 
-    def __init__(self, reasons: Mapping[int, str], *, passes: bool):
-        self.reasons, self.passes = dict(reasons), passes
-        super().__init__(_line(len(self.reasons), next(iter(self.reasons.values())), passes))
+    def __init__(self, failed: Mapping[int, str], refused: Mapping[int, str]):
+        self.failed, self.refused = dict(failed), dict(refused)
+        super().__init__(_line(len(failed), len(refused), next(iter([*failed.values(), *refused.values()]))))
+
+    @property
+    def questions(self) -> list[int]:
+        """Return the indices of the questions without an answer."""
+        return sorted({*self.failed, *self.refused})
 
 
 class UnansweredGridError(WorkError):
     """Some questions of a grid of prompts and examples have no answer; the first one is named."""
 
     def __init__(self, unanswered: Sequence[tuple[Prompt, Sequence[Example], UnansweredError]]):
-        prompt, examples, error = unanswered[0]
-        index, reason = next(iter(error.reasons.items()))
-        count = sum(len(error.reasons) for _, _, error in unanswered)
-        first = f"prompt {prompt.id}, example {examples[index].id}: {reason}"
-        super().__init__(_line(count, first, any(error.passes for _, _, error in unanswered)))
+        failed, refused = [], []
+        for prompt, examples, error in unanswered:
+            for lines, reasons in ((failed, error.failed), (refused, error.refused)):
+                lines += [f"prompt {prompt.id}, example {examples[i].id}: {why}" for i, why in reasons.items()]
+        super().__init__(_line(len(failed), len(refused), [*failed, *refused][0]))
 
 
 def named(names: Sequence[str]) -> str:
@@ -39,9 +44,11 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _line(count: int, first: str, passes: bool) -> str:
-    again = "run the same command again to ask for them once more, " if passes else ""
+def _line(failed: int, refused: int, first: str) -> str:
+    again = "run the same command again to ask for them once more, " if failed else ""
+    if failed and refused:
+        again = f"run the same command again to ask once more for the {failed} that no filter refused, "
     return (
-        f"{count} question(s) have no answer (first: {first}); {again}remove such rows from the data, or set "
-        "model.on_unanswered=count to count them as not answered; all other answers are kept"
+        f"{failed + refused} question(s) have no answer (first: {first}); {again}remove such rows from the data, "
+        "or set model.on_unanswered=count to count them as not answered; all other answers are kept"
     )
