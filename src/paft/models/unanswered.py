@@ -31,7 +31,8 @@ class UnansweredGridError(WorkError):
     """Some questions of a grid of prompts and examples have no answer; the first one is named."""
 
     def __init__(self, unanswered: Sequence[tuple[Prompt, Sequence[Example], UnansweredError]]):
-        failed, refused = [], []
+        failed: list[str] = []
+        refused: list[str] = []
         for prompt, examples, error in unanswered:
             for lines, reasons in ((failed, error.failed), (refused, error.refused)):
                 lines += [f"prompt {prompt.id}, example {examples[i].id}: {why}" for i, why in reasons.items()]
