@@ -63,6 +63,18 @@ def test_tables_of_one_model_and_task_say_where_runs_have_other_questions(tmp_pa
     assert "the runs have" not in compare(read_all([part, again])[0])
 
 
+def test_questions_in_another_order_are_the_same_questions(tmp_path):
+    one, other = (
+        make_run(tmp_path / name, {"base": [0.4] * 6}, prompts=6, examples=9) for name in ("one", "other")
+    )
+    path = other / "methods/base/predictions.parquet"
+    table = parquet.read_table(path)
+    backwards = sorted(range(len(table)), key=lambda row: (-(row // 9), row % 9))
+    parquet.write_table(table.take(backwards), path)
+    results, _ = read_all([one, other])
+    assert "different prompts" not in compare(results)
+
+
 def test_runs_of_other_prompts_and_examples_are_compared_on_what_all_have_and_marked(tmp_path):
     large = make(tmp_path / "large", "a", "x", prompts=6, examples=40)
     small = make(tmp_path / "small", "b", "x", {"base": [0.4] * 4}, prompts=4, examples=30)

@@ -8,6 +8,7 @@ from pyarrow import parquet
 
 from browser import Browser, chromium
 from made_up_runs import HOSTILE, SKILLS, make_free_text_run, make_rewards, make_run
+from paft.reporting.formatting import points
 from paft.reporting.multi_run import read_all, write_all
 from paft.reporting.page import write_page
 from paft.reporting.read import read_run
@@ -62,6 +63,13 @@ def test_it_loads_without_an_error_a_request_or_a_sideways_scroll(browser, reque
         browser.js("[...document.querySelectorAll('section > div')].filter((d) => !d.textContent.trim()).length")
         == 0
     )
+
+
+def test_numbers_are_rounded_as_in_the_tables(browser, page):
+    browser.open(page)
+    shares = [n / 16 for n in range(17)] + [n / 7 for n in range(8)] + [0.29, 0.285]
+    assert browser.js(f"{shares}.map(percent)") == [points(share) for share in shares]
+    assert browser.js(f"{shares}.map((share) => points(-share))")[1:] == [points(-share) for share in shares[1:]]
 
 
 def test_hostile_texts_are_shown_as_text(browser, page):

@@ -297,10 +297,18 @@ def test_the_interval_of_an_effect_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = sum(
         e.interval.low <= 0.1 <= e.interval.high
-        for i in range(200)
-        for e in [effect(rng.normal(0.7, 0.08, 8), rng.normal(0.6, 0.08, 12), seed=i)]
+        for _ in range(200)
+        for e in [effect(rng.normal(0.7, 0.08, 8), rng.normal(0.6, 0.08, 12))]
     )
     assert 0.88 <= hits / 200 <= 1.0
+
+
+def test_a_trait_of_few_prompts_without_an_effect_is_rarely_called_clear():
+    rng = np.random.default_rng(0)
+    drawn = ((rng.normal(0.7, 0.1, 4), rng.normal(0.7, 0.1, 20)) for _ in range(2000))
+    assert sum(effect(*groups, comparisons=9).clear for groups in drawn) / 2000 < 0.02
+    assert not effect(np.full(4, 0.5), np.full(20, 0.5)).clear
+    assert effect(np.full(4, 0.5), np.full(20, 0.4)).clear
 
 
 def test_every_trait_divides_prompts_by_what_it_says():

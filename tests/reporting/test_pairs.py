@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from command import assert_refused, paft_here
 from conftest import write_rows
-from made_up_runs import SKILLS, make_free_text_run, make_run
+from made_up_runs import SKILLS, keep_cells, make_free_text_run, make_run
 from paft.errors import UserError
 from paft.evaluation.paired import over_examples
 from paft.reporting.comparison import describe
@@ -42,6 +42,13 @@ def test_two_methods_are_compared_as_in_the_report(tmp_path):
     assert most.count == len(won)
     assert most.prompts[0] == most.prompts[1] == won[0]
     assert most.answers == tuple(of[won[0], example]["prediction"] for of in (left, right))
+
+
+def test_the_interval_of_a_comparison_has_its_name(tmp_path):
+    folder = make_run(tmp_path, {"base": [0.3] * 6, "paft": [0.8] * 6}, examples=40)
+    assert "95 % bootstrap interval" in describe(compared([read_run(folder)], "base", "paft"))
+    keep_cells(folder, "paft", 0.5, seed=0)
+    assert "95 % two-way clustered interval" in describe(compared([read_run(folder)], "base", "paft"))
 
 
 def test_prompts_are_matched_by_their_text_and_not_by_an_id_beside_which_it_was_edited(tmp_path):

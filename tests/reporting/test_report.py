@@ -2,8 +2,10 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 import yaml
+from pyarrow import parquet
 
 from conftest import write_rows
 from made_up_runs import SKILLS, make_free_text_run
@@ -232,6 +234,22 @@ def test_graded_scores_are_called_scores_and_further_scorers_have_a_table(tmp_pa
     assert ("Lowest score over the prompts" in text) == (prompts > 1)
     assert "ccuracy" not in text.replace("figures/accuracy.svg", "")
     assert "Score if read" in text
+
+
+def test_a_graded_score_has_the_value_that_the_scorer_gave(tmp_path):
+    folder = make_free_text_run(tmp_path, {"base": [0.6] * 6})
+    path = folder / "methods/base/predictions.parquet"
+    table = parquet.read_table(path)
+    column = table.schema.get_field_index("score")
+    for value in (0.6, 0.7, 0.9):  # of which single precision holds something larger or smaller
+        same = pa.array([value] * len(table), pa.float32())
+        parquet.write_table(table.set_column(column, table.schema.field(column), same), path)
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config["run"]["top"] = value
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        summary = read_run(folder).methods[0].summary
+        assert (summary.mean, summary.worst) == pytest.approx((value, value), abs=1e-15)
+        assert summary.top == 1
 
 
 def test_a_task_of_exact_free_text_is_right_or_wrong(tmp_path):

@@ -196,13 +196,15 @@ def test_easy_to_hard_orders_by_the_first_models_loss_and_grows_with_the_root_of
     assert [resumed.draw(s, EXAMPLES[:1]) for s in range(9)] == [sampler.draw(s, EXAMPLES[:1]) for s in range(9)]
 
 
-def test_few_to_many_needs_no_losses_and_has_as_many_prompts_as_a_step_needs():
+def test_few_to_many_needs_no_losses_and_draws_from_no_more_prompts_than_are_in_use():
     sampler = make({"name": "curriculum", "order": "few-to-many", "start": 0, "prompts_per_step": 3})
     assert sampler.state_dict() == {}
-    first = {prompt for _ in range(9) for prompt in sampler.draw(0, EXAMPLES[:6])}
-    assert len(first) == 3
+    first = set(sampler.draw(0, EXAMPLES[:6]))
+    assert len(first) == sampler.in_use(0) == 1
+    drawn = [len(set(sampler.draw(step, EXAMPLES[:6]))) for step in range(20)]
+    assert drawn == [min(3, sampler.in_use(step)) for step in range(20)]
     other = make({"name": "curriculum", "order": "few-to-many", "start": 0, "prompts_per_step": 3}, seed=1)
-    assert {prompt for _ in range(9) for prompt in other.draw(0, EXAMPLES[:6])} != first
+    assert set(other.draw(0, EXAMPLES[:6])) != first
 
 
 @pytest.mark.parametrize("name", ["curriculum", "hardest"])

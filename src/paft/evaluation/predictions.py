@@ -37,6 +37,9 @@ SECONDS = b"paft.seconds"
 EXAMPLES = b"paft.examples"
 """In the metadata of a file that lacks some cells of the grid: JSON of the id and target of every example."""
 
+SCORE_DIGITS = 6
+"""The decimal places of a score that the file keeps."""
+
 Cells = dict[str, set[str]]
 """Prompt id -> the ids of the examples that are answered under it."""
 
@@ -61,8 +64,14 @@ def answered_cells(path: Path) -> Cells | None:
 def read_scores(path: Path, prompts: Sequence[Prompt], examples: Sequence[Example]) -> np.ndarray:
     """Return the scores of a file, ``(prompts, examples)``; NaN where a cell is not answered."""
     scores = np.full((len(prompts), len(examples)), np.nan)
-    scores[_places(path, prompts, examples)] = parquet.read_table(path, columns=["score"])["score"].to_numpy()
+    column = parquet.read_table(path, columns=["score"])["score"].to_numpy()
+    scores[_places(path, prompts, examples)] = as_scored(column)
     return scores
+
+
+def as_scored(column: np.ndarray) -> np.ndarray:
+    """Return scores of single precision as the scorer gave them: 0.9, not 0.899999976."""
+    return np.round(column.astype(float), SCORE_DIGITS)
 
 
 def read_options(

@@ -14,14 +14,6 @@ SHOWN = 10
 LONGEST = 100
 """Characters of a text in the list."""
 
-TESTS = {
-    "prompts": "Bracket: 95 % bootstrap interval over prompts and examples. p: Wilcoxon's signed-rank test over "
-    "prompts.",
-    "examples": "Bracket: 95 % interval over examples (Bonett and Price). p: exact sign test over the examples "
-    "whose score differs (McNemar's exact test, where scores are 0 or 1).",
-}
-"""What interval and p are, by what the difference is tested over."""
-
 
 def describe(comparison: Comparison) -> str:
     """Return a comparison as Markdown."""
@@ -31,7 +23,7 @@ def describe(comparison: Comparison) -> str:
         "",
         f"{difference_in_words(comparison.difference, left.name, right.name)}.",
         in_common(comparison),
-        TESTS[comparison.over],
+        _tests(comparison),
         "",
         *(line for side in (left, right) for line in _prompt(side)),
         *_counts(comparison),
@@ -71,6 +63,17 @@ def in_common(comparison: Comparison) -> str:
     some = f", {int(answered.sum()):,} of {answered.size:,} cells answered by both" if not answered.all() else ""
     matched = " Examples are matched by their ids, as a run lacks their texts." if cells.by_id else ""
     return f"Compared on {' x '.join(parts)}{some}.{matched}"
+
+
+def _tests(comparison: Comparison) -> str:
+    """Return what the interval and p are."""
+    if comparison.over == "examples":
+        return (
+            "Bracket: 95 % interval over examples (Bonett and Price). p: exact sign test over the examples whose "
+            "score differs (McNemar's exact test, where scores are 0 or 1)."
+        )
+    kind = "bootstrap interval" if comparison.answered.all() else "two-way clustered interval"
+    return f"Bracket: 95 % {kind} over prompts and examples. p: Wilcoxon's signed-rank test over prompts."
 
 
 def _prompt(side: Side) -> list[str]:

@@ -258,9 +258,9 @@ class _Questions:
 
     @property
     def differ(self) -> bool:
-        """Whether an entry has other prompts or examples than the first."""
-        return any(own != self.prompts[0] for own in self.prompts) or any(
-            own != self.examples[0] for own in self.examples
+        """Whether an entry has other prompts or examples than the first, in whatever order."""
+        return any(
+            Counter(own) != Counter(all_own[0]) for all_own in (self.prompts, self.examples) for own in all_own
         )
 
     @property

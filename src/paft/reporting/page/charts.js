@@ -124,7 +124,7 @@ function drawTraits() {
   else parts.push(h("p", {}, "No trait divides these prompts into two groups of at least four, so nothing can be said."));
   const rarely = small.map((t) => `${t.name} (${t.having} of ${t.having + t.lacking})`).join("; ");
   parts.push(h("p", { class: "note" },
-    `Mean ${measure(run())} of the prompts with a trait less that of the prompts without it, in points, with the 95 % bootstrap interval over prompts. ` +
+    `Mean ${measure(run())} of the prompts with a trait less that of the prompts without it, in points, with the 95 % interval over prompts (Welch’s t). ` +
     "Each trait is looked at by itself; traits come together, and this is what goes along, not what causes. " +
     "A thick line stays clear of 0 even after correction for the number of traits (Bonferroni)." +
     (rarely ? ` Too few prompts to tell: ${rarely}.` : "")));

@@ -58,9 +58,9 @@ class CurriculumSampler(MixedSampler):
         return super().draw(step, examples)
 
     def choose(self, step: int, size: int) -> list[Prompt]:
-        """Return ``size`` of the prompts in use."""
+        """Return ``size`` of the prompts in use, or all of them if they are fewer."""
         assert self._order is not None
-        in_use = self._order[: max(self.in_use(step), size)]
+        in_use = self._order[: self.in_use(step)]
         return self.randomness(step).sample(in_use, min(size, len(in_use)))
 
     def in_use(self, step: int) -> int:
