@@ -315,6 +315,18 @@ def test_where_no_written_prompt_fits_the_reasons_are_kept(project):
     assert (row["rule"], row["text"]) == ("answer-leak", "Is it red? {thing}")
 
 
+def test_replies_without_prompts_are_to_be_looked_up_where_they_are(project, capsys):
+    server = Server(*[(200, answer("I would rather not."), {}) for _ in range(20)], OK)
+    config = load_config(project / "config.yaml")
+    models = [{"model": "m", "base_url": server.url, "parallel": 1}]
+    asked = {"models": models, "zero_shot": 1, "few_shot": 0, "max_request_factor": 1}
+    config.prompts.train = GenerateSource.model_validate({"generate": asked})
+    assert not generate(config, project / "made", Console()).prompts
+    server.shutdown()
+    assert "the replies hold no prompts; see answers.jsonl" in capsys.readouterr().err
+    assert (project / "made/answers.jsonl").is_file()
+
+
 def test_endings_of_files_are_read_in_either_case(tmp_path):
     (tmp_path / "pool.TSV").write_text("text\tsystem\nSay, {goal}: {choices}\tShort\n")
     prompts, unread = import_prompts(tmp_path / "pool.TSV", PIQA)

@@ -305,6 +305,12 @@ def test_the_error_of_a_json_file_names_the_row(tmp_path, text, problem):
         load_task(custom(tmp_path / "d.json"))
 
 
+def test_rows_of_empty_cells_are_skipped_as_empty_lines_are(tmp_path):
+    (tmp_path / "d.csv").write_text("q,a\nx,yes\n,\ny,no\n,\n\n,\n")
+    examples = load_task(custom(tmp_path / "d.csv"))[2]
+    assert [(example.id, example.fields["q"]) for example in examples] == [("0", "x"), ("1", "y")]
+
+
 @pytest.mark.parametrize("name", ["d.csv", "d.jsonl", "d.csv.gz", "d.jsonl.zip"])
 def test_a_compressed_file_is_to_be_unpacked(tmp_path, name):
     import gzip

@@ -157,7 +157,7 @@ class Offsets:
         if self.examples >= FEW:
             return None
         known = [error for error in self.errors.values() if not math.isnan(error)]
-        size = f"a standard error of up to {max(known):.2f}" if known else "an unknown error"
+        size = f"a standard error of up to {max(known):.2g}" if known else "an unknown error"
         return f"the offsets are measured on {self.examples} examples only and have {size}; use at least {FEW}"
 
 

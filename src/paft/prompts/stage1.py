@@ -55,9 +55,12 @@ def generate(config: Config, folder: Path, console: Console) -> Generated:
         )
     write_screened(folder / "screened.jsonl", (("", s) for s in generated.screened))
     if not generated.prompts:
-        console.say(
-            f"{folder}: no prompt fits the task, so no prompts were written; see screened.jsonl for the reasons"
+        reason = (
+            "no prompt fits the task, so no prompts were written; see screened.jsonl for the reasons"
+            if generated.screened
+            else "the replies hold no prompts; see answers.jsonl"
         )
+        console.say(f"{folder}: {reason}")
         return generated
     train, test = generated.prompts, list[Prompt]()
     if config.prompts.test is None:

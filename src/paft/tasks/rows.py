@@ -94,7 +94,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         for cells in lines:
             begin, end = end + 1, lines.line_num
-            if not cells:  # an empty line
+            if not any(cells):  # an empty line, or a row of empty cells, as spreadsheets write at the end
                 continue
             if header is None:
                 header = _header(path, cells)
