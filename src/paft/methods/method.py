@@ -60,12 +60,9 @@ class TrainingPlan:
 
     Attributes:
         prompts: those that the sampler draws from.
-        sampler, objective: None takes those of the ``training`` section.
     """
 
     prompts: Sequence[Prompt]
-    sampler: str | dict[str, Any] | None = None
-    objective: str | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class TrainingJob:
     Attributes:
         key: of the config that holds the method's settings, for messages.
         data: the model of the run, the plan's prompts, the examples that are short enough under every prompt, and
-            the sampler and the objective, those of the plan, else of the config.
+            the sampler and the objective.
         training: how the adapter is trained, what it starts from, and where it is kept.
         scorers, evaluation: how the run judges and obtains answers.
     """

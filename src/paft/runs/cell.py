@@ -135,8 +135,8 @@ class Cell:
             plan.prompts,
             K=settings.K,
             seed=data.seed,
-            sampler=plan.sampler or self._sampler_setting(),
-            objective=plan.objective or settings.objective,
+            sampler=self._sampler_setting(),
+            objective=settings.objective,
             prompt_noise=settings.prompt_noise,
             group_by=settings.group_by,
         )
@@ -208,7 +208,7 @@ class Cell:
         if not plan.prompts:
             raise UserError(f"config key methods: {variant.name!r} plans to train without a prompt")
         extra = make_sampler(
-            plan.sampler or self._sampler_setting(),
+            self._sampler_setting(),
             plan.prompts,
             K=variant.training.K,
             steps_per_epoch=1,
