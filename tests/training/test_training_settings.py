@@ -95,7 +95,9 @@ def test_a_sampler_that_a_method_always_trains_with_is_checked_against_the_test_
     (project / "dropping.py").write_text(DROPPING)
     monkeypatch.syspath_prepend(project)
     write_rows(project / "prompts/test.jsonl", [{"text": "{thing}!"}, {"text": "What is {thing}?"}])
-    with pytest.raises(UserError, match=r"the sampler of Dropping would train on the test prompt .*must be unseen"):
+    with pytest.raises(
+        UserError, match=r"the sampler of Dropping would train on the test prompt .*must be unseen"
+    ):
         start(project, "methods=['dropping:Dropping']")
 
 

@@ -12,6 +12,7 @@ from paft.config.task import PartSetting
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingJob, TrainingPlan
 from paft.methods.registry import Variant
+from paft.models.model import Model
 from paft.prompts.screen import overlap
 from paft.runs.data import RunData
 from paft.runs.evaluation import MethodEvaluation
@@ -21,6 +22,7 @@ from paft.utils.distributed import Processes
 from paft.utils.plugins import user_code
 
 if TYPE_CHECKING:
+    from paft.engine.engine import Engine  # loads torch
     from paft.methods.evaluator import PromptEvaluator  # loads numpy and pyarrow
 
 
@@ -38,7 +40,7 @@ class Cell:
     folder: Path
     data: RunData
     evaluation: EvaluationConfig
-    open_model: Callable[[], Any]
+    open_model: Callable[[], Model]
     drop_model: Callable[[], None]
     processes: Processes
     console: Console
@@ -73,8 +75,8 @@ class Cell:
         from paft.training.finetune import trainer_settings
         from paft.training.lora import check_lora
 
-        training, model = self.variant.training, self.open_model()
-        check_lora(model.model, training.lora)
+        training = self.variant.training
+        check_lora(self._engine().model, training.lora)
         self._refuse_test_prompts(self._extra_prompts, f"the sampler of {self.variant.name}")
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
         self.variant.method.check_job(self._job(TrainingPlan(self.data.prompts.named)))
@@ -90,7 +92,7 @@ class Cell:
             self._sampler_setting(),
             training.objective,
             self.data.task,
-            self.open_model().format,
+            self._engine().format,
             self.data.prompts.named,
             StepShape(training.batch_size * forwards, forwards, steps_per_epoch=1),
             K=training.K,
@@ -129,7 +131,7 @@ class Cell:
 
         settings, data = self.variant.training, self.data
         prompt_data = PromptData(
-            self.open_model(),
+            self._engine(),
             data.task,
             self.examples(),
             plan.prompts,
@@ -152,9 +154,9 @@ class Cell:
 
     def _initial_adapter(self) -> Path | None:
         """Return the adapter that the method starts from; None for a fresh one, or if it is not there yet."""
-        name = self.variant.method.initial_adapter
-        if name is None:
+        if self.variant.method.initial_adapter is None:
             return None
+        _, name = self.variant.method.initial_adapter
         adapter = Path(name)
         if not (adapter / "adapter_config.json").is_file():
             adapter = self.folder.parent / name / "adapter"
@@ -167,10 +169,10 @@ class Cell:
     def _filtered(self, prompts: list[Prompt], *, drop: bool, say: Callable[[str], None]) -> list[Example]:
         from paft.training.data import filter_by_length
 
-        model = self.open_model()
+        engine = self._engine()
         examples = self.data.training_examples(self.variant) if self._examples is None else self._examples
-        longest = min(self.variant.training.max_length, model.positions)
-        return filter_by_length(model, self.data.task, prompts, examples, max_length=longest, drop=drop, say=say)
+        longest = min(self.variant.training.max_length, engine.positions)
+        return filter_by_length(engine, self.data.task, prompts, examples, max_length=longest, drop=drop, say=say)
 
     def _is_trainable(self, prompt: Prompt) -> bool:
         """Return True if no training example is too long under a prompt that a language model wrote."""
@@ -197,10 +199,12 @@ class Cell:
             data.task,
             data.prompts.of_key(variant.method.prompts_key),
             examples,
+            self._engine,
             self._evaluator,
             self._is_trainable,
             self.folder,
             data.seed,
+            variant.key,
             self.console,
         )
         with user_code(f"method {variant.name!r}"):
@@ -218,6 +222,14 @@ class Cell:
         self._refuse_test_prompts([*plan.prompts, *extra], variant.name)
         return plan
 
+    def _engine(self) -> "Engine":
+        """Return the run's model, to be trained."""
+        from paft.engine.engine import Engine
+
+        model = self.open_model()
+        assert isinstance(model, Engine)  # a config that trains a model behind an endpoint has been refused
+        return model
+
     def _evaluator(self) -> "PromptEvaluator":
         from paft.methods.evaluator import PromptEvaluator
 
@@ -231,9 +243,9 @@ class Cell:
         )
 
     def _train(self, plan: TrainingPlan) -> None:
-        start = self.variant.method.initial_adapter
-        if start and self._initial_adapter() is None:
-            raise UserError(f"{self.folder}: {start} is not trained yet, and {self.variant.name} starts from it")
+        if (start := self.variant.method.initial_adapter) and self._initial_adapter() is None:
+            name = self.variant.name
+            raise UserError(f"{self.folder}: {start[1]} is not trained yet, and {name} starts from it")
         self.variant.method.train(self._job(plan))
         if self.processes.is_sharded:
             self.drop_model()  # each process has only a part of it

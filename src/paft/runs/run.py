@@ -3,11 +3,11 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from paft.config.schema import Config, GenerateSource, PromptsConfig
 from paft.errors import TooLongError, UserError, WorkError
 from paft.methods.registry import Variant, resolve
+from paft.models.model import Model
 from paft.models.open import check_model, device_setting, open_model
 from paft.prompts.files import write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
@@ -85,7 +85,7 @@ class Run:
             search_modules_in(config.run.get("modules", []))
         self.variants = check_config(config, processes, console)
         self.task_data = TaskData.load(config, self.variants, console)
-        self._model: Any = None
+        self._model: Model | None = None
 
     @property
     def trains(self) -> bool:
@@ -103,7 +103,7 @@ class Run:
         self.processes.once(partial(self._record, cells, data, only))
         return cells
 
-    def model(self) -> Any:
+    def model(self) -> Model:
         """Return the model, opened when it is first needed."""
         if self._model is None:
             self._model = open_model(
