@@ -1,11 +1,10 @@
 """One method of a run: planned, trained, then evaluated. A step whose result is there is skipped."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paft.config.schema import EvaluationConfig, trainer_arguments
 from paft.config.task import PartSetting
@@ -256,14 +255,3 @@ class Cell:
         if line not in self.data.reported:
             self.data.reported.add(line)
             self.console.say(line)
-
-
-def work_on(cell: Cell, lock: Callable[[], Any]) -> None:
-    """Do a cell while its folder is locked against other processes."""
-    with ExitStack() as stack:
-        cell.processes.once(partial(_enter, stack, lock))
-        cell.work()
-
-
-def _enter(stack: ExitStack, lock: Callable[[], Any]) -> None:
-    stack.enter_context(lock())

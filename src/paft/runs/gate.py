@@ -160,8 +160,7 @@ def gate(
     if processes.size > 1:
         raise UserError("paft gate works in one process; start it without torchrun or accelerate launch")
     work = Run(without_training(config), output, console, processes)
-    with ExitStack() as stack:
-        work.lock(stack, wait=False)
+    with work.directory.locked():
         [cell] = work.prepare()
         prepared = _Gate(work, cell, goal, questions, undecided)
         begin(output)
