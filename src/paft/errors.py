@@ -48,9 +48,11 @@ def first_line(error: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the known name most like ``name``, or the known names in order."""
+    """Return ``; did you mean 'x'?`` for the known name most like ``name``, else the known names in order."""
     from rapidfuzz import fuzz, process
 
     names = sorted(str(k) for k in known)  # a set has another order in each run
     best = process.extractOne(name, names, scorer=fuzz.ratio, processor=str.lower, score_cutoff=60)
-    return f"; did you mean {best[0]!r}?" if best else f"; known: {', '.join(names)}"
+    if best:
+        return f"; did you mean {best[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

@@ -98,7 +98,17 @@ def test_top_accuracy_takes_the_prompt_with_the_most_right_answers(colours, tmp_
     prompts = [Prompt("Bad {thing}"), Prompt("Good {thing}"), Prompt("Good too {thing}")]
     evaluator = development(FakeModel(answer), task, tmp_path)
     context = MethodContext(
-        "top-accuracy", task, prompts, examples, lambda: evaluator, lambda prompt: True, tmp_path, 0, QUIET
+        "top-accuracy",
+        task,
+        prompts,
+        examples,
+        engine=lambda: pytest.fail("only the evaluator is needed"),
+        evaluator=lambda: evaluator,
+        is_trainable=lambda prompt: True,
+        folder=tmp_path,
+        seed=0,
+        key="baselines.top_accuracy",
+        console=QUIET,
     )
     result = TopAccuracy(examples=len(examples)).search(context)
     assert (result.prompt, result.accuracy) == (prompts[1], 1.0)

@@ -15,6 +15,14 @@ class WideLora(Paft):
 WIDE = f"{__name__}:WideLora"
 
 
+class Warm(Paft):
+    start: str
+
+    @property
+    def initial_adapter(self):
+        return "start", self.start
+
+
 def trained_with(method: str, training: TrainingConfig) -> TrainingConfig:
     [variant] = resolve([method], training, {})
     return variant.training
@@ -55,3 +63,11 @@ def test_a_variant_changes_the_other_keys_beside():
     entry = NamedVariant.model_validate({"name": "mine", "method": WIDE, "training": {"lora": {"r": 16}}})
     [variant] = resolve([entry], TrainingConfig(), {})
     assert (variant.training.lora.r, variant.training.lora.target_modules) == (16, "all-linear")
+
+
+def test_what_a_method_cannot_start_from_is_named_by_the_methods_own_setting():
+    entry = NamedVariant.model_validate({"name": "warm", "method": f"{__name__}:Warm", "start": "nowhere"})
+    with pytest.raises(UserError) as refused:
+        resolve([entry], TrainingConfig(), {})
+    line = "config key methods.warm.start: 'nowhere' is no method of this run and no folder of an adapter"
+    assert str(refused.value) == line

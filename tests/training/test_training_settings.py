@@ -85,19 +85,19 @@ def test_a_method_of_one_prompt_keeps_its_sampler_and_is_checked_with_it(project
 
 DROPPING = """
 from paft.methods.paft import Paft
-from paft.methods.method import TrainingPlan
 
 class Dropping(Paft):
-    def plan(self, context):
-        return TrainingPlan(context.prompts, sampler={"name": "dropout", "p": 0.5})
+    fixed_training = {"sampler": {"name": "dropout", "p": 0.5}}
 """
 
 
-def test_a_sampler_that_a_method_plans_is_checked_against_the_test_prompts_too(project, monkeypatch):
+def test_a_sampler_that_a_method_always_trains_with_is_checked_against_the_test_prompts_too(project, monkeypatch):
     (project / "dropping.py").write_text(DROPPING)
     monkeypatch.syspath_prepend(project)
     write_rows(project / "prompts/test.jsonl", [{"text": "{thing}!"}, {"text": "What is {thing}?"}])
-    with pytest.raises(UserError, match=r"Dropping would train on the test prompt .*must be unseen"):
+    with pytest.raises(
+        UserError, match=r"the sampler of Dropping would train on the test prompt .*must be unseen"
+    ):
         start(project, "methods=['dropping:Dropping']")
 
 

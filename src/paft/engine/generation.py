@@ -1,7 +1,7 @@
 """Generate over a packed tree, where each unfinished row adds one node per step, or from left-padded rows."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
@@ -9,6 +9,9 @@ from transformers import DynamicCache
 from paft.engine.attention import additive
 from paft.engine.pack import Row, packed
 from paft.utils.device import forked_rng
+
+if TYPE_CHECKING:
+    from paft.engine.engine import Engine  # which imports this module
 
 Pick = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes the logits ``(rows, vocabulary)`` of the unfinished rows' next tokens and the indices ``(rows,)`` of these
@@ -63,7 +66,7 @@ class TextStop:
 
 @torch.no_grad()
 def generate_packed(
-    engine: Any,
+    engine: "Engine",
     prompts: Sequence[list[int]],
     cache: DynamicCache,
     max_new_tokens: int,
@@ -74,7 +77,7 @@ def generate_packed(
     """Return the tokens that follow each prompt, including the stop token or the one that ends a stop text.
 
     Args:
-        engine: :class:`paft.engine.engine.Engine` whose batch format is chosen and not ``padded``.
+        engine: its batch format is chosen and not ``padded``.
         cache: keys and values of tokens that begin every prompt; unchanged afterwards.
     """
     device = engine.model.device
@@ -117,7 +120,7 @@ def generate_packed(
 
 
 def generate_padded(
-    engine: Any,
+    engine: "Engine",
     prompts: Sequence[list[int]],
     max_new_tokens: int,
     stops: Collection[int],

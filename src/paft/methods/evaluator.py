@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from paft.evaluation.grid import answer
 from paft.models.model import Answerer
@@ -54,8 +53,7 @@ class PromptEvaluator:
         scorers: Sequence[Scorer] = (),
     ):
         self.scorer = scorers[0] if scorers else make_scorers(task.scorer, task)[0]
-        self.model: Any = model
-        self.task, self.settings, self.log = task, settings, log
+        self.model, self.task, self.settings, self.log = model, task, settings, log
         self._done = read_keyed(log, {"accuracy", "right", "seconds"})
         self._earlier = frozenset(self._done)
         self._used: dict[str, dict] = {}

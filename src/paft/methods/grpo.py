@@ -19,9 +19,9 @@ class Grpo(Method, GroupSettings):
     left out."""
 
     @property
-    def initial_adapter(self) -> str | None:
+    def initial_adapter(self) -> tuple[str, str] | None:
         """The setting ``init``."""
-        return self.init
+        return None if self.init is None else ("init", self.init)
 
     @property
     def own_code(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from paft.types import Example, Prompt
 from paft.utils.console import Console
 
 if TYPE_CHECKING:
+    from paft.engine.engine import Engine
     from paft.methods.evaluator import PromptEvaluator
     from paft.training.data import PromptData
     from paft.training.finetune import AdapterTraining
@@ -34,19 +35,23 @@ class MethodContext:
         name: of the method in this run, for messages.
         prompts: the training prompts; for a method that starts from the user's prompt, that one alone.
         examples: the training examples.
-        evaluator: returns the base model as it answers training examples; loads the model when it is first called.
+        engine: returns the base model; loads it when it is first called.
+        evaluator: returns the base model as it answers training examples; likewise.
         is_trainable: whether no training example is too long under a prompt.
         folder: ``RUN/methods/NAME``, where a search keeps what it has computed.
+        key: of the config that holds the method's settings, for messages.
     """
 
     name: str
     task: Task
     prompts: Sequence[Prompt]
     examples: Sequence[Example]
+    engine: "Callable[[], Engine]"
     evaluator: "Callable[[], PromptEvaluator]"
     is_trainable: Callable[[Prompt], bool]
     folder: Path
     seed: int
+    key: str
     console: Console = field(default_factory=Console)
 
     def draw(self, count: int) -> list[Example]:
@@ -60,12 +65,9 @@ class TrainingPlan:
 
     Attributes:
         prompts: those that the sampler draws from.
-        sampler, objective: None takes those of the ``training`` section.
     """
 
     prompts: Sequence[Prompt]
-    sampler: str | dict[str, Any] | None = None
-    objective: str | dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class TrainingJob:
     Attributes:
         key: of the config that holds the method's settings, for messages.
         data: the model of the run, the plan's prompts, the examples that are short enough under every prompt, and
-            the sampler and the objective, those of the plan, else of the config.
+            the sampler and the objective.
         training: how the adapter is trained, what it starts from, and where it is kept.
         scorers, evaluation: how the run judges and obtains answers.
     """
@@ -130,8 +132,8 @@ class Method(Section, ABC):
         """
 
     @property
-    def initial_adapter(self) -> str | None:
-        """The variant of the run, or the folder of an adapter, whose weights training starts from."""
+    def initial_adapter(self) -> tuple[str, str] | None:
+        """A setting and what it names: the variant of the run, or the folder of an adapter, to start from."""
         return None
 
     @property

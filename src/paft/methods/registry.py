@@ -85,10 +85,12 @@ def resolve(
 
 def _check_start(variant: Variant, variants: Sequence[Variant], earlier: Sequence[Variant]) -> None:
     """Refuse to start from what is neither a variant that is trained before, nor an adapter."""
-    name = variant.method.initial_adapter
-    if name is None or (Path(name) / "adapter_config.json").is_file():
+    if variant.method.initial_adapter is None:
         return
-    key = f"config key {variant.key}.init"
+    setting, name = variant.method.initial_adapter
+    if (Path(name) / "adapter_config.json").is_file():
+        return
+    key = f"config key {variant.key}.{setting}"
     start = next((v for v in variants if v.name == name), None)
     if start is None:
         known = [v.name for v in earlier if v.method.trains]
@@ -96,7 +98,7 @@ def _check_start(variant: Variant, variants: Sequence[Variant], earlier: Sequenc
             f"{key}: {name!r} is no method of this run and no folder of an adapter{nearest(name, known)}"
         )
     if not start.method.trains:
-        raise UserError(f"{key}: {name!r} is not trained; leave init out to start from the base model")
+        raise UserError(f"{key}: {name!r} is not trained; leave {setting} out to start from the base model")
     if start not in earlier:
         raise UserError(f"{key}: list {name!r} before {variant.name!r}, which starts from it")
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,6 +15,9 @@ from paft.errors import UserError, first_line
 from paft.models.locate import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from paft.utils.hf_internals import load_adapter_tensors
 from paft.utils.safe_io import CONFIG, read_text
+
+if TYPE_CHECKING:
+    from paft.engine.engine import Engine
 
 _VIRTUAL = "puts learned tokens or states before the text"
 UNUSABLE_KINDS = {
@@ -146,7 +149,7 @@ def _tensor_names(model: Any) -> set[str]:
 
 
 @contextmanager
-def with_adapter(engine: Any, adapter: Path) -> Iterator[None]:
+def with_adapter(engine: "Engine", adapter: Path) -> Iterator[None]:
     """Use a saved adapter on an engine's model within the block; the base model is unchanged afterwards."""
     base = engine.model
     engine.model, _ = load_adapter(base, adapter)

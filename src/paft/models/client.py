@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from paft.errors import UserError
 from paft.types import Conversation, Finish
+
+if TYPE_CHECKING:
+    from paft.engine.engine import Engine  # loads torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,12 @@ class LocalClient:
 
     Args:
         name: for tables and provenance.
-        load: returns its :class:`paft.engine.engine.Engine`; called when the model is first asked.
+        load: returns it; called when the model is first asked.
     """
 
     parallel = 1
 
-    def __init__(self, name: str, load: Callable[[], Any]):
+    def __init__(self, name: str, load: "Callable[[], Engine]"):
         self.name = name
         self._engine = cache(load)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from paft.engine.engine import Engine
 from paft.errors import UserError, first_line
 from paft.models.load import PLAIN, model_folder
 from paft.types import Conversation
@@ -15,7 +16,7 @@ BATCH = 32
 
 
 @torch.no_grad()
-def last_hidden_states(engine: Any, conversations: Sequence[Conversation]) -> torch.Tensor:
+def last_hidden_states(engine: Engine, conversations: Sequence[Conversation]) -> torch.Tensor:
     """Return the last layer's state at the token before the answer, float32 ``(conversations, hidden)``."""
     vectors = []
     for ids in engine.format.prompts(conversations):

@@ -12,6 +12,7 @@ from paft.errors import UserError
 from paft.methods.evaluator import PromptEvaluator
 from paft.models.cached_client import CachedClient
 from paft.models.client import Client
+from paft.models.model import Model
 from paft.models.open import language_models
 from paft.prompts.attack import edits, rewrite_request, rewrites
 from paft.prompts.files import read_prompts, write_prompts
@@ -170,22 +171,23 @@ def attack(
     starts, screened = _starts(finished, data, prompt_file, console)
     starts = _drawn(starts, settings.starts, seed, "prompts", console)
     examples = _drawn(data.train, settings.examples, seed, "training examples", console)
+    model = finished.open_model(console)
     evaluator = PromptEvaluator(
-        finished.open_model(console),
+        model,
         data.task,
         config.evaluation.answer_settings,
         log=folder / "evaluations.jsonl",
         scorers=data.scorers,
     )
-    _check_and_announce(evaluator, starts, examples, settings, clients, console)
+    _check_and_announce(model, evaluator, starts, examples, settings, clients, console)
     write_fingerprint(folder, fingerprint)
     if isinstance(evaluator.scorer, PaidScorer):
         evaluator.scorer.keep_in(folder / "judge.jsonl")
     cached = [CachedClient(client, folder / "answers.jsonl", seed=seed) for client in clients]
-    with evaluator.model.use_adapter(finished.adapter):
+    with model.use_adapter(finished.adapter):
         search = Attack(evaluator, examples, screened, settings, clients=cached, seed=seed)
         attacked = search.search(starts, console)
-    if usage := evaluator.model.usage():
+    if usage := model.usage():
         console.say(usage)
     _write_lower(output, attacked, finished, data.task, console)
     return attacked
@@ -284,6 +286,7 @@ def _drawn(values: list[T], count: int, seed: int, what: str, console: Console) 
 
 
 def _check_and_announce(
+    model: Model,
     evaluator: PromptEvaluator,
     starts: Sequence[Prompt],
     examples: Sequence[Example],
@@ -294,8 +297,8 @@ def _check_and_announce(
     """Refuse questions that the model cannot take, and print what may cost money."""
     task = evaluator.task
     conversations = [render(prompt, task, example) for prompt in starts for example in examples]
-    evaluator.model.check(conversations, list(dict.fromkeys(map(task.candidates, examples))), evaluator.settings)
-    if line := evaluator.model.announce(conversations, evaluator.settings):
+    model.check(conversations, list(dict.fromkeys(map(task.candidates, examples))), evaluator.settings)
+    if line := model.announce(conversations, evaluator.settings):
         console.say(line)
         console.say(f"these are the starts; the whole search asks up to {settings.evaluations} times as much")
     if isinstance(evaluator.scorer, PaidScorer) and evaluator.settings.mode == "generate":

@@ -1,17 +1,17 @@
 """One method of a run: planned, trained, then evaluated. A step whose result is there is skipped."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paft.config.schema import EvaluationConfig, trainer_arguments
 from paft.config.task import PartSetting
 from paft.errors import UserError
 from paft.methods.method import MethodContext, TrainingJob, TrainingPlan
 from paft.methods.registry import Variant
+from paft.models.model import Model
 from paft.prompts.screen import overlap
 from paft.runs.data import RunData
 from paft.runs.evaluation import MethodEvaluation
@@ -21,6 +21,7 @@ from paft.utils.distributed import Processes
 from paft.utils.plugins import user_code
 
 if TYPE_CHECKING:
+    from paft.engine.engine import Engine  # loads torch
     from paft.methods.evaluator import PromptEvaluator  # loads numpy and pyarrow
 
 
@@ -38,7 +39,7 @@ class Cell:
     folder: Path
     data: RunData
     evaluation: EvaluationConfig
-    open_model: Callable[[], Any]
+    open_model: Callable[[], Model]
     drop_model: Callable[[], None]
     processes: Processes
     console: Console
@@ -73,8 +74,8 @@ class Cell:
         from paft.training.finetune import trainer_settings
         from paft.training.lora import check_lora
 
-        training, model = self.variant.training, self.open_model()
-        check_lora(model.model, training.lora)
+        training = self.variant.training
+        check_lora(self._engine().model, training.lora)
         self._refuse_test_prompts(self._extra_prompts, f"the sampler of {self.variant.name}")
         trainer_settings("cpu", Path("unused"), training.batch_size, self.data.seed, trainer_arguments(training))
         self.variant.method.check_job(self._job(TrainingPlan(self.data.prompts.named)))
@@ -90,7 +91,7 @@ class Cell:
             self._sampler_setting(),
             training.objective,
             self.data.task,
-            self.open_model().format,
+            self._engine().format,
             self.data.prompts.named,
             StepShape(training.batch_size * forwards, forwards, steps_per_epoch=1),
             K=training.K,
@@ -129,14 +130,14 @@ class Cell:
 
         settings, data = self.variant.training, self.data
         prompt_data = PromptData(
-            self.open_model(),
+            self._engine(),
             data.task,
             self.examples(),
             plan.prompts,
             K=settings.K,
             seed=data.seed,
-            sampler=plan.sampler or self._sampler_setting(),
-            objective=plan.objective or settings.objective,
+            sampler=self._sampler_setting(),
+            objective=settings.objective,
             prompt_noise=settings.prompt_noise,
             group_by=settings.group_by,
         )
@@ -152,9 +153,9 @@ class Cell:
 
     def _initial_adapter(self) -> Path | None:
         """Return the adapter that the method starts from; None for a fresh one, or if it is not there yet."""
-        name = self.variant.method.initial_adapter
-        if name is None:
+        if self.variant.method.initial_adapter is None:
             return None
+        _, name = self.variant.method.initial_adapter
         adapter = Path(name)
         if not (adapter / "adapter_config.json").is_file():
             adapter = self.folder.parent / name / "adapter"
@@ -167,10 +168,10 @@ class Cell:
     def _filtered(self, prompts: list[Prompt], *, drop: bool, say: Callable[[str], None]) -> list[Example]:
         from paft.training.data import filter_by_length
 
-        model = self.open_model()
+        engine = self._engine()
         examples = self.data.training_examples(self.variant) if self._examples is None else self._examples
-        longest = min(self.variant.training.max_length, model.positions)
-        return filter_by_length(model, self.data.task, prompts, examples, max_length=longest, drop=drop, say=say)
+        longest = min(self.variant.training.max_length, engine.positions)
+        return filter_by_length(engine, self.data.task, prompts, examples, max_length=longest, drop=drop, say=say)
 
     def _is_trainable(self, prompt: Prompt) -> bool:
         """Return True if no training example is too long under a prompt that a language model wrote."""
@@ -197,10 +198,12 @@ class Cell:
             data.task,
             data.prompts.of_key(variant.method.prompts_key),
             examples,
+            self._engine,
             self._evaluator,
             self._is_trainable,
             self.folder,
             data.seed,
+            variant.key,
             self.console,
         )
         with user_code(f"method {variant.name!r}"):
@@ -208,7 +211,7 @@ class Cell:
         if not plan.prompts:
             raise UserError(f"config key methods: {variant.name!r} plans to train without a prompt")
         extra = make_sampler(
-            plan.sampler or self._sampler_setting(),
+            self._sampler_setting(),
             plan.prompts,
             K=variant.training.K,
             steps_per_epoch=1,
@@ -217,6 +220,14 @@ class Cell:
         ).extra_prompts
         self._refuse_test_prompts([*plan.prompts, *extra], variant.name)
         return plan
+
+    def _engine(self) -> "Engine":
+        """Return the run's model, to be trained."""
+        from paft.engine.engine import Engine
+
+        model = self.open_model()
+        assert isinstance(model, Engine)  # a config that trains a model behind an endpoint has been refused
+        return model
 
     def _evaluator(self) -> "PromptEvaluator":
         from paft.methods.evaluator import PromptEvaluator
@@ -231,9 +242,9 @@ class Cell:
         )
 
     def _train(self, plan: TrainingPlan) -> None:
-        start = self.variant.method.initial_adapter
-        if start and self._initial_adapter() is None:
-            raise UserError(f"{self.folder}: {start} is not trained yet, and {self.variant.name} starts from it")
+        if (start := self.variant.method.initial_adapter) and self._initial_adapter() is None:
+            name = self.variant.name
+            raise UserError(f"{self.folder}: {start[1]} is not trained yet, and {name} starts from it")
         self.variant.method.train(self._job(plan))
         if self.processes.is_sharded:
             self.drop_model()  # each process has only a part of it
@@ -244,14 +255,3 @@ class Cell:
         if line not in self.data.reported:
             self.data.reported.add(line)
             self.console.say(line)
-
-
-def work_on(cell: Cell, lock: Callable[[], Any]) -> None:
-    """Do a cell while its folder is locked against other processes."""
-    with ExitStack() as stack:
-        cell.processes.once(partial(_enter, stack, lock))
-        cell.work()
-
-
-def _enter(stack: ExitStack, lock: Callable[[], Any]) -> None:
-    stack.enter_context(lock())

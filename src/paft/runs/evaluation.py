@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paft.config.schema import EvaluationConfig, UntilFigure
+from paft.models.model import Model
 from paft.prompts.template import render
 from paft.prompts.traits import traits_of
 from paft.runs.data import RunData
@@ -35,7 +36,7 @@ class MethodEvaluation:
     folder: Path
     data: RunData
     config: EvaluationConfig
-    open_model: Callable[[], Any]
+    open_model: Callable[[], Model]
     processes: Processes
     console: Console
     _half_widths: dict[int, dict[str, float]] = field(default_factory=dict, init=False)
@@ -89,7 +90,7 @@ class MethodEvaluation:
                 )
         self._say(model.usage())
 
-    def _announce(self, model: Any, planned: "np.ndarray") -> None:
+    def _announce(self, model: Model, planned: "np.ndarray") -> None:
         """Print what the missing cells of a round will cost."""
         from paft.evaluation.grid import unanswered_cells
 

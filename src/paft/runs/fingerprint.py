@@ -198,12 +198,12 @@ def _start(variant: Variant, earlier: Mapping[str, dict[str, Any]]) -> dict[str,
     Args:
         earlier: the keys of the variants that are trained before, by name.
     """
-    name = variant.method.initial_adapter
-    if name is None:
+    if variant.method.initial_adapter is None:
         return {}
+    setting, name = variant.method.initial_adapter
     files = adapter_files(name)
     content = hash_files(files) if all(file.is_file() for file in files) else hash_value(earlier[name])
-    return {f"{variant.key}.init (what it starts from)": f"{CONTENT}{content}"}
+    return {f"{variant.key}.{setting} (what it starts from)": f"{CONTENT}{content}"}
 
 
 def _part(key: str, setting: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from paft.errors import UserError, nearest
 from paft.evaluation.grid import answer_cells
 from paft.evaluation.predictions import right_options
 from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, Decision, Verdict, balanced_order
+from paft.models.model import Model
 from paft.models.open import device_setting
 from paft.prompts.template import render
 from paft.runs.baseline import Baseline
@@ -159,8 +160,7 @@ def gate(
     if processes.size > 1:
         raise UserError("paft gate works in one process; start it without torchrun or accelerate launch")
     work = Run(without_training(config), output, console, processes)
-    with ExitStack() as stack:
-        work.lock(stack, wait=False)
+    with work.directory.locked():
         [cell] = work.prepare()
         prepared = _Gate(work, cell, goal, questions, undecided)
         begin(output)
@@ -321,7 +321,7 @@ class _Answering:
 
     def __init__(self, gate: _Gate, cells: Sequence[tuple[Prompt, Example]], known: Known, stack: ExitStack):
         self.gate, self.cells, self.known, self.stack = gate, cells, known, stack
-        self.model: Any = None
+        self.model: Model | None = None
 
     def answer(self, cells: Sequence[tuple[Prompt, Example]], tick: Tick) -> None:
         """Have a row in ``known`` for each cell; each new one is written as soon as it is there."""
@@ -330,7 +330,7 @@ class _Answering:
         if not missing:
             return
         if self.model is None:
-            self._open()
+            self.model = self._open()
         cell = self.gate.cell
         data, settings = cell.data, cell.evaluation.answer_settings
         for row in answer_cells(self.model, data.task, data.scorers, missing, settings):
@@ -338,20 +338,21 @@ class _Answering:
             self.known[row["prompt_id"], row["example_id"]] = row
             tick(1)
 
-    def _open(self) -> None:
-        """Open the model, and say what may cost money."""
+    def _open(self) -> Model:
+        """Return the model, opened; say what may cost money."""
         work, cell = self.gate.work, self.gate.cell
         settings = cell.evaluation.answer_settings
-        self.model = work.model()
+        model = work.model()
         questions = [(p, e) for p, e in self.cells if (p.id, e.id) not in self.known]
         conversations = (render(prompt, cell.data.task, example) for prompt, example in questions)
-        if line := self.model.announce(conversations, settings):
+        if line := model.announce(conversations, settings):
             work.console.say(f"{line}; fewer if the answer is clear earlier")
         for scorer in cell.data.scorers if settings.mode == "generate" else ():
             if isinstance(scorer, PaidScorer):
                 scorer.keep_in(self.gate.cell.folder / "judge.jsonl")
                 work.console.say(scorer.announce(len(questions)))
-        self.stack.enter_context(self.model.use_adapter(None))
+        self.stack.enter_context(model.use_adapter(None))
+        return model
 
     def finish(self) -> None:
         """Say what the answers have cost."""

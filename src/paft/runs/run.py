@@ -3,17 +3,17 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from paft.config.schema import Config, GenerateSource, PromptsConfig
 from paft.errors import TooLongError, UserError, WorkError
 from paft.methods.registry import Variant, resolve
+from paft.models.model import Model
 from paft.models.open import check_model, device_setting, open_model
 from paft.prompts.files import write_prompts, write_screened
 from paft.prompts.prepare import PromptSets, check_user_prompt, prepare_prompts
 from paft.prompts.template import render
 from paft.runs import resume
-from paft.runs.cell import Cell, work_on
+from paft.runs.cell import Cell
 from paft.runs.data import RunData, TaskData
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import FILE, fingerprints
@@ -42,14 +42,14 @@ def run(config: Config, output: Path, console: Console, only: str | None = None)
     """
     processes = Processes.joined(device_setting(config.model))
     work = Run(config, output, console if processes.is_main else Console(quiet=True), processes)
-    with ExitStack() as stack:
-        processes.once(partial(work.lock, stack, wait=only is not None))
+    with ExitStack() as run_lock:
+        run_lock.enter_context(processes.in_main(work.directory.locked(wait=only is not None)))
         cells = work.prepare(only)
         if only is not None:
-            stack.close()  # each method's folder has a lock of its own
+            run_lock.close()  # each method's folder has a lock of its own
         for cell in cells:
-            if only in (None, cell.variant.name):
-                work_on(cell, partial(work.directory.locked_method, cell.variant.name))
+            with processes.in_main(work.directory.locked_method(cell.variant.name)):
+                cell.work()
 
 
 def evaluate(config: Config, output: Path, console: Console) -> None:
@@ -85,25 +85,21 @@ class Run:
             search_modules_in(config.run.get("modules", []))
         self.variants = check_config(config, processes, console)
         self.task_data = TaskData.load(config, self.variants, console)
-        self._model: Any = None
+        self._model: Model | None = None
 
     @property
     def trains(self) -> bool:
         """Whether a method of the run trains."""
         return any(variant.method.trains for variant in self.variants)
 
-    def lock(self, stack: ExitStack, *, wait: bool) -> None:
-        """Hold the directory until ``stack`` is closed."""
-        stack.enter_context(self.directory.locked(wait=wait))
-
     def prepare(self, only: str | None = None) -> list[Cell]:
-        """Return the cells, after everything that can be refused has been, and the config is recorded."""
+        """Return the cells, or that of one method, once what can be refused is, and the config is recorded."""
         data = self.task_data.with_prompts(self.processes.once(self._prompts))
-        cells = [self._cell(variant, data) for variant in self.variants]
+        cells = [self._cell(variant, data) for variant in self.variants if only in (None, variant.name)]
         self.processes.once(partial(self._record, cells, data, only))
         return cells
 
-    def model(self) -> Any:
+    def model(self) -> Model:
         """Return the model, opened when it is first needed."""
         if self._model is None:
             self._model = open_model(
@@ -164,7 +160,7 @@ class Run:
         check_calibration(self.config.evaluation.calibrate, len(prompts.test))
         resumed = directory.config_file.is_file() and directory.examples.is_file()
         now = fingerprints(self.config, self.variants, data, self.processes.size)
-        new = [cell for cell in cells if only in (None, cell.variant.name) and not (cell.folder / FILE).is_file()]
+        new = [cell for cell in cells if not (cell.folder / FILE).is_file()]
         if new:
             self._check_with_model(new, data)
         resume.start_or_resume(directory, self.config)

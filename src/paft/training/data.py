@@ -224,7 +224,8 @@ class ForwardRows(NamedTuple):
     tokens: list[Row]
 
 
-class StepStats(NamedTuple):
+@dataclass
+class StepStats:
     """What this process prepared for an optimiser step.
 
     Attributes:

@@ -16,7 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from paft.config.schema import LoraSection
 from paft.errors import UserError, one_line
 from paft.models.adapters import apply_adapter, unload_adapter
-from paft.training.data import PromptData
+from paft.training.data import PromptData, StepStats
 from paft.training.lora import add_adapter
 from paft.training.trainer import DynamicPrompts
 from paft.utils.console import Console, Tick
@@ -31,7 +31,7 @@ class PromptTrainer(DynamicPrompts, Trainer):
 class StepLog(TrainerCallback):
     """Appends one row per logged step to ``train.jsonl``; a resume drops the rows past its checkpoint."""
 
-    def __init__(self, path: Path, stats: Mapping[int, Any], tick: Tick):
+    def __init__(self, path: Path, stats: Mapping[int, StepStats], tick: Tick):
         self.path, self.stats, self.tick = path, stats, tick
         self.last_time, self.last_step = 0.0, 0
 
@@ -78,7 +78,7 @@ class StepLog(TrainerCallback):
             values = reduce(torch.tensor(values, device=args.device), "sum").tolist()
         return values
 
-    def further(self, steps: Sequence[Any], args: Any) -> dict[str, Any]:
+    def further(self, steps: Sequence[StepStats], args: Any) -> dict[str, Any]:
         """Return more columns of a row about some steps, for other trainings."""
         return {}
 
@@ -132,13 +132,13 @@ def finetune(data: PromptData, training: AdapterTraining) -> None:
 def train_adapter(
     data: PromptData,
     training: AdapterTraining,
-    make_trainer: Callable[[TrainingArguments], Any],
+    make_trainer: Callable[[TrainingArguments], PromptTrainer],
     log: type[StepLog],
 ) -> None:
     """Train an adapter with a trainer; see :func:`finetune` for what is kept and resumed.
 
     Args:
-        make_trainer: returns a trainer with :class:`DynamicPrompts` for the model with the adapter.
+        make_trainer: returns the trainer of the model with the adapter.
     """
     engine, folder, console = data.engine, training.folder, training.console
     base = engine.model

@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from accelerate.utils import reduce
@@ -18,7 +18,17 @@ from paft.errors import UserError, WorkError
 from paft.models.chat import ChatFormat
 from paft.prompts.screen import counts, screen
 from paft.tasks.load import task_of_rows
-from paft.training.data import BatchBuilder, EpochDataset, EpochSampler, PromptData, RowTags, as_items, rows
+from paft.training.data import (
+    BatchBuilder,
+    EpochDataset,
+    EpochSampler,
+    Item,
+    PromptData,
+    RowTags,
+    StepStats,
+    as_items,
+    rows,
+)
 from paft.training.noise import PromptNoise
 from paft.training.objectives import loss_of
 from paft.training.parts import StepShape, make_parts
@@ -39,6 +49,34 @@ NOT_USED = {
 
 ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
 """Settings of the trainers that would change the loss, or pack rows in another way."""
+
+
+class StepDataset(Protocol):
+    """The examples of a training by their position, for the data loader."""
+
+    steps_per_epoch: int
+
+    def __len__(self) -> int: ...
+
+
+class StepBatches(Protocol):
+    """Builds the batches of an optimiser step.
+
+    Attributes:
+        drawn: the prompt of each row of the step that was built last.
+    """
+
+    engine: Engine
+    drawn: list[Prompt]
+
+    @property
+    def stats(self) -> Mapping[int, StepStats]:
+        """By step, what the log says of those that were built."""
+        ...
+
+    def __call__(self, batches: Sequence[Sequence[Item]]) -> list[dict[str, Any]]:
+        """Return, for each forward of a step on this process, the model's inputs, ``labels`` and ``rows``."""
+        ...
 
 
 class DynamicPrompts:
@@ -66,6 +104,8 @@ class DynamicPrompts:
     state: Any
     accelerator: Any
     add_callback: Any
+    epoch_data: StepDataset
+    batches: StepBatches
 
     def __init__(self, args: TrainingArguments, data: PromptData, **kwargs: Any) -> None:
         for setting in dataclasses.fields(args):
@@ -104,7 +144,7 @@ class DynamicPrompts:
         self.add_callback(SamplerState(self.prompt_sampler, self.step_losses))
 
     def _prepare(self, args: TrainingArguments, data: PromptData) -> None:
-        """Make the sampler, the order of the examples, and what builds the batches of a step."""
+        """Set the sampler, the noise, ``epoch_data`` and ``batches``, before the trainer's ``__init__``."""
         batch = args.per_device_train_batch_size * args.world_size
         forwards, step_size = (
             args.gradient_accumulation_steps * args.world_size,

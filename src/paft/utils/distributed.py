@@ -5,9 +5,11 @@ processes (transformers.Trainer), and the test prompts are sharded across them.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -90,6 +92,16 @@ class Processes:
         if not done:
             raise SystemExit(2)
         return result  # type: ignore[return-value]  # the work's own result, which may be None
+
+    @contextmanager
+    def in_main(self, context: AbstractContextManager[None]) -> Iterator[None]:
+        """Hold a context, such as a lock, in the main process; every process goes on once it is entered.
+
+        If it cannot be entered, the other processes exit silently; the main process reports the error.
+        """
+        with ExitStack() as stack:
+            self.once(partial(stack.enter_context, context))
+            yield
 
     def each(self, work: Callable[[], T]) -> T:
         """Do each process's own work, and return its result when all have finished.

@@ -57,11 +57,11 @@ class BatPrompt(SearchMethod):
         from paft.models.open import language_models
 
         assert self.llm is not None  # checked before anything ran
-        [client] = language_models([self.llm], "baselines.batprompt.llm", context.console).values()
+        [client] = language_models([self.llm], f"{context.key}.llm", context.console).values()
         log = context.folder / "answers.jsonl"
         cached = CachedClient(client, log, max_tokens=self.max_tokens, seed=context.seed)
         evaluator = context.evaluator()
-        similar = SentenceEncoder(self.encoder, evaluator.model.model.device).alike
+        similar = SentenceEncoder(self.encoder, context.engine().model.device).alike
         search = BATprompt(
             evaluator, cached, similar, context.is_trainable, self, seed=context.seed, console=context.console
         )

@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 from paft.config.schema import Positive
-from paft.methods.evaluator import PromptEvaluator
 from paft.methods.method import MethodContext
 from paft.methods.search import SearchMethod, SearchResult
 from paft.models.locate import locate
@@ -35,7 +34,7 @@ class Zopo(SearchMethod):
 
         evaluator, examples, prompts = context.evaluator(), context.draw(self.examples), context.prompts
         started = time.perf_counter()
-        points = self._embed(evaluator, context)
+        points = self._embed(context)
         embedding = {"seconds": round(time.perf_counter() - started, 3)}
         with context.console.progress(f"choosing {context.name}", min(self.budget, len(prompts))) as tick:
 
@@ -48,12 +47,13 @@ class Zopo(SearchMethod):
         best = trace.best
         return SearchResult.of(prompts[best], trace.values[best], evaluator.budget(), embedding)
 
-    def _embed(self, evaluator: PromptEvaluator, context: MethodContext) -> Any:
+    def _embed(self, context: MethodContext) -> Any:
         """Return a vector per prompt, float32 ``(prompts, dimensions)``."""
         from paft.models.encoder import SentenceEncoder, last_hidden_states
 
+        engine = context.engine()
         if self.embeddings == "model":
             conversations = [Conversation(prompt.text, prompt.system) for prompt in context.prompts]
-            return last_hidden_states(evaluator.model, conversations)
+            return last_hidden_states(engine, conversations)
         texts = ["\n".join(filter(None, (prompt.system, prompt.text))) for prompt in context.prompts]
-        return SentenceEncoder(self.embeddings, evaluator.model.model.device)(texts)
+        return SentenceEncoder(self.embeddings, engine.model.device)(texts)

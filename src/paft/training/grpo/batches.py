@@ -13,7 +13,7 @@ from paft.engine.engine import Engine
 from paft.engine.pack import Row
 from paft.prompts.template import render
 from paft.tasks.task import Task
-from paft.training.data import EpochDataset, Item
+from paft.training.data import EpochDataset, Item, StepStats
 from paft.training.grpo.loss import AnswerTags, advantages, is_flat, log_probs
 from paft.training.grpo.reference import Reference
 from paft.training.grpo.rewards import Asked, Reward, RewardFunction
@@ -110,22 +110,14 @@ class Totals(NamedTuple):
 
 
 @dataclass
-class GroupStats:
-    """What this process did for an optimiser step.
+class GroupStats(StepStats):
+    """What this process did for an optimiser step; tokens include those that were sampled.
 
     Attributes:
-        prompt_ids: the distinct prompts of the whole step, in order of first use.
-        examples: of this process.
-        tokens: of the forwards of the loss, and those that were sampled.
-        seconds: spent on drawing, rendering, tokenising and packing.
         rollout_seconds, reward_seconds: spent on sampling and on rewards; 0 where a step reuses its answers.
         measured: columns of the log about the reward on validation prompts after the step, where it was measured.
     """
 
-    prompt_ids: tuple[str, ...]
-    examples: int
-    tokens: int
-    seconds: float
     totals: Totals
     rollout_seconds: float
     reward_seconds: float

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from paft.errors import UserError
 from paft.training.data import EpochDataset, PromptData
-from paft.training.finetune import StepLog
+from paft.training.finetune import PromptTrainer, StepLog
 from paft.training.grpo.batches import GroupBatches, GroupDataset, Totals
 from paft.training.grpo.loss import log_probs, policy_loss
 from paft.training.grpo.parts import group_sampler
@@ -19,7 +19,6 @@ from paft.training.grpo.reference import Reference
 from paft.training.grpo.rewards import RewardFunction
 from paft.training.grpo.settings import GroupSettings
 from paft.training.probe import ModelLosses
-from paft.training.trainer import DynamicPrompts
 from paft.utils.console import Console
 from paft.utils.io import read_log
 from paft.utils.plugins import user_code
@@ -43,14 +42,17 @@ class GroupData:
     stop: Sequence[str] = ()
 
 
-class GroupTrainer(DynamicPrompts, Trainer):
-    """transformers.Trainer with GRPO: groups of sampled answers, each to one example under one prompt.
+class GroupTrainer(PromptTrainer):
+    """The trainer of GRPO: groups of sampled answers, each to one example under one prompt.
 
     ``per_device_train_batch_size`` counts examples; each has ``num_generations`` answers in the same forward.
     """
 
+    epoch_data: GroupDataset
+    batches: GroupBatches
+
     def __init__(self, args: TrainingArguments, data: PromptData, groups: GroupData):
-        self.group_data = groups
+        self.group_data = groups  # for _prepare
         super().__init__(args, data)
         if data.engine.batch_format == "padded":
             raise UserError(
@@ -65,14 +67,14 @@ class GroupTrainer(DynamicPrompts, Trainer):
         groups, settings = self.group_data, self.group_data.settings
         step_size = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
         draws = EpochDataset(data.examples, step_size, data.seed, batch=step_size, group_by=data.group_by)
-        self.epoch_data: Any = GroupDataset(draws, settings.num_iterations)
+        self.epoch_data = GroupDataset(draws, settings.num_iterations)
         self.prompt_sampler = group_sampler(
             data, steps_per_epoch=draws.steps_per_epoch, examples_per_step=step_size
         )
         self.prompt_noise = None
         with user_code(f"the sampler {type(self.prompt_sampler).__name__}"):
             self.prompt_sampler.bind(ModelLosses(data.engine, data.task, args.world_size))
-        self.batches: Any = GroupBatches(
+        self.batches = GroupBatches(
             data.engine,
             data.task,
             (*data.prompts, *self.prompt_sampler.extra_prompts),
