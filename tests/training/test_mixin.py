@@ -140,14 +140,45 @@ def test_what_forwards_begin_with_is_computed_in_the_trainers_precision(tmp_path
 
 @pytest.mark.parametrize(
     "setting",
-    [{"label_smoothing_factor": 0.1}, {"loss_type": "dft"}, {"assistant_only_loss": True}, {"packing": True}],
+    [
+        {"label_smoothing_factor": 0.1},
+        {"loss_type": "dft"},
+        {"assistant_only_loss": True},
+        {"packing": True},
+        {"completion_only_loss": False},
+    ],
 )
 def test_a_setting_for_another_loss_is_refused(tmp_path, setting):
     with pytest.raises(UserError, match=f"{next(iter(setting))}: the loss is taken on the answers alone"):
         sft(tmp_path, **setting)
 
 
-@pytest.mark.parametrize("name", ["eval_dataset", "compute_metrics", "compute_loss_func", "formatting_func"])
+@pytest.mark.parametrize(
+    "setting", [{"max_length": 16}, {"shuffle_dataset": True}, {"train_sampling_strategy": "group_by_length"}]
+)
+def test_a_setting_for_rows_of_the_trainers_own_is_refused(tmp_path, setting):
+    with pytest.raises(UserError, match=f"{next(iter(setting))}: rows and their order are made from prompt_data"):
+        sft(tmp_path, **setting)
+
+
+def test_rows_in_place_of_prompt_data_are_refused(tmp_path):
+    args = TrainingArguments(output_dir=str(tmp_path), **SETTINGS)
+    with pytest.raises(UserError, match="data: expected what prompt_data returns, found list"):
+        type("Plain", (DynamicPrompts, Trainer), {})(args, [{"text": "a"}])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model",
+        "train_dataset",
+        "data_collator",
+        "eval_dataset",
+        "compute_metrics",
+        "compute_loss_func",
+        "formatting_func",
+    ],
+)
 def test_an_argument_that_would_have_no_effect_is_refused(tmp_path, name):
     trl = pytest.importorskip("trl")
     args = trl.SFTConfig(output_dir=str(tmp_path), **SETTINGS)

@@ -40,6 +40,9 @@ from paft.utils.hf_internals import prepare_own_loss, train_on_device, use_exact
 from paft.utils.plugins import Part, user_code
 
 NOT_USED = {
+    "model": "it is that of prompt_data",
+    "train_dataset": "the examples are those of prompt_data",
+    "data_collator": "prompts are drawn and packed for each step",
     "eval_dataset": "there is no evaluation during training; measure the adapter with `paft evaluate`",
     "compute_metrics": "there is no evaluation during training; measure the adapter with `paft evaluate`",
     "compute_loss_func": "the loss is that of prompt_data's objective; pass one of your own there",
@@ -47,8 +50,27 @@ NOT_USED = {
 }
 """Arguments of the trainers that would have no effect, with the reason."""
 
-ANOTHER_LOSS = ("label_smoothing_factor", "loss_type", "assistant_only_loss", "packing", "use_liger_kernel")
+ANOTHER_LOSS = (
+    "label_smoothing_factor",
+    "loss_type",
+    "assistant_only_loss",
+    "completion_only_loss",
+    "packing",
+    "padding_free",
+    "use_liger_kernel",
+)
 """Settings of the trainers that would change the loss, or pack rows in another way."""
+
+OTHER_ROWS = (
+    "max_length",
+    "dataset_text_field",
+    "shuffle_dataset",
+    "train_sampling_strategy",
+    "eos_token",
+    "pad_token",
+    "chat_template_path",
+)
+"""Settings of the trainers for rows of their own, or for another order of them."""
 
 
 class StepDataset(Protocol):
@@ -91,7 +113,7 @@ class DynamicPrompts:
         args: the trainer's settings.
         data: the model, examples, prompts, sampler and objective (:func:`prompt_data` makes it from rows).
         kwargs: anything else that the trainer takes, except a model, a data set and a collator. There is no
-            evaluation during training (measure with ``paft evaluate``), and no row is cut at a ``max_length``.
+            evaluation during training (measure with ``paft evaluate``), and no row is cut.
 
     Raises:
         UserError: a setting asks for another loss, or the model cannot be trained this way.
@@ -108,9 +130,14 @@ class DynamicPrompts:
     batches: StepBatches
 
     def __init__(self, args: TrainingArguments, data: PromptData, **kwargs: Any) -> None:
+        if not isinstance(data, PromptData):
+            raise UserError(f"data: expected what prompt_data returns, found {type(data).__name__}")
         for setting in dataclasses.fields(args):
-            if setting.name in ANOTHER_LOSS and getattr(args, setting.name) != setting.default:
+            changed = getattr(args, setting.name) != setting.default
+            if setting.name in ANOTHER_LOSS and changed:
                 raise UserError(f"{setting.name}: the loss is taken on the answers alone; leave it out")
+            if setting.name in OTHER_ROWS and changed:
+                raise UserError(f"{setting.name}: rows and their order are made from prompt_data; leave it out")
         for name, reason in NOT_USED.items():
             if kwargs.get(name) is not None:
                 raise UserError(f"{name}: {reason}; leave it out")
