@@ -284,7 +284,7 @@ def test_json_all_or_nothing_schema_and_repair():
 @pytest.mark.parametrize(
     ("setting", "target", "reason"),
     [
-        ("number", "eggs", "holds no number"), ("number", "5 apples and 3 pears", "holds 2 numbers"),
+        ("number", "eggs", "holds no number"), ("number", "5 apples and 3 pears", "holds 2 numbers"), ("number", "($1,234.50)", "is in brackets"),
         ("number", "10-15", "holds 2 numbers"), ("number", "3/4/2024", "holds no single number"),
         ("number", "so 2 + 3\n#### 5", None), ("number", "$1,200", None),
         ("exact", "The", "nothing but punctuation"), ({"name": "exact", "normalise": "none"}, "The", None), ("exact", "cat", None),

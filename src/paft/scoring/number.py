@@ -32,6 +32,7 @@ _REMARK = re.compile(
     r"(?<=[\w%$*\u20ac\u00b0\u00b2\u00b3])[^\S\n]\((?=[^()\n]*(?:[^\W\d_]{2}|%|=))[^()\n]*\)[\s.*]*$"
 )
 """Words in brackets at the end of a text; a calculation in brackets is none."""
+_IN_BRACKETS = re.compile(r"\s*\([^\w\s()]?\s*[\d.,]+\)\s*")
 _CONTEXT = 200
 """Characters of a statement, or of a first line, that are read."""
 MOST_STATEMENTS = 50
@@ -97,8 +98,10 @@ class NumberScorer(TextScorer):
         return float(any(abs(value - wanted.value) <= abs(wanted.value) * self.tolerance for value in values))
 
     def check_target(self, target: str) -> str | None:
-        """Refuse a target without a number, or with several and no sign of which is the answer."""
+        """Refuse a target without a number, with several and no sign of which is the answer, or in brackets."""
         text = plain(target)
+        if _IN_BRACKETS.fullmatch(text):
+            return "is in brackets, which accountants write for a minus; write the sign, or leave the brackets out"
         number = _stated(text)
         if number is not None and number.value is not None:
             return None
