@@ -78,7 +78,9 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         log = rows[:1] if name == "user" else rows
         write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
     html = render([read_run(folder)])
-    assert "epochs 3 (user, paft, short, own, over, fixed) and 1 (mix), K 4 (paft, over) and 1 (short, fixed)" in html
+    assert (
+        "epochs 3 (user, paft, short, own, over, fixed) and 1 (mix), K 4 (paft, over) and 1 (short, fixed)" in html
+    )
     assert "LoRA on q_proj + v_proj (user, paft, mix, own, over, fixed) and all-linear (short)" in html
 
 
