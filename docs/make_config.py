@@ -48,7 +48,7 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("baselines.top_accuracy", "[Baselines](baselines.md)", TopAccuracy),
     ("baselines.zopo", "", Zopo),
     ("baselines.batprompt", "", BatPrompt),
-    ("the method grpo", "In its entry of `methods` ([GRPO](beyond.md#reinforcement-learning)).", GroupSettings),
+    ("baselines.grpo", "[GRPO](beyond.md#reinforcement-learning)", GroupSettings),
 ]
 
 

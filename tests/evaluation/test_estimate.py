@@ -2,13 +2,14 @@
 
 import itertools
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from paft.evaluation.estimate import FIGURES, estimate_cells, summarise_estimate, trait_matrix
-from paft.evaluation.metrics import summarise
+from paft.evaluation.estimate import estimate_cells, summarise_estimate, trait_matrix
+from paft.evaluation.metrics import Summary, summarise
 from paft.evaluation.paired import clustered_interval, differences
 from paft.evaluation.plan import plan_cells
 from paft.evaluation.random_effects import RandomEffects
@@ -118,7 +119,7 @@ def test_answers_that_are_all_alike_leave_other_values_possible(value):
 
 def test_a_single_prompt_has_a_mean_and_no_spread():
     found = estimate_cells(some_of(whole_grid(0, 1, 60)[0], 0.5))
-    assert [name for name in FIGURES if found.values[name] is None] == [
+    assert [name for name, value in found.values.items() if value is None] == [
         "std", "std_noise_free", "quantile_05", "worst_of_20"
     ]  # fmt: skip
     assert found.intervals["mean"].low < found.values["mean"] < found.intervals["mean"].high
@@ -157,6 +158,21 @@ def test_pairs_are_compared_on_the_examples_that_both_prompts_have():
     assert found.mean_interval.high - found.mean_interval.low > 0.9 * (
         whole.mean_interval.high - whole.mean_interval.low
     )
+
+
+def test_a_figure_that_is_not_estimated_is_an_error_and_never_that_of_a_drawn_grid(monkeypatch):
+    @dataclass(frozen=True)
+    class Extended(Summary):
+        median: float
+
+    def extended(grid, top, **how):
+        return Extended(**vars(summarise(grid, top, **how)), median=float(np.median(grid.mean(axis=1))))
+
+    monkeypatch.setattr("paft.evaluation.estimate.Summary", Extended)
+    monkeypatch.setattr("paft.evaluation.estimate.summarise", extended)
+    cells = some_of(whole_grid(0, 6, 30)[0], 0.5)
+    with pytest.raises(TypeError, match="median"):
+        summarise_estimate(estimate_cells(cells), cells, 0.8, is_binary=True, answers=cells)
 
 
 def test_traits_are_columns_that_tell_prompts_apart():

@@ -19,7 +19,7 @@ from paft.evaluation.paired import differences, holm, signed_rank
 from paft.prompts.traits import contrasts, traits_of
 from paft.reporting.answers import UNPARSED
 from paft.reporting.multi_run import compare, read_all, write_all
-from paft.reporting.page import WITHOUT_K, island, render, run_data
+from paft.reporting.page import island, render, run_data
 from paft.reporting.read import read_run
 from paft.reporting.report import write_report
 from paft.reporting.sentences import sentence
@@ -56,7 +56,7 @@ def test_names_in_the_config_are_escaped_on_the_first_screen(tmp_path):
 
 
 def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept_for_k_steps(tmp_path):
-    names = ("user", "paft", "short", "mix", "fixed")
+    names = ("user", "paft", "short", "mix", "own", "over", "fixed")
     folder = make_run(tmp_path, {name: [0.6] * 6 for name in names})
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["training"] |= {"K": 4, "epochs": 3, "sampler": "uniform"}
@@ -66,6 +66,8 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         "paft",
         {"name": "short", "method": "paft", "training": {"K": 1, "lora": {"target_modules": "all-linear"}}},
         {"name": "mix", "method": "paft", "training": {"sampler": {"name": "mixed"}, "epochs": 1}},
+        {"name": "own", "method": "paft", "training": {"sampler": "shuffled:OnePerExample"}},
+        {"name": "over", "method": "paft", "training": {"sampler": {"name": "dropout", "over": "uniform"}}},
         "fixed",
     ]
     config["run"]["fixed_training"] = {"fixed": {"K": 1}}
@@ -76,13 +78,16 @@ def test_the_training_of_each_method_is_shown_and_k_only_where_prompts_were_kept
         log = rows[:1] if name == "user" else rows
         write_text(folder / "methods" / name / "train.jsonl", "\n".join(log) + "\n")
     html = render([read_run(folder)])
-    assert "epochs 3 (user, paft, short, fixed) and 1 (mix), K 4 (paft) and 1 (short, fixed)" in html
-    assert "LoRA on q_proj + v_proj (user, paft, mix, fixed) and all-linear (short)" in html
+    assert (
+        "epochs 3 (user, paft, short, own, over, fixed) and 1 (mix), K 4 (paft, over) and 1 (short, fixed)" in html
+    )
+    assert "LoRA on q_proj + v_proj (user, paft, mix, own, over, fixed) and all-linear (short)" in html
 
 
-def test_the_page_knows_every_sampler_without_k():
+def test_no_sampler_but_uniform_has_k():
     kinds = {name: SAMPLERS.get(name, "training.sampler") for name in SAMPLERS.names}
-    assert set(WITHOUT_K) == {name for name, kind in kinds.items() if issubclass(kind, MixedSampler)}
+    without = {name for name, kind in kinds.items() if issubclass(kind, MixedSampler)}
+    assert kinds.keys() - without == {"uniform", "dropout"}  # dropout over uniform or mixed
 
 
 def test_half_a_surrogate_pair_and_an_infinite_number_do_not_make_a_broken_page():

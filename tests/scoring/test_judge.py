@@ -14,9 +14,10 @@ from paft.errors import UserError, WorkError
 from paft.evaluation.grid import evaluate as evaluate_grid
 from paft.models.fake import FakeModel
 from paft.scoring import PaidScorer
+from paft.scoring.judge import JudgeScorer
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.types import AnswerSettings, Example, Prompt
+from paft.types import AnswerSettings, Example, Prompt, Score
 from paft.utils.console import Console
 from reported_runs import evaluate
 
@@ -41,6 +42,18 @@ def judge(server, tmp_path, **settings):
     scorer = make_scorer(setting | settings, TASK)
     scorer.keep_in(tmp_path / "methods/base/judge.jsonl")
     return scorer
+
+
+class MyJudge(JudgeScorer):
+    """A judge as a user's own scorer: stricter than its grades."""
+
+    def score(self, output, example):
+        score = super().score(output, example)
+        return score if len(output) < 20 else Score(0.0, score.answer, "too long")
+
+
+def own_judge(server, tmp_path, **settings):
+    return judge(server, tmp_path, name="test_judge:MyJudge", **settings)
 
 
 def test_the_grade_is_the_score_and_the_reason_its_explanation(tmp_path):
@@ -193,6 +206,24 @@ def test_a_judge_that_refuses_a_whole_batch_before_its_first_grade_stops_each_ti
         with pytest.raises(UserError, match=r"the judge m at http.*too long"):
             scorer.prepare(["Rome", "Oslo"], [EXAMPLE] * 2)
         assert len(server.requests) == asked
+
+
+def test_a_users_own_judge_asks_is_announced_and_keeps_its_replies(tmp_path):
+    server = Server(graded)
+    scorer = own_judge(server, tmp_path, second_call=1)
+    assert isinstance(scorer, PaidScorer)
+    assert "up to 10 outputs" in scorer.announce(10)
+    scorer.prepare(["Paris", "Paris, I would say so"], [EXAMPLE] * 2)
+    sent = len(server.requests)
+    assert scorer.score("Paris", EXAMPLE).value == 1.0
+    assert scorer.score("Paris, I would say so", EXAMPLE).explanation == "too long"
+    assert len(server.requests) == sent == 4
+    assert "Be strict." in scorer.describe()["prompt"]
+    assert scorer.agreement()["graded_twice"] == 2
+    assert "2 answers twice" in scorer.summary()
+    refused = own_judge(Server((400, {"error": {"message": "content filter"}}, {})), tmp_path / "other")
+    with pytest.raises(UserError, match=r"^the judge m at http.*content filter"):
+        refused.score("x", EXAMPLE)
 
 
 @pytest.mark.parametrize("output", ["x" * 1_000_000, "\ud800 and \x00\x07", "{scale} {0} </answer>"])

@@ -13,7 +13,8 @@ from paft.utils.console import Console
 
 if TYPE_CHECKING:
     from paft.runs.baseline import Baseline
-    from paft.runs.gate import GateResult, Goal
+    from paft.runs.gate import GateResult
+    from paft.runs.goal import Goal
 
 
 class Undecided(StrEnum):
@@ -88,6 +89,7 @@ def gate(
     else:
         goal = _goal(at_least, no_worse_than, method, margin)
         result = _from_model(config, overrides, folder, goal, console, questions, undecided)
+    result.write(folder)
     write_gate(folder, result)
     print(f"{line(result)}; {folder / 'gate.md'}")
     raise typer.Exit(result.exit_code)
@@ -97,8 +99,8 @@ def _from_logs(
     logs: list[Path], at_least: str | None, score: str | None, config: Path | None, console: Console
 ) -> "GateResult":
     """Return the result of logs of other tools, one for each prompt; no config is read."""
-    from paft.runs.gate import Goal
     from paft.runs.gate_logs import judge_logs
+    from paft.runs.goal import Goal
 
     if at_least is None:
         raise UserError("--from judges logs by themselves: use --at-least, not --no-worse-than")
@@ -118,7 +120,6 @@ def _from_model(
 ) -> "GateResult":
     """Return the result of a config's model, which is asked."""
     from paft.config.load import load_config
-    from paft.reporting.gate import remove_gate
     from paft.runs.gate import QUESTIONS
     from paft.runs.gate import gate as work
 
@@ -129,7 +130,6 @@ def _from_model(
         console,
         questions=questions or QUESTIONS,
         undecided="fail" if undecided is Undecided.FAIL else "pass",
-        begin=remove_gate,
     )
 
 
@@ -138,7 +138,7 @@ def _goal(
 ) -> "Goal | Baseline":
     """Return what is required: the one of the first two that is given."""
     from paft.runs.baseline import MARGIN, Baseline
-    from paft.runs.gate import Goal
+    from paft.runs.goal import Goal
 
     if no_worse_than is None:
         return Goal.parse(at_least or "")

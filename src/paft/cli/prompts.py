@@ -5,21 +5,20 @@ from typing import Annotated
 
 import typer
 
+from paft.cli.options import ConfigFile, Overrides, Quiet
 from paft.utils.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Generate, import, check, show and attack prompts.")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config that names the task.")]
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="Prompt files; by default the config's prompts.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result and errors.")]
 
 
 @app.command()
 def generate(
-    config: ConfigFile,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY.SUB=VALUE")] = None,
+    config_file: ConfigFile,
+    overrides: Overrides = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the prompts.")] = Path("prompts"),
     quiet: Quiet = False,
 ) -> None:
@@ -32,9 +31,9 @@ def generate(
     from paft.prompts.stage1 import generate as work
     from paft.reporting.terminal import show_table
 
-    tree = load_config(config, overrides)
-    generated = work(tree, output, Console(quiet=quiet))
-    show_table(*costs(tree, generated))
+    config = load_config(config_file, overrides)
+    generated = work(config, output, Console(quiet=quiet))
+    show_table(*costs(config, generated))
     if generated.missing:
         raise typer.Exit(1)
 

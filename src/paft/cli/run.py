@@ -1,15 +1,19 @@
 """``paft run``, ``paft evaluate`` and ``paft demo``."""
 
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from paft.cli.options import ConfigFile, Output, Overrides, Quiet
 from paft.errors import UserError, WorkError
 from paft.utils.console import Console
+
+if TYPE_CHECKING:
+    from paft.config.schema import Config
 
 
 def run(
@@ -29,8 +33,10 @@ def run(
 
     They are measured on test prompts that none was trained on. Run the same command again to resume.
     """
+    from paft.runs.run import run as work
+
     name = f"{config.stem}-validate" if validate else config.stem
-    _work("run", config, overrides, output or Path("runs") / name, quiet, validate=validate)
+    _work(work, config, overrides, output or Path("runs") / name, quiet, validate=validate)
 
 
 def evaluate(
@@ -71,7 +77,9 @@ def evaluate(
         raise UserError(
             f"{'--adapter' if adapter else '--cells'} is an option of --axes; add --axes, or leave it out"
         )
-    _work("evaluate", config, overrides, output or Path("runs") / f"{config.stem}-evaluate", quiet)
+    from paft.runs.run import evaluate as work
+
+    _work(work, config, overrides, output or Path("runs") / f"{config.stem}-evaluate", quiet)
 
 
 def demo(
@@ -82,8 +90,10 @@ def demo(
 
     It needs no API key, no model hub and no GPU.
     """
+    from paft.runs.run import run as work
+
     config = Path(str(resources.files("paft.tasks"))) / "demo" / "config.yaml"
-    _work("run", config, None, output, quiet)
+    _work(work, config, None, output, quiet)
 
 
 def _axes(
@@ -110,26 +120,30 @@ def _axes(
 
 
 def _work(
-    command: str, config: Path, overrides: list[str] | None, output: Path, quiet: bool, validate: bool = False
+    work: "Callable[[Config, Path, Console], None]",
+    config_file: Path,
+    overrides: list[str] | None,
+    output: Path,
+    quiet: bool,
+    validate: bool = False,
 ) -> None:
-    """Run, write the report, and print the result."""
+    """Work on a config, write the report, and print the result."""
     from paft.config.load import load_config
     from paft.config.schema import variant_name
-    from paft.runs import run as runs
 
-    tree = load_config(config, overrides)
+    config = load_config(config_file, overrides)
     is_main = os.environ.get("RANK", "0") == "0"
     if validate:
         from paft.runs.validation import with_held_out
 
-        tree = with_held_out(tree, output, Console(quiet=quiet or not is_main))
-    (runs.run if command == "run" else runs.evaluate)(tree, output, Console(quiet=quiet))
+        config = with_held_out(config, output, Console(quiet=quiet or not is_main))
+    work(config, output, Console(quiet=quiet))
     if not is_main:
         return  # only the first process writes the report
     from paft.reporting.report import write_report
     from paft.reporting.terminal import show
 
     result = write_report(output)
-    if any(name in result.unfinished for name in map(variant_name, tree.methods)):
+    if any(name in result.unfinished for name in map(variant_name, config.methods)):
         raise WorkError("; ".join(result.problems))  # a method without a result is not a success
     show(result)

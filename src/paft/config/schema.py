@@ -282,7 +282,8 @@ class Config(Section):
     ``module:name``, or a variant of one of them."""
     training: TrainingConfig = TrainingConfig()
     baselines: dict[str, dict[str, Any]] = {}
-    """Settings of the methods that choose a prompt, by the method's name with ``_`` for ``-``."""
+    """Settings of a built-in method, by its name with ``_`` for ``-``; those in an entry of ``methods`` replace
+    them."""
     evaluation: EvaluationConfig = EvaluationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of every draw: prompts, examples, order, initial adapter, dropout."""

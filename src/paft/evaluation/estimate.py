@@ -6,7 +6,7 @@ scored, else :mod:`paft.evaluation.random_effects`, which knows only the scores.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,6 @@ Real grids differ from that model in more than its draws know. A factor of 1.4, 
 82 to 86 % of 46 other grids of real runs at 20 % of the cells. 2 was set with these in view, and covers 93 to 95 %
 of the 56 on which the model was not chosen (docs/results.md, "A part of the cells").
 """
-FIGURES = ("mean", "std", "top", "worst", "best", "std_noise_free", "quantile_05", "worst_of_20")
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Estimate:
     """What the whole grid would show.
 
     Attributes:
-        values: of each of :data:`FIGURES`: the mean of the draws for ``mean``, the median for the others; None
-            where a grid of this size does not have the figure.
+        values: of each figure of :func:`_figures`: the mean of the draws for ``mean``, the median for the others;
+            None where a grid of this size does not have the figure.
         intervals: 95 % intervals of the values that the whole grid would have. They hold what the cells that were
             not answered leave open, not that prompts and examples are samples.
         per_prompt: the expected score of each prompt.
@@ -101,7 +100,7 @@ def estimate_cells(
             per_prompt += grid.mean(axis=1) / DRAWS
             if number % (DRAWS // SUMMARISED) == DRAWS // SUMMARISED - 1:
                 grids.append(grid)
-    draws = {name: _known([row[name] for row in figures]) for name in FIGURES}
+    draws = {name: _known([row[name] for row in figures]) for name in figures[0]}
     values = {name: None if d is None else float(np.median(d)) for name, d in draws.items()}
     values["mean"] = float(per_prompt.mean())
     intervals = {
@@ -127,14 +126,17 @@ def summarise_estimate(
         answers: as for :func:`paft.evaluation.consistency.consistency`.
     """
     completed = [summarise(grid, top, is_binary=is_binary) for grid in estimate.grids]
-    values = estimate.values
-    changes: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    for name, interval in estimate.intervals.items():
-        if interval is not None and hasattr(completed[0], f"{name}_interval"):
-            changes[f"{name}_interval"] = _with_sampling(name, changes[name], interval, completed)
-    return replace(
-        completed[0],
-        **changes,
+    values: dict[str, Any] = estimate.values
+    intervals: dict[str, Any] = {
+        f"{name}_interval": interval and _with_sampling(name, values[name], interval, completed)
+        for name, interval in estimate.intervals.items()
+        if hasattr(completed[0], f"{name}_interval")
+    }
+    return Summary(
+        **values,
+        **intervals,
+        prompts=scores.shape[0],
+        examples=scores.shape[1],
         per_prompt=tuple(estimate.per_prompt.tolist()),
         disagreement=_over_pairs(scores, lambda left, right: np.abs(left - right)),
         consistency=_over_pairs(
@@ -178,6 +180,7 @@ def trait_matrix(prompts: Sequence[PromptTraits]) -> np.ndarray:
 
 
 def _figures(grid: np.ndarray, top: float) -> dict[str, float | None]:
+    """Return the figures of a completed grid that are estimated, under their names in :class:`Summary`."""
     per_prompt, mean_squares = grid.mean(axis=1), layout(grid)
     return {
         "mean": float(per_prompt.mean()),

@@ -1,30 +1,20 @@
-"""The files of a gate: ``gate.json``, ``gate.md`` for a pull request's comment, and ``junit.xml`` for CI."""
+"""The result of a gate in words: ``gate.md`` for a pull request's comment, and ``junit.xml`` for CI."""
 
-import json
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-from paft.runs.gate import FILE, GateResult
+from paft.runs.gate import GateResult
 from paft.utils.console import counted
 from paft.utils.io import write_text
 
-FILES = (FILE, "gate.md", "junit.xml")
 LOWEST = 5
 """The most prompts that the Markdown file lists."""
 LONGEST = 80
 """Characters of a prompt's text in the Markdown file."""
 
 
-def remove_gate(output: Path) -> None:
-    """Remove the files of an earlier gate, so that none is taken for the result of one that failed."""
-    for name in FILES:
-        (output / name).unlink(missing_ok=True)
-
-
 def write_gate(output: Path, result: GateResult) -> None:
-    """Write the three files into ``output``."""
-    write_text(output / FILE, json.dumps(_record(result), indent=1, ensure_ascii=False) + "\n")
+    """Write ``gate.md`` and ``junit.xml`` into the folder ``output``."""
     write_text(output / "gate.md", markdown(result))
     write_text(output / "junit.xml", junit(result))
 
@@ -72,29 +62,6 @@ def junit(result: GateResult) -> str:
     ElementTree.SubElement(case, "system-out").text = _plain("\n".join([line(result), *result.notes]))
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _record(result: GateResult) -> dict[str, Any]:
-    decision = result.decision
-    return {
-        "schema": 1,
-        "verdict": result.verdict,
-        "exit_code": result.exit_code,
-        "goal": result.goal,
-        "figure": result.figure,
-        "threshold": result.threshold,
-        "estimate": decision.estimate,
-        "interval": decision.interval and decision.interval.ends,
-        "is_exact": decision.is_exact,
-        "subject": result.subject,
-        "asked": result.asked,
-        "most": result.most,
-        "whole": result.whole,
-        "prompts": result.prompts,
-        "examples": result.examples,
-        "per_prompt": [{"id": name, "score": score} for name, _, score in result.per_prompt],
-        "notes": list(result.notes),
-    }
 
 
 def _verdict(result: GateResult) -> str:

@@ -53,9 +53,6 @@ GENERATOR = "paft report"
 CURVE_POINTS = 600
 """The maximum number of points of a training curve; each point is the mean of consecutive log rows."""
 
-WITHOUT_K = ("mixed", "curriculum", "importance", "group-dro", "hardest")
-"""The samplers that draw new prompts in each step and ignore ``training.K``."""
-
 
 def write_page(path: Path, results: Sequence[RunResult], unreadable: Sequence[str] = ()) -> None:
     """Write the page.
@@ -222,10 +219,10 @@ def _layers(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]
 
 
 def _has_k(method: MethodResult, sampler: Any) -> bool:
-    """Return True if a method drew a new prompt every K steps."""
+    """Return True if a method drew a new prompt every K steps, as the sampler ``uniform`` does."""
     setting = sampler if isinstance(sampler, dict) else {"name": sampler}
-    name = setting.get("over", "mixed") if setting.get("name") == "dropout" else setting.get("name")
-    return name not in WITHOUT_K and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1
+    name = setting.get("over") or setting.get("name") or "uniform"  # dropout is over another sampler
+    return name == "uniform" and len({prompt for row in method.log for prompt in row["prompt_ids"]}) > 1
 
 
 def page_data(results: Sequence[RunResult]) -> dict[str, Any]:

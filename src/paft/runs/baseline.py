@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
 from paft.errors import UserError, nearest, one_line
-from paft.evaluation.intervals import Interval
-from paft.evaluation.sequential import Decision, MeanTest
+from paft.evaluation.sequential import MeanTest
 from paft.prompts.files import read_prompts
 from paft.runs.directory import RunDirectory
 from paft.runs.fingerprint import differences, how_asked, read_fingerprint
@@ -26,7 +26,7 @@ Content = str
 
 @dataclass(frozen=True)
 class Baseline:
-    """The scores of a method of a run.
+    """What is required: a mean that is not lower than that of a method of a run. The figure is their difference.
 
     Attributes:
         margin: how much lower than its mean a mean may be.
@@ -37,6 +37,12 @@ class Baseline:
     method: str
     margin: float
     scores: Mapping[tuple[str, Content], float]
+    figure: ClassVar[str] = "difference"
+
+    @property
+    def threshold(self) -> float:
+        """The lowest difference that passes."""
+        return -self.margin
 
     @classmethod
     def read(cls, run: Path, method: str | None, margin: float) -> "Baseline":
@@ -75,32 +81,18 @@ class Baseline:
             ) from None
         return cls(run, name, margin, scores)
 
-    def check_how_asked(self, folder: Path) -> None:
-        """Refuse a baseline whose answers were obtained or scored in another way.
+    def select(
+        self, prompts: Sequence[Prompt], examples: Sequence[Example], task: Task, folder: Path
+    ) -> tuple[list[Prompt], list[Example], list[str]]:
+        """Return the prompts and examples that the run has too, and one line for each kind that it lacks some of.
 
         Args:
             folder: of the method that is gated, with its fingerprint.
 
         Raises:
-            UserError: naming the keys that differ.
+            UserError: there are none, or the run's answers were obtained or scored in another way.
         """
-        now, before = read_fingerprint(folder), read_fingerprint(self.run / "methods" / self.method)
-        if now is None or before is None:
-            return
-        if lines := differences(how_asked(before["evaluation"]), how_asked(now["evaluation"])):
-            raise UserError(
-                f"--no-worse-than: {self.run} was measured in another way, so its scores say nothing about this "
-                f"config. Different: {'; '.join(lines)}"
-            )
-
-    def common(
-        self, prompts: Sequence[Prompt], examples: Sequence[Example], task: Task
-    ) -> tuple[list[Prompt], list[Example], list[str]]:
-        """Return the prompts and examples that the run has too, and one line for each kind that it lacks some of.
-
-        Raises:
-            UserError: there are none.
-        """
+        self._check_how_asked(folder)
         known = {prompt for prompt, _ in self.scores}
         shared = [prompt for prompt in prompts if prompt.content in known]
         both = [e for e in examples if all((p.content, content_of(e, task)) in self.scores for p in shared)]
@@ -114,6 +106,16 @@ class Baseline:
         notes = [f"{n} of {of} test {what}: the others are not in {self.run}" for what, n, of in counts if n < of]
         return shared, both, notes
 
+    def _check_how_asked(self, folder: Path) -> None:
+        now, before = read_fingerprint(folder), read_fingerprint(self.run / "methods" / self.method)
+        if now is None or before is None:
+            return
+        if lines := differences(how_asked(before["evaluation"]), how_asked(now["evaluation"])):
+            raise UserError(
+                f"--no-worse-than: {self.run} was measured in another way, so its scores say nothing about this "
+                f"config. Different: {'; '.join(lines)}"
+            )
+
     def test(self) -> MeanTest:
         """Return the test of the difference, written as a score: (1 + new - baseline) / 2."""
         return MeanTest((1 - self.margin) / 2)
@@ -122,11 +124,9 @@ class Baseline:
         """Return the score of a cell's difference."""
         return (1 + score - self.scores[prompt.content, content_of(example, task)]) / 2
 
-    def as_difference(self, decision: Decision) -> Decision:
-        """Return the decision with the difference of the means as its estimate."""
-        low_high = decision.interval
-        interval = None if low_high is None else Interval(2 * low_high.low - 1, 2 * low_high.high - 1)
-        return replace(decision, estimate=2 * decision.estimate - 1, interval=interval)
+    def reported(self, value: float) -> float:
+        """Return the difference that a mean of :meth:`value` stands for."""
+        return 2 * value - 1
 
     def __str__(self) -> str:
         return f"mean - mean of {self.run.name}/{self.method} >= {-self.margin:g}"

@@ -1,10 +1,9 @@
 """``paft gate``: a sequential test of a model, which asks cells of the grid until the result is clear."""
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from paft.config.schema import Config
-from paft.errors import UserError, nearest
+from paft.errors import UserError
 from paft.evaluation.grid import answer_cells
+from paft.evaluation.intervals import Interval
 from paft.evaluation.predictions import right_options
-from paft.evaluation.sequential import LEAST_ROUNDS, TESTS, Asked, Decision, Verdict, balanced_order
+from paft.evaluation.sequential import LEAST_ROUNDS, Asked, Decision, Verdict, balanced_order
 from paft.models.model import Model
 from paft.models.open import device_setting
 from paft.prompts.template import render
 from paft.runs.baseline import Baseline
 from paft.runs.cell import Cell
+from paft.runs.goal import Goal
 from paft.runs.run import Run, without_training
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # imports scipy
 
 QUESTIONS = 400
 """The most questions, if nothing else is asked for."""
-FILE = "gate.json"
+FILES = ("gate.json", "gate.md", "junit.xml")
 """The result, in the output folder."""
 CELLS, PLAN = "cells.jsonl", "plan.json"
 """In the folder of the method: the answers, and for how many questions the looks at a figure are planned."""
@@ -42,53 +43,6 @@ CELLS, PLAN = "cells.jsonl", "plan.json"
 OnUndecided = Literal["pass", "fail"]
 Known = dict[tuple[str, str], dict[str, Any]]
 """Rows by prompt id and example id."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is required: a figure of at least a threshold."""
-
-    figure: str
-    threshold: float
-
-    @classmethod
-    def parse(cls, text: str) -> "Goal":
-        """Return the goal that ``--at-least`` names, such as ``quantile_05>=0.80``.
-
-        Raises:
-            UserError: it is not of that form, or the figure cannot be tested.
-        """
-        match = re.fullmatch(r"\s*([A-Za-z]\w*)\s*>=\s*(\d*\.?\d+)\s*", text)
-        if match is None or float(match[2]) > 1:
-            raise UserError(
-                f"--at-least: expected a figure and a threshold from 0 to 1, such as 'quantile_05>=0.80'; "
-                f"found {text!r}"
-            )
-        if match[1] not in TESTS:
-            raise UserError(
-                f"--at-least: the figure {match[1]!r} cannot be tested from some of the cells"
-                f"{nearest(match[1], TESTS)} (figures of the task's first scorer: {', '.join(TESTS)})"
-            )
-        return cls(match[1], float(match[2]))
-
-    def check(self, prompts: int, examples: int) -> None:
-        """Refuse a figure over prompts where there is only one, or whose noise a single example cannot tell.
-
-        Raises:
-            UserError: there is one prompt, or one example for the 5 % quantile.
-        """
-        if examples < 2 and self.figure == "quantile_05":
-            raise UserError(
-                "--at-least: quantile_05 requires several examples, and there is one; use mean or worst"
-            )
-        if prompts < 2 and self.figure != "mean":
-            raise UserError(
-                f"--at-least: {self.figure} is a figure over several prompts, and there is one; add prompts or "
-                "use mean"
-            )
-
-    def __str__(self) -> str:
-        return f"{self.figure} >= {self.threshold:g}"
 
 
 @dataclass(frozen=True)
@@ -131,6 +85,30 @@ class GateResult:
             return int(self.undecided == "fail")
         return int(self.verdict == "fell short")
 
+    def write(self, output: Path) -> None:
+        """Write ``gate.json`` into the folder ``output``."""
+        interval = self.decision.interval
+        record = {
+            "schema": 1,
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "goal": self.goal,
+            "figure": self.figure,
+            "threshold": self.threshold,
+            "estimate": self.decision.estimate,
+            "interval": interval and interval.ends,
+            "is_exact": self.decision.is_exact,
+            "subject": self.subject,
+            "asked": self.asked,
+            "most": self.most,
+            "whole": self.whole,
+            "prompts": self.prompts,
+            "examples": self.examples,
+            "per_prompt": [{"id": name, "score": score} for name, _, score in self.per_prompt],
+            "notes": list(self.notes),
+        }
+        write_text(output / FILES[0], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
 
 def gate(
     config: Config,
@@ -140,7 +118,6 @@ def gate(
     *,
     questions: int = QUESTIONS,
     undecided: OnUndecided = "pass",
-    begin: Callable[[Path], None] = lambda output: None,
 ) -> GateResult:
     """Ask cells of the grid in a balanced random order until the test has an answer.
 
@@ -150,7 +127,6 @@ def gate(
     Args:
         goal: what is required, or the run that the model must not be worse than.
         questions: the most cells to ask.
-        begin: called with the folder before the first cell is asked.
 
     Raises:
         UserError: the config or the goal is wrong, or the folder has answers of another config.
@@ -163,7 +139,8 @@ def gate(
     with work.directory.locked():
         [cell] = work.prepare()
         prepared = _Gate(work, cell, goal, questions, undecided)
-        begin(output)
+        for name in FILES:  # of an earlier gate, so that none is taken for the result of one that failed
+            (output / name).unlink(missing_ok=True)
         return prepared.decide()
 
 
@@ -172,14 +149,9 @@ class _Gate:
 
     def __init__(self, work: Run, cell: Cell, goal: Goal | Baseline, questions: int, undecided: OnUndecided):
         self.work, self.cell, self.goal, self.undecided = work, cell, goal, undecided
-        self.prompts, self.examples = cell.data.prompts.test, cell.data.test_examples
-        self.notes: list[str] = []
-        if isinstance(goal, Baseline):
-            goal.check_how_asked(cell.folder)
-            self.prompts, self.examples, notes = goal.common(self.prompts, self.examples, cell.data.task)
-            self.notes += notes
-        else:
-            goal.check(len(self.prompts), len(self.examples))
+        data = cell.data
+        selected = goal.select(data.prompts.test, data.test_examples, data.task, cell.folder)
+        self.prompts, self.examples, self.notes = selected
         evaluation = work.config.evaluation
         if evaluation.cells != 1 or evaluation.until is not None:
             self.notes.append(
@@ -192,7 +164,7 @@ class _Gate:
                 f"{most} of {len(self.prompts)} prompts, drawn with the seed: {questions} questions are too few "
                 "for all of them (--questions)"
             )
-            self.prompts = subset(self.prompts, most, cell.data.seed)
+            self.prompts = subset(self.prompts, most, data.seed)
         self.rounds = min(len(self.examples), questions // len(self.prompts))
         self.most = self.rounds * len(self.prompts)
         self._check_plan()
@@ -215,7 +187,7 @@ class _Gate:
 
     @property
     def _has_planned_looks(self) -> bool:
-        return not isinstance(self.goal, Baseline) and self.goal.figure == "quantile_05"
+        return self.goal.figure == "quantile_05"
 
     def _plan(self) -> int | None:
         """Return for how many questions the looks were planned; None where there is no plan.
@@ -241,9 +213,7 @@ class _Gate:
         """Ask until the test has an answer."""
         self._write_plan()
         prompts, examples, rounds = self.prompts, self.examples, self.rounds
-        test = (
-            self.goal.test() if isinstance(self.goal, Baseline) else TESTS[self.goal.figure](self.goal.threshold)
-        )
+        test = self.goal.test()
         order = balanced_order(len(prompts), len(examples), self.cell.data.seed)
         chosen = np.array(list(islice(order, rounds)))
         cells = [[(p, examples[i]) for p, i in zip(prompts, row, strict=True)] for row in chosen]
@@ -267,7 +237,7 @@ class _Gate:
                 if decision.verdict != "undecided":
                     break
             answering.finish()
-        return self._result(decision, scores[:done], chosen[:done])
+        return self._result(decision, scores[:done])
 
     def _known(self) -> Known:
         return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / CELLS)}
@@ -284,26 +254,19 @@ class _Gate:
         return OptionScores(np.full((len(self.prompts), *right.shape), np.nan), right)
 
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
-        score = float(row["score"])
-        return (
-            self.goal.value(score, prompt, example, self.cell.data.task)
-            if isinstance(self.goal, Baseline)
-            else score
-        )
+        return self.goal.value(float(row["score"]), prompt, example, self.cell.data.task)
 
-    def _result(self, decision: Decision, scores: np.ndarray, chosen: np.ndarray) -> GateResult:
-        goal, config = self.goal, self.work.config
-        figure, threshold = "difference", 0.0
-        means = scores.mean(axis=0)
-        if isinstance(goal, Baseline):
-            decision, threshold, means = goal.as_difference(decision), -goal.margin, 2 * means - 1
-        else:
-            figure, threshold = goal.figure, goal.threshold
+    def _result(self, decision: Decision, scores: np.ndarray) -> GateResult:
+        goal, config, ends = self.goal, self.work.config, decision.interval
         return GateResult(
             str(goal),
-            figure,
-            threshold,
-            decision,
+            goal.figure,
+            goal.threshold,
+            replace(
+                decision,
+                estimate=goal.reported(decision.estimate),
+                interval=ends and Interval(goal.reported(ends.low), goal.reported(ends.high)),
+            ),
             self.undecided,
             f"{config.model.path} on {config.task.name}",
             asked=scores.size,
@@ -311,7 +274,10 @@ class _Gate:
             whole=len(self.prompts) * len(self.examples),
             prompts=len(self.prompts),
             examples=len(self.examples),
-            per_prompt=[(p.id, p.text, float(mean)) for p, mean in zip(self.prompts, means, strict=True)],
+            per_prompt=[
+                (prompt.id, prompt.text, goal.reported(float(mean)))
+                for prompt, mean in zip(self.prompts, scores.mean(axis=0), strict=True)
+            ],
             notes=self.notes,
         )
 

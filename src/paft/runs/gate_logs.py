@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from paft.evaluation.logs import read_logs
-from paft.evaluation.sequential import TESTS, Asked
-from paft.runs.gate import GateResult, Goal
+from paft.evaluation.sequential import Asked
+from paft.runs.gate import GateResult
+from paft.runs.goal import Goal
 
 
 def judge_logs(files: Sequence[Path], goal: Goal, score: str | None) -> GateResult:
@@ -22,7 +23,7 @@ def judge_logs(files: Sequence[Path], goal: Goal, score: str | None) -> GateResu
     prompts, examples = logged.scores.shape
     goal.check(prompts, examples)
     order = np.tile(np.arange(examples)[:, None], prompts)
-    decision = TESTS[goal.figure](goal.threshold).decide(Asked(logged.scores.T, order, examples), examples)
+    decision = goal.test().decide(Asked(logged.scores.T, order, examples), examples)
     means = logged.scores.mean(axis=1)
     return GateResult(
         str(goal),

@@ -4,8 +4,7 @@ import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from paft.errors import UserError, WorkError
-from paft.scoring import TargetChecker
+from paft.errors import LineError, UserError, WorkError
 from paft.types import Example, Score
 from paft.utils.plugins import describe, keywords, required, source_file, user_code
 
@@ -15,6 +14,11 @@ if TYPE_CHECKING:
 KEY = "task.scorer"
 _COLUMNS = ("completions", "target", "targets", "options")
 """What a reward function is called with beside the example's fields."""
+_OPTIONAL = (
+    "check_target", "comparison_key",
+    "keep_in", "announce", "prepare", "describe", "agreement", "summary",
+)  # fmt: skip
+"""The methods of the optional protocols of a scorer: TargetChecker, NormalisingScorer and PaidScorer."""
 
 
 class _UnexpectedError(Exception):
@@ -68,6 +72,8 @@ class FunctionScorer:
 class CheckedScorer:
     """A scorer of the user's own: what it returns is checked, and what it raises becomes one line.
 
+    Of the optional methods of a scorer it has those that the user's has.
+
     Args:
         part: the class or function that it was made of, named in messages.
     """
@@ -82,13 +88,9 @@ class CheckedScorer:
         self.name = str(getattr(scorer, "name", name))
         self.is_binary = bool(scorer.is_binary)
         self._scorer, self._label, self._file = scorer, f"scorer {name!r}", source_file(part)
-
-    def check_target(self, target: str) -> str | None:
-        """Return why the user's scorer cannot use an accepted answer; None where it can, or does not say."""
-        if not isinstance(self._scorer, TargetChecker):
-            return None
-        with user_code(self._label):
-            return self._scorer.check_target(target)
+        for method in _OPTIONAL:
+            if hasattr(scorer, method):
+                setattr(self, method, user_code(self._label)(getattr(scorer, method)))
 
     def score(self, output: str, example: Example) -> Score:
         """Return the checked score.
@@ -103,7 +105,7 @@ class CheckedScorer:
             problem = self._problem(score)
         except _UnexpectedError as error:
             problem = str(error)
-        except WorkError:
+        except LineError:
             raise
         except Exception as error:  # raised where the user's code is called, such as for its arguments
             raise WorkError(

@@ -191,7 +191,7 @@ class RowTags:
         Args:
             logits: ``(batch, positions, vocabulary)`` at the kept positions; not copied where rows are packed.
             labels: ``(batch, positions)``.
-            count: answer tokens of the whole optimiser step.
+            count: answer tokens of the whole optimiser step; None outside of one.
         """
         if self.keep is None:
             logits, labels = logits.flatten(0, -2), labels.flatten()
@@ -204,7 +204,7 @@ class RowTags:
             logits,
             labels,
             self.answer_lengths,
-            count,
+            torch.as_tensor(len(labels) if count is None else count).clamp(min=1),
             self.step,
             self.examples_in_step,
         )

@@ -27,8 +27,8 @@ class StepRows:
             in the type that the model computes in.
         labels: ``(tokens,)``, the ids of the answer tokens; the end of each answer is one of them.
         answer_lengths: answer tokens of each row.
-        count: answer tokens of the whole optimiser step, over gradient accumulation and processes; None where
-            the loss is computed outside of a training step.
+        tokens_in_step: answer tokens of the whole optimiser step, over gradient accumulation and processes; of
+            these rows where the loss is computed outside of a training step. At least 1, a scalar.
         step: the optimiser step, counted from 0.
         examples_in_step: examples of the whole optimiser step, each counted once.
     """
@@ -38,7 +38,7 @@ class StepRows:
     logits: torch.Tensor
     labels: torch.Tensor
     answer_lengths: Sequence[int]
-    count: torch.Tensor | int | None
+    tokens_in_step: torch.Tensor
     step: int
     examples_in_step: int
 
@@ -47,11 +47,6 @@ class StepRows:
         """The index of the row of each token, ``(tokens,)``."""
         rows = torch.arange(len(self.answer_lengths))
         return rows.repeat_interleave(torch.tensor(self.answer_lengths)).to(self.labels.device)
-
-    @cached_property
-    def tokens_in_step(self) -> torch.Tensor:
-        """The answer tokens of the step, at least 1; of these rows where there is no step. A scalar."""
-        return torch.as_tensor(len(self.labels) if self.count is None else self.count).clamp(min=1)
 
     @cached_property
     def token_losses(self) -> torch.Tensor:
@@ -90,5 +85,5 @@ class Objective(ABC):
         """Return what these rows add to the loss of their optimiser step, a scalar.
 
         The losses of a step's forwards are added up, over gradient accumulation and processes. So a mean over
-        the step divides the sum over the rows by ``rows.count`` (tokens) or ``rows.examples_in_step``.
+        the step divides the sum over the rows by ``rows.tokens_in_step`` or ``rows.examples_in_step``.
         """
