@@ -88,6 +88,36 @@ def test_a_model_that_is_often_wrong_falls_short_in_all_three_files(project, ser
     assert case.find("failure").get("message").startswith("fell short: quantile_05 >= 0.8")
 
 
+def test_a_gate_that_fails_leaves_no_earlier_result_behind(project, serve):
+    path = gated(project, serve(right_about(1)))
+    assert gate(path, "--at-least", "mean>=0.5").returncode == 0
+    for arguments in ([path, "evaluation.examples=7"], ["missing.yaml"], ["--from", "missing.json"]):
+        (project / "out/gate.md").write_text("passed")
+        assert gate(*arguments, "--at-least", "mean>=0.5").returncode == 2
+        assert not [name for name in ("gate.json", "gate.md", "junit.xml") if (project / "out" / name).exists()]
+
+
+def test_answers_that_are_none_are_in_the_notes(project, serve):
+    path = gated(project, serve(right_about(0.7)), prompts=2, examples=40)
+    assert gate(path, "--at-least", "mean>=0.9").returncode == 1
+    [note] = verdict()["notes"]
+    asked = verdict()["asked"]
+    wrong = asked - round(verdict()["estimate"] * asked)
+    assert note == f"of {asked} answers, {wrong} could not be read; those that could not be read score 0"
+    assert note in (project / "out/gate.md").read_text()
+
+
+def test_an_unchanged_model_is_no_worse_by_a_margin_of_0(project, serve):
+    (project / "graded.py").write_text(
+        "class Third:\n    name, is_binary = 'third', False\n    def score(self, output, example):\n"
+        "        from paft.types import Score\n        return Score(1 / 3, output)\n"
+    )
+    path = gated(project, serve(right_about(1)), prompts=2, examples=6)
+    evaluate(load_config(path, ["task.scorer=graded:Third"]), project / "old", QUIET)
+    done = gate(path, "task.scorer=graded:Third", "--no-worse-than", "old", "--margin", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("choice", "code", "element"), [("pass", 0, "skipped"), ("fail", 1, "failure")])
 def test_an_undecided_end_counts_as_what_was_asked_for(project, serve, choice, code, element):
     path = gated(project, serve(right_about(0.8)), examples=100)
@@ -160,7 +190,7 @@ def test_a_model_is_compared_with_a_run_on_what_both_have(project, serve):
     gated(project, server, prompts=5, examples=60)
     same = gate(path, "--no-worse-than", "old")
     assert same.returncode == 0
-    assert verdict()["notes"] == [
+    assert verdict()["notes"][:2] == [
         "4 of 5 test prompts: the others are not in old",
         "50 of 60 test examples: the others are not in old",
     ]

@@ -72,6 +72,7 @@ def gate(
     Exit code 0: passed, 1: fell short. Writes gate.json, gate.md and junit.xml.
     """
     from paft.reporting.gate import line, write_gate
+    from paft.runs.gate import remove_result
 
     if (at_least is None) == (no_worse_than is None):
         raise UserError("name what is required: --at-least 'FIGURE>=X' or --no-worse-than RUN, one of them")
@@ -82,6 +83,7 @@ def gate(
     _check_owner(of_config, "a CONFIG; --from asks nothing and always decides", not logs)
     console = Console(quiet=quiet)
     folder = output or Path("runs") / (f"{config.stem}-gate" if config else "gate")
+    remove_result(folder)
     if logs:
         result = _from_logs(logs, at_least, score, config, console)
     elif config is None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from paft.errors import UserError, nearest, one_line
+from paft.evaluation.predictions import SCORE_DIGITS
 from paft.evaluation.sequential import MeanTest
 from paft.prompts.files import read_prompts
 from paft.runs.directory import RunDirectory
@@ -121,8 +122,8 @@ class Baseline:
         return MeanTest((1 - self.margin) / 2)
 
     def value(self, score: float, prompt: Prompt, example: Example, task: Task) -> float:
-        """Return the score of a cell's difference."""
-        return (1 + score - self.scores[prompt.content, content_of(example, task)]) / 2
+        """Return the score of a cell's difference; a file keeps scores in single precision."""
+        return (1 + round(score - self.scores[prompt.content, content_of(example, task)], SCORE_DIGITS)) / 2
 
     def reported(self, value: float) -> float:
         """Return the difference that a mean of :meth:`value` stands for."""

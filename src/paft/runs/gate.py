@@ -26,7 +26,7 @@ from paft.runs.run import Run, without_training
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
 from paft.types import Example, Prompt
-from paft.utils.console import Console, Tick
+from paft.utils.console import Console, Tick, counted
 from paft.utils.distributed import Processes
 from paft.utils.io import append_jsonl, read_log, write_text
 
@@ -110,6 +110,12 @@ class GateResult:
         write_text(output / FILES[0], json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
+def remove_result(output: Path) -> None:
+    """Remove the files of an earlier gate, so that none is taken for the result of one that fails."""
+    for name in FILES:
+        (output / name).unlink(missing_ok=True)
+
+
 def gate(
     config: Config,
     output: Path,
@@ -138,10 +144,7 @@ def gate(
     work = Run(without_training(config), output, console, processes)
     with work.directory.locked():
         [cell] = work.prepare()
-        prepared = _Gate(work, cell, goal, questions, undecided)
-        for name in FILES:  # of an earlier gate, so that none is taken for the result of one that failed
-            (output / name).unlink(missing_ok=True)
-        return prepared.decide()
+        return _Gate(work, cell, goal, questions, undecided).decide()
 
 
 class _Gate:
@@ -237,7 +240,8 @@ class _Gate:
                 if decision.verdict != "undecided":
                     break
             answering.finish()
-        return self._result(decision, scores[:done])
+        rows = [known[p.id, e.id] for row in cells[:done] for p, e in row]
+        return self._result(decision, scores[:done], _failures(rows, self.cell.evaluation.mode))
 
     def _known(self) -> Known:
         return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / CELLS)}
@@ -256,7 +260,7 @@ class _Gate:
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
         return self.goal.value(float(row["score"]), prompt, example, self.cell.data.task)
 
-    def _result(self, decision: Decision, scores: np.ndarray) -> GateResult:
+    def _result(self, decision: Decision, scores: np.ndarray, failures: list[str]) -> GateResult:
         goal, config, ends = self.goal, self.work.config, decision.interval
         return GateResult(
             str(goal),
@@ -278,8 +282,22 @@ class _Gate:
                 (prompt.id, prompt.text, goal.reported(float(mean)))
                 for prompt, mean in zip(self.prompts, scores.mean(axis=0), strict=True)
             ],
-            notes=self.notes,
+            notes=[*self.notes, *failures],
         )
+
+
+def _failures(rows: Sequence[Mapping[str, Any]], mode: str) -> list[str]:
+    """Return a note on how many written answers could not be read or are none; no note if there are none."""
+    counts = {
+        "could not be read": sum(row["prediction"] is None for row in rows),
+        "were cut at evaluation.max_new_tokens": sum(row["finish"] == "length" for row in rows),
+        "were refused by the provider": sum(row["finish"] == "refused" for row in rows),
+        "failed": sum(row["finish"] == "error" for row in rows),
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    if mode != "generate" or not parts:
+        return []
+    return [f"of {counted(len(rows), 'answers')}, {', '.join(parts)}; those that could not be read score 0"]
 
 
 class _Answering:
