@@ -184,7 +184,7 @@ def test_figures_are_those_of_the_definition(grid, top):
     expected = sum((a != b).mean() for a, b in pairs) / len(pairs) if pairs else None
     assert found.disagreement == pytest.approx(expected)
     intervals = [(found.top, found.top_interval), (found.right_under_all, found.right_under_all_interval)]
-    for value, interval in [*intervals, (found.std, found.std_interval)] if pairs else intervals:
+    for value, interval in [*intervals, (found.std, found.std_interval)] if found.std else intervals:
         assert interval.low - 1e-9 <= value <= interval.high + 1e-9
 
 

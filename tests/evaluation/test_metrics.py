@@ -20,6 +20,12 @@ GRADED = SIZES.map(lambda size: np.random.default_rng(size[2]).random(size[:2]).
 BINARY = SIZES.map(lambda size: (np.random.default_rng(size[2]).random(size[:2]) < 0.7).astype(float))
 
 
+def test_equal_scores_of_all_prompts_are_no_proof_that_prompts_do_not_differ():
+    for grid in (np.ones((5, 20)), np.tile([0, 1, 1, 0, 1, 1], (2, 1))):
+        found = summarise(grid, 0.85, is_binary=True)
+        assert (found.std, found.std_interval, found.std_noise_free_interval) == (0, None, None)
+
+
 @given(GRADED)
 def test_disagreement_is_the_mean_difference_of_two_prompts_on_an_example(grid):
     found = summarise(grid, 0.5, is_binary=False)
@@ -138,6 +144,9 @@ def test_noise_free_std_is_that_of_the_two_way_layout(grid):
     assert found.std_noise_free == pytest.approx(max(0, found.std**2 - noise) ** 0.5, abs=1e-7)
     for key in ("std_noise_free", "quantile_05", "worst_of_20"):
         ends = getattr(found, f"{key}_interval")
+        if ends is None:
+            assert (key, found.std) == ("std_noise_free", 0)
+            continue
         assert 0 <= ends.low <= getattr(found, key) <= ends.high <= 1
 
 

@@ -150,9 +150,12 @@ def summarise_estimate(
 
 def _with_sampling(name: str, value: float, interval: Interval, completed: Sequence[Summary]) -> Interval:
     """Return the interval with the distances of the usual one, of the completed grids, added to its own."""
-    usual = [getattr(summary, f"{name}_interval") for summary in completed]
-    below = np.mean([getattr(s, name) - ends.low for s, ends in zip(completed, usual, strict=True)])
-    above = np.mean([ends.high - getattr(s, name) for s, ends in zip(completed, usual, strict=True)])
+    pairs = [(getattr(summary, name), getattr(summary, f"{name}_interval")) for summary in completed]
+    known = [(figure, ends) for figure, ends in pairs if ends is not None]
+    if not known:
+        return interval
+    below = np.mean([figure - ends.low for figure, ends in known])
+    above = np.mean([ends.high - figure for figure, ends in known])
     low, high = value - np.hypot(below, value - interval.low), value + np.hypot(above, interval.high - value)
     return Interval(float(max(0.0, low)), float(min(1.0, high)))
 

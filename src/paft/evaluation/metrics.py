@@ -26,7 +26,9 @@ class Summary:
     The score of a prompt is its mean score over the examples: its accuracy, where every score is 0 or 1.
 
     Attributes:
-        mean, std, worst, best: of the prompts' scores. ``std`` and ``std_interval`` are None for a single prompt.
+        mean, std, worst, best: of the prompts' scores. ``std`` is None for a single prompt.
+        std_interval, std_noise_free_interval: None too where all prompts have the same score: however few the
+            examples, their intervals would be [0, 0].
         top: share of the prompts whose score reaches the threshold of the task.
         disagreement: mean absolute difference of an example's score between two prompts, over all pairs of prompts
             and all examples; None for a single prompt. Where scores are 0 or 1, it is how often one of the two
@@ -91,9 +93,10 @@ def summarise(
     quantile = grid and quantile_05(grid, of_mean)
     worst = grid and worst_of_20(grid, of_mean)
     same = None if answers is None else consistency(answers)
+    differ = grid is not None and grid.between > 0
     return Summary(
         mean=float(per_prompt.mean()),
-        std=sample_std(per_prompt),
+        std=sample_std(per_prompt) if differ or prompts < 2 else 0.0,
         top=top_prompts / prompts,
         worst=float(per_prompt.min()),
         best=float(per_prompt.max()),
@@ -102,12 +105,12 @@ def summarise(
         disagreement=_disagreement(scores),
         right_under_all=float(lowest.mean()),
         mean_interval=of_mean,
-        std_interval=std_interval(per_prompt),
+        std_interval=std_interval(per_prompt) if differ else None,
         top_interval=share_interval(top_prompts, prompts),
         right_under_all_interval=lowest_interval,
         per_prompt=tuple(float(score) for score in per_prompt),
         std_noise_free=grid.std_noise_free if grid else None,
-        std_noise_free_interval=grid.std_noise_free_interval() if grid else None,
+        std_noise_free_interval=grid.std_noise_free_interval() if grid and differ else None,
         quantile_05=quantile[0] if quantile else None,
         quantile_05_interval=quantile[1] if quantile else None,
         worst_of_20=worst[0] if worst else None,

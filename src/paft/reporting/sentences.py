@@ -95,10 +95,13 @@ def difference_intervals(result: RunResult) -> str:
 def _figures(summary: Summary) -> str:
     """Return the figures of a method; the quantile with its interval where the prompts may not differ at all."""
     quantile, ends, of_std = summary.quantile_05, summary.quantile_05_interval, summary.std_noise_free_interval
-    if quantile is None or ends is None or of_std is None:
+    if quantile is None or ends is None:
         return f"{summary.mean:.0%}"
+    if f"{quantile:.0%}" == f"{summary.mean:.0%}":  # no difference between the prompts was found
+        low = f", one prompt in 20 may be below {ends.low:.0%}" if round(100 * ends.low) > 0 else ""
+        return f"{summary.mean:.0%} on average{low}"
     text = f"{summary.mean:.0%} on average, one prompt in 20 below {quantile:.0%}"
-    return text if of_std.low > 0 else f"{text} {bracket(ends, 0)}"
+    return text if of_std and of_std.low > 0 else f"{text} {bracket(ends, 0)}"
 
 
 def size(result: RunResult) -> str:
@@ -183,6 +186,8 @@ def differences_in_words(result: RunResult) -> list[str]:
 
 def difference_in_words(difference: Difference, first: str, second: str) -> str:
     """Return a comparison in one sentence without its full stop, with these names of the two."""
+    if difference.difference == difference.interval.low == difference.interval.high == 0:
+        return f"{first} and {second} score the same on every prompt and example"
     sign = -1 if difference.difference < 0 else 1
     verb = "is above" if difference.difference > 0 else "is below" if difference.difference < 0 else "differs from"
     low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))
