@@ -2,7 +2,8 @@
 
 import pytest
 
-from paft.scoring.exact import normalised
+from paft.scoring import NormalisingScorer, PaidScorer
+from paft.scoring.exact import ExactScorer, normalised
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
 from paft.types import Example
@@ -65,3 +66,14 @@ def test_marks_of_right_to_left_writing_are_ignored_in_outputs_and_targets(setti
     marked = "\u200f" + plain.replace("\u05d9", "\u05d9\u200e") + "\u2069\u061c"
     assert score(setting, marked, plain) == score(setting, plain, marked) == 1
     assert score(setting, marked.replace("\u05e4", "\u05e3"), plain) < 1
+
+
+class Mine(ExactScorer):
+    """A scorer of the user's own."""
+
+
+def test_a_users_scorer_offers_what_it_has_beside_a_score_and_nothing_else():
+    scorer = make_scorer("test_exact:Mine", TASK)
+    assert isinstance(scorer, NormalisingScorer)
+    assert scorer.comparison_key("The Paris.") == scorer.comparison_key("paris")
+    assert not isinstance(scorer, PaidScorer)
