@@ -168,6 +168,7 @@ def train_adapter(
                     f"{checkpoint}: holds a file that is not part of a checkpoint; remove the folder"
                 ) from None
             weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # all of them, also where sharded
+        trainer.accelerator.wait_for_everyone()  # another process may still read what the main one removes
         if is_main:
             save_adapter(engine.model, folder / "adapter", weights)
     finally:
