@@ -102,13 +102,27 @@ def same_run(one, two, rel=1e-4):
             assert row == other
 
 
+ODD = """
+import os, time
+from paft.training.grpo import validation
+
+def later(model, folder, own=validation.apply_adapter):
+    time.sleep(2)
+    own(model, folder)
+
+if os.environ.get("RANK") == "1":  # it takes the best adapter when the first process is done
+    validation.apply_adapter = later
+
+def share(completion_ids):
+    return [sum(t % 2 for t in ids) / len(ids) for ids in completion_ids]
+"""
+
+
 def test_two_processes_sample_and_compare_the_groups_of_one(project):
     write_rows(
         project / "train.jsonl", things(18)
     )  # without the one held back, the last step has one example, so none for the second process
-    (project / "odd.py").write_text(
-        "def share(completion_ids):\n    return [sum(t % 2 for t in ids) / len(ids) for ids in completion_ids]\n"
-    )
+    (project / "odd.py").write_text(ODD)
     settings = (
         "num_generations: 4, max_completion_length: 6, reward: 'odd:share', scale_rewards: batch, eval_steps: 2"
     )
@@ -127,6 +141,7 @@ def test_two_processes_sample_and_compare_the_groups_of_one(project):
     measured = [[row.get(key) for key in ("eval_reward", "eval_length", "best_step")] for row in one]
     assert [[row.get(key) for key in ("eval_reward", "eval_length", "best_step")] for row in two] == measured
     assert measured[1] != [None] * 3
+    assert measured[-1][-1] < one[-1]["step"]  # so the best adapter is read again at the end
 
 
 def alone(project, output, *overrides):
