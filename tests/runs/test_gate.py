@@ -103,7 +103,7 @@ def test_answers_that_are_none_are_in_the_notes(project, serve):
     [note] = verdict()["notes"]
     asked = verdict()["asked"]
     wrong = asked - round(verdict()["estimate"] * asked)
-    assert note == f"of {asked} answers, {wrong} could not be read; those that could not be read score 0"
+    assert note == f"of {asked} answers, {wrong} could not be read and score 0"
     assert note in (project / "out/gate.md").read_text()
 
 
@@ -190,9 +190,11 @@ def test_a_model_is_compared_with_a_run_on_what_both_have(project, serve):
     gated(project, server, prompts=5, examples=60)
     same = gate(path, "--no-worse-than", "old")
     assert same.returncode == 0
-    assert verdict()["notes"][:2] == [
+    unread = sum(row["prediction"] is None for row in read_log(project / "out/methods/base/cells.jsonl"))
+    assert verdict()["notes"] == [
         "4 of 5 test prompts: the others are not in old",
         "50 of 60 test examples: the others are not in old",
+        f"of {verdict()['asked']} answers, {unread} could not be read and score 0",
     ]
     server.replies[:] = [right_about(0.6)]
     worse = paft_here("gate", path, "model.path=worse", "--no-worse-than", "old", "--output", "other", "--quiet")

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 
 from paft.types import Finish
+from paft.utils.console import counted
 
 FINISHES: tuple[str, ...] = get_args(Finish)
 """Why a model stopped; the number of a cell's ``finish`` is the place in this tuple, 0 where it is not known."""
@@ -59,3 +60,15 @@ def count_failures(
         per_prompt_unparsed=tuple((unparsed.sum(axis=1) / asked).tolist()),
         per_prompt_cut=tuple((cut.sum(axis=1) / asked).tolist()),
     )
+
+
+def in_words(answers: int, *, unparsed: int, cut: int, refused: int, errors: int) -> str:
+    """Return how many of some answers failed, without a full stop; nothing if none did."""
+    counts = {
+        "could not be read and score 0": unparsed,
+        "cut at evaluation.max_new_tokens": cut,
+        "refused by the provider": refused,
+        "failed with an error": errors,
+    }
+    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"of {counted(answers, 'answers')}, {parts}" if parts else ""

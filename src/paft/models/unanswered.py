@@ -46,9 +46,8 @@ def named(names: Sequence[str]) -> str:
 
 
 def _line(failed: int, refused: int, first: str) -> str:
-    again = "run the same command again to ask for them once more, " if failed else ""
-    if failed and refused:
-        again = f"run the same command again to ask once more for the {failed} that no filter refused, "
+    those = f"the {failed} that no filter refused" if refused else "them"
+    again = f"run the same command again to ask once more for {those}, " if failed else ""
     return (
         f"{failed + refused} question(s) have no answer (first: {first}); {again}remove such rows from the data, "
         "or set model.on_unanswered=count to count them as not answered; all other answers are kept"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from paft.evaluation.failures import in_words
 from paft.evaluation.intervals import Interval
 from paft.evaluation.metrics import Summary
 from paft.evaluation.paired import Difference
@@ -169,14 +170,11 @@ def by_label(result: RunResult) -> str:
 
 def failures(method: MethodResult) -> str:
     """Return the failures of format of a method in a sentence; nothing if there are none."""
-    counts = {
-        "could not be read and score 0": method.failures.unparsed,
-        "cut at evaluation.max_new_tokens": method.failures.cut,
-        "refused by the provider": method.failures.refused,
-        "failed with an error": method.failures.errors,
-    }
-    parts = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"{method.name}: of {counted(method.answered, 'answers')}, {parts}" if parts else ""
+    found = method.failures
+    text = in_words(
+        method.answered, unparsed=found.unparsed, cut=found.cut, refused=found.refused, errors=found.errors
+    )
+    return f"{method.name}: {text}" if text else ""
 
 
 def differences_in_words(result: RunResult) -> list[str]:
@@ -187,7 +185,7 @@ def differences_in_words(result: RunResult) -> list[str]:
 def difference_in_words(difference: Difference, first: str, second: str) -> str:
     """Return a comparison in one sentence without its full stop, with these names of the two."""
     if difference.difference == difference.interval.low == difference.interval.high == 0:
-        return f"{first} and {second} score the same on every prompt and example"
+        return f"{first} and {second} score the same"
     sign = -1 if difference.difference < 0 else 1
     verb = "is above" if difference.difference > 0 else "is below" if difference.difference < 0 else "differs from"
     low, high = sorted((sign * difference.interval.low, sign * difference.interval.high))

@@ -1,6 +1,7 @@
 """``paft gate``: a sequential test of a model, which asks cells of the grid until the result is clear."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import numpy as np
 
 from paft.config.schema import Config
 from paft.errors import UserError
+from paft.evaluation.failures import in_words
 from paft.evaluation.grid import answer_cells
 from paft.evaluation.intervals import Interval
 from paft.evaluation.predictions import right_options
@@ -26,7 +28,7 @@ from paft.runs.run import Run, without_training
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
 from paft.types import Example, Prompt
-from paft.utils.console import Console, Tick, counted
+from paft.utils.console import Console, Tick
 from paft.utils.distributed import Processes
 from paft.utils.io import append_jsonl, read_log, write_text
 
@@ -287,17 +289,17 @@ class _Gate:
 
 
 def _failures(rows: Sequence[Mapping[str, Any]], mode: str) -> list[str]:
-    """Return a note on how many written answers could not be read or are none; no note if there are none."""
-    counts = {
-        "could not be read": sum(row["prediction"] is None for row in rows),
-        "were cut at evaluation.max_new_tokens": sum(row["finish"] == "length" for row in rows),
-        "were refused by the provider": sum(row["finish"] == "refused" for row in rows),
-        "failed": sum(row["finish"] == "error" for row in rows),
-    }
-    parts = [f"{count} {what}" for what, count in counts.items() if count]
-    if mode != "generate" or not parts:
-        return []
-    return [f"of {counted(len(rows), 'answers')}, {', '.join(parts)}; those that could not be read score 0"]
+    """Return a note on the written answers that could not be read or are none; no note if there are none."""
+    finished = Counter(row["finish"] for row in rows)
+    unparsed = sum(row["prediction"] is None for row in rows) if mode == "generate" else 0
+    text = in_words(
+        len(rows),
+        unparsed=unparsed,
+        cut=finished["length"],
+        refused=finished["refused"],
+        errors=finished["error"],
+    )
+    return [text] if text else []
 
 
 class _Answering:
