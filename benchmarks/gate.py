@@ -25,7 +25,7 @@ from paft.evaluation.option_effects import OptionScores
 from paft.evaluation.sequential import (
     LEAST_ROUNDS,
     TESTS,
-    Asked,
+    GridSample,
     MeanTest,
     QuantileTest,
     SequentialTest,
@@ -118,11 +118,11 @@ bounds: dict[bytes, Tail] = {}
 class RememberedQuantileTest(QuantileTest):
     """Computes the bounds of the same cells once."""
 
-    def bounds(self, asked: Asked, rounds: int) -> Tail:
+    def bounds(self, sample: GridSample, rounds: int) -> Tail:
         """Return the bounds."""
-        cells = asked.examples.tobytes()
+        cells = sample.examples.tobytes()
         if cells not in bounds:
-            bounds[cells] = super().bounds(asked, rounds)
+            bounds[cells] = super().bounds(sample, rounds)
         return bounds[cells]
 
 
@@ -148,7 +148,7 @@ def ask(test: SequentialTest, stored: Stored, rounds: int, seed: int) -> tuple[V
     """Return the verdict over one order, and the number of questions."""
     prompts, examples = stored.scores.shape
     chosen = first_rounds(prompts, examples, rounds, seed)
-    whole = Asked(stored.scores[np.arange(prompts), chosen], chosen, examples, stored.options)
+    whole = GridSample(stored.scores[np.arange(prompts), chosen], chosen, examples, stored.options)
     for count in test.looks(prompts, rounds):
         decision = test.decide(whole.first(count), rounds)
         if decision.verdict != "undecided":

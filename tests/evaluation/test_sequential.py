@@ -14,7 +14,7 @@ from paft.evaluation.option_effects import OptionScores
 from paft.evaluation.sequential import (
     ALPHA,
     TESTS,
-    Asked,
+    GridSample,
     balanced_order,
     evidence_above,
     evidence_below,
@@ -37,7 +37,7 @@ def first_rounds(prompts, examples, rounds, seed):
 def asked(scores, rounds, seed):
     prompts, examples = scores.shape
     chosen = first_rounds(prompts, examples, rounds, seed)
-    return Asked(scores[np.arange(prompts), chosen], chosen, examples)
+    return GridSample(scores[np.arange(prompts), chosen], chosen, examples)
 
 
 def verdicts(figure, scores, threshold, *, rounds=16, orders=60):

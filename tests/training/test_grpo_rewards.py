@@ -10,8 +10,8 @@ from paft.models.fake import FakeModel
 from paft.prompts.template import render
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
-from paft.training.grpo.rewards import Asked, ScorerReward
-from paft.training.grpo.rollout import Answer
+from paft.training.grpo.rewards import RenderedExample, ScorerReward
+from paft.training.grpo.rollout import SampledOutput
 from paft.types import AnswerSettings, Example, Generation, Prompt
 
 SHOTS = tuple(Example(str(i), {"message": f"shot {i}"}, targets=("blue",)) for i in range(2))
@@ -40,6 +40,6 @@ def test_a_run_on_is_left_out_of_the_reward_where_the_evaluation_leaves_it_out(o
     task, prompt = TASKS[shots], Prompt("Colour of: {message}")
     scorer = make_scorer("exact", task)
     [row] = answer(Writes(lambda c: output), task, [scorer], prompt, [EXAMPLE], AnswerSettings("generate", 9))
-    asked = Asked(EXAMPLE, prompt, render(prompt, task, EXAMPLE))
-    [reward] = ScorerReward(scorer, task)([Answer([1], torch.zeros(1), output, False)], [asked])
+    question = RenderedExample(EXAMPLE, prompt, render(prompt, task, EXAMPLE))
+    [reward] = ScorerReward(scorer, task)([SampledOutput([1], torch.zeros(1), output, False)], [question])
     assert reward.value == row["score"] == score

@@ -115,7 +115,7 @@ def decompose(
     """
     counts = levels.max(axis=0) + 1
     variance = float(scores.var())
-    effects = _Effects(levels, counts, combination, example, scores)
+    effects = _LevelEffects(levels, counts, combination, example, scores)
     mean = float(scores.mean())
     level_means = tuple(tuple(mean + effects.of(axis)) for axis in range(len(counts)))
     if variance < 1e-12:  # no score differs: there is nothing to share
@@ -127,7 +127,7 @@ def decompose(
     return Decomposition(mean, variance, alone, tuple(with_examples), examples, max(0.0, float(rest)), level_means)
 
 
-class _Effects:
+class _LevelEffects:
     """The effects of the levels on the mean score: least squares with one constant per example.
 
     Their covariance is robust to what cells of one combination share (interactions between axes) and to what cells

@@ -41,7 +41,7 @@ Verdict = Literal["passed", "fell short", "undecided"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class GridSample:
     """The cells that are asked, in rounds that hold each prompt once.
 
     Attributes:
@@ -69,7 +69,7 @@ class Asked:
         grid[np.tile(np.arange(prompts), rounds), self.examples.ravel()] = self.scores.ravel()
         return grid
 
-    def first(self, rounds: int) -> "Asked":
+    def first(self, rounds: int) -> "GridSample":
         """Return the cells of the first rounds."""
         return replace(self, scores=self.scores[:rounds], examples=self.examples[:rounds])
 
@@ -156,7 +156,7 @@ class SequentialTest(Protocol):
     def looks(self, prompts: int, rounds: int) -> list[int]:
         """Return after which rounds to call :meth:`decide`, in order; the last one is ``rounds``, the most."""
 
-    def decide(self, asked: Asked, rounds: int) -> Decision:
+    def decide(self, sample: GridSample, rounds: int) -> Decision:
         """Return what the cells say; ``rounds`` is the most that will be asked."""
 
 
@@ -170,25 +170,25 @@ class MeanTest:
         """Return after which rounds to look: every :data:`BATCH` questions, about."""
         return _every_batch(prompts, rounds)
 
-    def decide(self, asked: Asked, rounds: int) -> Decision:
+    def decide(self, sample: GridSample, rounds: int) -> Decision:
         """Return what the cells say; ``rounds`` is the most that will be asked."""
-        estimate = float(asked.scores.mean())
-        if asked.is_complete:
+        estimate = float(sample.scores.mean())
+        if sample.is_complete:
             return _exact(estimate, self.threshold)
         below, above = (
-            evidence(asked.scores, self.threshold, asked.of) for evidence in (evidence_below, evidence_above)
+            evidence(sample.scores, self.threshold, sample.of) for evidence in (evidence_below, evidence_above)
         )
         verdict = _verdict(below, above)
-        is_end = verdict != "undecided" or len(asked.scores) == rounds
-        return Decision(verdict, estimate, self._interval(asked) if is_end else None, is_exact=False)
+        is_end = verdict != "undecided" or len(sample.scores) == rounds
+        return Decision(verdict, estimate, self._interval(sample) if is_end else None, is_exact=False)
 
-    def _interval(self, asked: Asked) -> Interval:
+    def _interval(self, sample: GridSample) -> Interval:
         """Return the means that the cells do not exclude: the further off, the more evidence against them."""
-        low = high = float(asked.scores.mean())
+        low = high = float(sample.scores.mean())
         for step in STEPS:
-            if low - step >= 0 and evidence_above(asked.scores, low - step, asked.of) < 1 / ALPHA:
+            if low - step >= 0 and evidence_above(sample.scores, low - step, sample.of) < 1 / ALPHA:
                 low -= step
-            if high + step <= 1 and evidence_below(asked.scores, high + step, asked.of) < 1 / ALPHA:
+            if high + step <= 1 and evidence_below(sample.scores, high + step, sample.of) < 1 / ALPHA:
                 high += step
         return Interval(low, high)
 
@@ -208,15 +208,15 @@ class WorstTest:
         """Return after which rounds to look: every :data:`BATCH` questions, about."""
         return _every_batch(prompts, rounds)
 
-    def decide(self, asked: Asked, rounds: int) -> Decision:
+    def decide(self, sample: GridSample, rounds: int) -> Decision:
         """Return what the cells say; ``rounds`` is the most that will be asked."""
-        estimate = float(asked.scores.mean(axis=0).min())
-        if asked.is_complete:
+        estimate = float(sample.scores.mean(axis=0).min())
+        if sample.is_complete:
             return _exact(estimate, self.threshold)
-        each = [asked.scores[:, [prompt]] for prompt in range(asked.scores.shape[1])]
-        below = np.mean([evidence_below(scores, self.threshold, asked.of) for scores in each])
-        below = (below + evidence_below(asked.scores, self.threshold, asked.of)) / 2
-        above = min(evidence_above(scores, self.threshold, asked.of) for scores in each)
+        each = [sample.scores[:, [prompt]] for prompt in range(sample.scores.shape[1])]
+        below = np.mean([evidence_below(scores, self.threshold, sample.of) for scores in each])
+        below = (below + evidence_below(sample.scores, self.threshold, sample.of)) / 2
+        above = min(evidence_above(scores, self.threshold, sample.of) for scores in each)
         return Decision(_verdict(float(below), above), estimate, None, is_exact=False)
 
 
@@ -236,22 +236,25 @@ class QuantileTest:
         least = max(2, min(LEAST_ROUNDS, rounds) // 2)
         return sorted({min(rounds, max(least, round(rounds * k / LOOKS))) for k in range(1, LOOKS + 1)})
 
-    def decide(self, asked: Asked, rounds: int) -> Decision:
+    def decide(self, sample: GridSample, rounds: int) -> Decision:
         """Return what the cells say after one of the :meth:`looks`; ``rounds`` is the most that will be asked."""
-        if asked.is_complete and (figure := summarise(asked.grid(), 1.0, is_binary=False).quantile_05) is not None:
+        if (
+            sample.is_complete
+            and (figure := summarise(sample.grid(), 1.0, is_binary=False).quantile_05) is not None
+        ):
             return _exact(figure, self.threshold)
-        tail = self.bounds(asked, rounds)
+        tail = self.bounds(sample, rounds)
         is_below, is_above = tail.high < self.threshold, tail.low >= self.threshold
         verdict: Verdict = "fell short" if is_below else "passed" if is_above else "undecided"
         return Decision(verdict, tail.value, Interval(tail.low, tail.high), is_exact=False)
 
-    def bounds(self, asked: Asked, rounds: int) -> Tail:
+    def bounds(self, sample: GridSample, rounds: int) -> Tail:
         """Return the estimate after one of the :meth:`looks`, with bounds; no threshold changes them."""
-        grid, look = asked.grid(), len(asked.scores)
+        grid, look = sample.grid(), len(sample.scores)
         before = max((other for other in self.looks(grid.shape[0], rounds) if other < look), default=0)
         level = ALPHA * (look**2 - before**2) / rounds**2
-        if asked.options is not None and asked.options.suffice(~np.isnan(grid)):
-            return quantile_05_from_options(grid, asked.options, level)
+        if sample.options is not None and sample.options.suffice(~np.isnan(grid)):
+            return quantile_05_from_options(grid, sample.options, level)
         return sparse_quantile_05(grid, level)
 
 

@@ -40,7 +40,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class _Effects:
+class _PromptEffects:
     """An additive fit of the scores that are known.
 
     Attributes:
@@ -138,7 +138,7 @@ def _noncentrality(value: float, freedom: int, probability: float) -> float:
     return float(brentq(excess, 0, 4 * value + 200, xtol=1e-3))
 
 
-def _fit(grid: np.ndarray) -> _Effects:
+def _fit(grid: np.ndarray) -> _PromptEffects:
     """Fit score = prompt + example + rest; the examples' effects are random, with variances by moments."""
     known = ~np.isnan(grid)
     used = known.any(axis=0)
@@ -164,7 +164,7 @@ def _fit(grid: np.ndarray) -> _Effects:
     noise = float((np.trace(covariance) - covariance.sum() / prompts) / (prompts - 1))
     share, of = count / grid.size, grid.shape[1]
     mean_error = sqrt(rest / count * (1 - share) + of_examples / examples * (1 - examples / of))
-    return _Effects(values, noise, float(share), mean_error, float(freedom))
+    return _PromptEffects(values, noise, float(share), mean_error, float(freedom))
 
 
 def _equations(is_asked: np.ndarray, per_prompt: np.ndarray, per_example: np.ndarray, ratio: float) -> np.ndarray:

@@ -49,15 +49,15 @@ class PlannedRun:
         return [variant_name(entry) for entry in self.config.methods]
 
     @property
-    def cells(self) -> list["Cell"]:
+    def cells(self) -> list["PlannedCell"]:
         """The units of work that can run in parallel."""
         if self.work != "run":
-            return [Cell(self, None)]
-        return [Cell(self, name) for name in self.methods]
+            return [PlannedCell(self, None)]
+        return [PlannedCell(self, name) for name in self.methods]
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedCell:
     """One unit of work: a method of a run, a one-word search, or stage 1."""
 
     run: PlannedRun

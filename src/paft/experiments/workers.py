@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import LineError, UserError, WorkError, first_line, one_line
-from paft.experiments.plan import Cell
+from paft.experiments.plan import PlannedCell
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
@@ -21,7 +21,7 @@ RETRIES = 3
 """How often a cell is restarted after its worker died."""
 
 
-def run_cells(cells: Sequence[Cell], output: Path, console: Console) -> dict[str, str]:
+def run_cells(cells: Sequence[PlannedCell], output: Path, console: Console) -> dict[str, str]:
     """Run the cells in this process; return folder -> reason for each failed cell."""
     failed = {}
     for number, cell in enumerate(cells, start=1):
@@ -32,7 +32,7 @@ def run_cells(cells: Sequence[Cell], output: Path, console: Console) -> dict[str
     return failed
 
 
-def run_on_ray(cells: Sequence[Cell], output: Path, address: str, console: Console) -> dict[str, str]:
+def run_on_ray(cells: Sequence[PlannedCell], output: Path, address: str, console: Console) -> dict[str, str]:
     """Run the cells as tasks of a Ray cluster, whose machines must share the output folder.
 
     Args:
@@ -104,7 +104,7 @@ def check_port(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def run_cell(cell: Cell, output: Path, console: Console) -> str | None:
+def run_cell(cell: PlannedCell, output: Path, console: Console) -> str | None:
     """Run a cell, or resume it; return the reason if it failed, else None."""
     trace = output / cell.run.folder / (f"error-{cell.method}.txt" if cell.method else "error.txt")
     trace.unlink(missing_ok=True)
@@ -118,7 +118,7 @@ def run_cell(cell: Cell, output: Path, console: Console) -> str | None:
     return None
 
 
-def _work(cell: Cell, output: Path, console: Console) -> None:
+def _work(cell: PlannedCell, output: Path, console: Console) -> None:
     run, folder = cell.run, output / cell.run.folder
     if run.work == "one-word":
         from paft.experiments.one_word import search

@@ -6,7 +6,7 @@ from typing import Any
 
 from paft.errors import UserError, WorkError
 from paft.models.client import Client, ModelError
-from paft.models.response_cache import Answer, ResponseCache, pools
+from paft.models.response_cache import CachedCompletion, ResponseCache, pools
 from paft.types import Conversation, content_hash
 
 
@@ -20,7 +20,7 @@ class CachedClient:
 
     def __init__(self, client: Client, log: Path, *, max_tokens: int = 1024, seed: int = 0):
         self.client, self.cache, self.max_tokens, self.seed = client, ResponseCache(log), max_tokens, seed
-        self._asked: dict[str, Answer] = {}
+        self._asked: dict[str, CachedCompletion] = {}
 
     def ask(
         self, questions: Sequence[str], schema: Mapping[str, Any], *, temperature: float = 1.0, again: int = 0

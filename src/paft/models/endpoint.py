@@ -13,7 +13,7 @@ from paft.config.model import EndpointSection
 from paft.errors import UserError
 from paft.models.client import Completion, ModelError
 from paft.models.completion_prompts import Continuation, Text
-from paft.models.failures import Failures, passes, refuses_stop, refuses_system
+from paft.models.failures import ErrorTranslator, passes, refuses_stop, refuses_system
 from paft.models.replies import ErrorReplyError, prompt_tokens, read_chat, read_echo, read_text
 from paft.types import Conversation
 
@@ -51,7 +51,7 @@ class Endpoint:
         self.name, self.parallel, self.base_url = name, config.parallel, base_url
         self.where, self.request = f"{name} at {base_url}", config.request
         secret = _secret(key, name)
-        self._failures, self._retries, self._say = Failures(self.where, key, secret), config.retries, say
+        self._failures, self._retries, self._say = ErrorTranslator(self.where, key, secret), config.retries, say
         self._client = OpenAI(
             api_key=secret or "none",
             base_url=base_url,

@@ -15,7 +15,7 @@ from paft.models.completions import ChatCompletions, Completions, TextCompletion
 from paft.models.endpoint import Endpoint
 from paft.models.model import before_stop
 from paft.models.questions import Question, key_of
-from paft.models.response_cache import FAILURES, Answer, CircuitBreaker, ResponseCache, pools
+from paft.models.response_cache import FAILURES, CachedCompletion, CircuitBreaker, ResponseCache, pools
 from paft.models.unanswered import UnansweredError
 from paft.models.usage import Usage
 from paft.types import AnswerSettings, Conversation, Generation
@@ -165,7 +165,7 @@ class EndpointModel:
 
     def _answers(
         self, questions: Sequence[Question], sizes: Sequence[int] | None = None
-    ) -> Iterator[Answer | None]:
+    ) -> Iterator[CachedCompletion | None]:
         """Yield the answers in order, with parallel requests; equal questions are sent once.
 
         None stands for a question that alone has no answer.
@@ -245,6 +245,6 @@ class EndpointModel:
         return UserError(line) if error is not None and (error.final or error.refused) else WorkError(line)
 
 
-def _generation(answer: Answer, stop: Sequence[str]) -> Generation:
+def _generation(answer: CachedCompletion, stop: Sequence[str]) -> Generation:
     text = before_stop(answer.text, stop)  # the endpoint may take fewer of them, or leave them in
     return Generation(text, answer.completion_tokens, answer.finish if text == answer.text else "stop")

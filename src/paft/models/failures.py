@@ -55,7 +55,7 @@ def refuses_stop(error: ModelError) -> bool:
     return error.refused and re.search(r"\bstop\b", str(error)) is not None
 
 
-class Failures:
+class ErrorTranslator:
     """Turns what a client library raises into a :class:`ModelError` of one line that never holds the API key.
 
     Args:

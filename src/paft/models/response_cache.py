@@ -25,7 +25,7 @@ RARE = ("refusal", "echoed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Completion):
+class CachedCompletion(Completion):
     """An answer with the key of its request; ``seconds`` from sending to receiving."""
 
     key: str
@@ -50,7 +50,7 @@ class ResponseCache:
         conversation: Conversation,
         about: Mapping[str, Any] | None = None,
         **parameters: Any,
-    ) -> Answer:
+    ) -> CachedCompletion:
         """Return the cached answer of a client, or ask for it.
 
         Args:
@@ -62,13 +62,15 @@ class ResponseCache:
         """
         return self.get(key, lambda: client.complete(conversation, **parameters), about)
 
-    def get(self, key: str, send: Callable[[], Completion], about: Mapping[str, Any] | None = None) -> Answer:
+    def get(
+        self, key: str, send: Callable[[], Completion], about: Mapping[str, Any] | None = None
+    ) -> CachedCompletion:
         """Return the cached answer, or what ``send`` returns."""
         if known := self.answers.get(key):
             return known
         started = time.monotonic()
         completion = asdict(send())
-        answer = Answer(key=key, seconds=round(time.monotonic() - started, 3), **completion)
+        answer = CachedCompletion(key=key, seconds=round(time.monotonic() - started, 3), **completion)
         row = {name: value for name, value in asdict(answer).items() if value is not None or name not in RARE}
         with self._writing:
             append_jsonl(self.path, {"key": key, **(about or {}), **row})
@@ -76,9 +78,9 @@ class ResponseCache:
         return answer
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
+def read_answers(path: Path) -> dict[str, CachedCompletion]:
     """Return the answers of a file by key."""
-    check, answers = TypeAdapter(Answer).validate_python, {}
+    check, answers = TypeAdapter(CachedCompletion).validate_python, {}
     for number, row in enumerate(read_log(path), start=1):
         try:
             answer = check(row)
@@ -139,13 +141,13 @@ class CircuitBreaker:
 
     def ask(
         self, key: str, conversation: Conversation, about: Mapping[str, Any] | None = None, **parameters: Any
-    ) -> Answer | None:
+    ) -> CachedCompletion | None:
         """Return the client's answer; None if the request fails or the breaker is open."""
         return self.get(key, lambda: self.client.complete(conversation, **parameters), about)
 
     def get(
         self, key: str, send: Callable[[], Completion], about: Mapping[str, Any] | None = None
-    ) -> Answer | None:
+    ) -> CachedCompletion | None:
         """Return the cached answer, or what ``send`` returns; None if it fails or the breaker is open."""
         if self.open:
             return None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from paft.models.endpoint import Endpoint
 from paft.models.letters import LEAST_MASS
 from paft.models.questions import Question, key_of
-from paft.models.response_cache import Answer
+from paft.models.response_cache import CachedCompletion
 from paft.utils.console import counted
 
 
@@ -21,7 +21,7 @@ class Usage:
         unanswered: how many questions have no answer and count as unparsed.
     """
 
-    def __init__(self, endpoint: Endpoint, answers: Mapping[str, Answer]):
+    def __init__(self, endpoint: Endpoint, answers: Mapping[str, CachedCompletion]):
         self.keys: set[str] = set()
         self.letter_masses: list[float] = []
         self.unanswered = 0

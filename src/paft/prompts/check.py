@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from paft.config.schema import ScreenConfig
-from paft.models.response_cache import Answer
+from paft.models.response_cache import CachedCompletion
 from paft.prompts.generate import Generated
 from paft.prompts.parse import prompts_in
 from paft.prompts.rules import NEEDED, RULES, defect
@@ -91,7 +91,7 @@ def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[
         "tokens a kept one",
         "left out",
     ]
-    groups: dict[tuple[str, str], list[Answer]] = {}
+    groups: dict[tuple[str, str], list[CachedCompletion]] = {}
     for request, answer in generated.answers:
         groups.setdefault((request.model, request.strategy), []).append(answer)
     rows = [_cost(source, answers, generated, per_request) for source, answers in groups.items()]
@@ -101,7 +101,9 @@ def cost_table(generated: Generated, per_request: int) -> tuple[list[str], list[
     return header, rows
 
 
-def _cost(source: tuple[str, str], answers: Sequence[Answer], generated: Generated, per_request: int) -> list[str]:
+def _cost(
+    source: tuple[str, str], answers: Sequence[CachedCompletion], generated: Generated, per_request: int
+) -> list[str]:
     def is_from_source(prompt: Prompt) -> bool:
         return source[0] == "all" or (prompt.model, prompt.strategy) == source
 

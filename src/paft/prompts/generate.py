@@ -13,7 +13,7 @@ from pathlib import Path
 from paft.config.schema import GenerateConfig, ScreenConfig
 from paft.errors import UserError, nearest
 from paft.models.client import Client
-from paft.models.response_cache import Answer, CircuitBreaker, ResponseCache, pools
+from paft.models.response_cache import CachedCompletion, CircuitBreaker, ResponseCache, pools
 from paft.prompts.instruct import FEW_SHOT, SCHEMA, ZERO_SHOT, instruction
 from paft.prompts.parse import prompts_in
 from paft.prompts.screen import Screened, screen
@@ -63,7 +63,7 @@ class Generated:
 
     prompts: list[Prompt]
     screened: list[Screened]
-    answers: list[tuple[Request, Answer]]
+    answers: list[tuple[Request, CachedCompletion]]
     missing: dict[tuple[str, str], tuple[int, str]]
 
 
@@ -173,13 +173,13 @@ class Ensemble:
         most = math.ceil(math.ceil(self.wanted[source] / self.config.per_request) * self.config.max_request_factor)
         return [self._request(source, i) for i in range(most)]
 
-    def _answered(self) -> list[tuple[Request, Answer]]:
+    def _answered(self) -> list[tuple[Request, CachedCompletion]]:
         """Return the answers in the order of their requests, whatever order they arrived in."""
         requests = [request for source in self.wanted for request in self._requests(source)]
         known = self.cache.answers
         return [(request, known[request.key]) for request in requests if request.key in known]
 
-    def _candidates(self, answered: Sequence[tuple[Request, Answer]]) -> list[Prompt]:
+    def _candidates(self, answered: Sequence[tuple[Request, CachedCompletion]]) -> list[Prompt]:
         """Return the prompts of answers, each with its source."""
         return [
             replace(prompt, source=f"llm:{request.key}", strategy=request.strategy, model=request.model)
@@ -222,7 +222,7 @@ class Ensemble:
                     left.add(model)
                     self.console.say(f"not asked further: {self._breakers[model].error}")
 
-    def _send(self, request: Request) -> Answer | None:
+    def _send(self, request: Request) -> CachedCompletion | None:
         return self._breakers[request.model].ask(
             request.key,
             request.conversation,

@@ -25,7 +25,7 @@ LEAST_IN_COMMON = 0.5
 
 
 @dataclass(frozen=True)
-class Entry:
+class MatrixEntry:
     """A method of a run in the matrix.
 
     Attributes:
@@ -51,7 +51,7 @@ class Matrix:
 
     rows: list[str]
     columns: list[str]
-    entries: dict[tuple[str, str], list[Entry]]
+    entries: dict[tuple[str, str], list[MatrixEntry]]
     notes: list[str]
 
     def table(self, figure: str) -> list[tuple[str, ...]]:
@@ -63,7 +63,7 @@ class Matrix:
         return [("Model, method", *self.columns), *body]
 
 
-def _cell(entries: Sequence[Entry], figure: str) -> str:
+def _cell(entries: Sequence[MatrixEntry], figure: str) -> str:
     """Return a figure with its interval; of several seeds, the mean ± the standard deviation over them."""
     if not entries:
         return ""
@@ -83,7 +83,7 @@ def matrix_of(results: Sequence[RunResult]) -> Matrix | None:
     columns = _columns([result for _, result in finished])
     rows = _rows([result for _, result in finished], columns)
     by_column, order = _placed(finished, columns, rows)
-    entries: dict[tuple[str, str], list[Entry]] = {}
+    entries: dict[tuple[str, str], list[MatrixEntry]] = {}
     notes = [f"{name}: {text}" for name, result in finished if (text := estimated(result))]
     for column, cells in by_column.items():
         notes += _over_seeds(column, list(cells.values()))
@@ -107,7 +107,7 @@ def unlike(results: Sequence[RunResult]) -> list[str]:
     notes = []
     for task in dict.fromkeys(result.task for result in results):
         entries = [
-            Entry(name, result, method, method.summary)
+            MatrixEntry(name, result, method, method.summary)
             for name, result in zip(run_names(results), results, strict=True)
             for method in result.methods
             if result.task == task
@@ -126,7 +126,7 @@ def unlike(results: Sequence[RunResult]) -> list[str]:
 
 def _placed(
     finished: Sequence[tuple[str, RunResult]], columns: Sequence[str], rows: Sequence[Sequence[str]]
-) -> tuple[dict[str, dict[str, list[Entry]]], list[str]]:
+) -> tuple[dict[str, dict[str, list[MatrixEntry]]], list[str]]:
     """Return the entries by column and row, and the rows in the order of the runs, with repeats.
 
     Runs that would share a cell although they differ in more than the seed get rows of their own, ``ROW (RUN)``.
@@ -135,7 +135,7 @@ def _placed(
         finished: the runs with their names.
         columns, rows: the column of each run, and the row of each of its methods.
     """
-    by_column: dict[str, dict[str, list[Entry]]] = {column: {} for column in columns}
+    by_column: dict[str, dict[str, list[MatrixEntry]]] = {column: {} for column in columns}
     order: list[str] = []
     for (name, result), column, labels in zip(finished, columns, rows, strict=True):
         cells = by_column[column]
@@ -144,12 +144,12 @@ def _placed(
             row = label
             if seeds and not differ_in_seed([*seeds, result]):
                 row = f"{label} ({name})"
-            cells.setdefault(row, []).append(Entry(name, result, method, method.summary))
+            cells.setdefault(row, []).append(MatrixEntry(name, result, method, method.summary))
             order.append(row)
     return by_column, order
 
 
-def _over_seeds(column: str, cells: Sequence[Sequence[Entry]]) -> list[str]:
+def _over_seeds(column: str, cells: Sequence[Sequence[MatrixEntry]]) -> list[str]:
     """Return a note where cells of a column hold several seeds."""
     counts = sorted({len(cell) for cell in cells if len(cell) > 1})
     if not counts:
@@ -158,7 +158,7 @@ def _over_seeds(column: str, cells: Sequence[Sequence[Entry]]) -> list[str]:
     return [f"{column}: mean of {seeds} runs that differ only in the seed, ± their sample standard deviation."]
 
 
-def _compared_together(column: str, cells: Sequence[Sequence[Entry]]) -> list[tuple[str, list[Entry]]]:
+def _compared_together(column: str, cells: Sequence[Sequence[MatrixEntry]]) -> list[tuple[str, list[MatrixEntry]]]:
     """Return the entries of a column that should have the same prompts and examples, with a name for them.
 
     These are the runs of each seed, which may draw other prompts than another one; all runs, if the rows have
@@ -205,7 +205,7 @@ def _by_model(rows: Sequence[str]) -> list[str]:
     return sorted(dict.fromkeys(rows), key=lambda row: models.index(row.partition(", ")[0]))
 
 
-def _on_what_all_have(column: str, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def _on_what_all_have(column: str, entries: Sequence[MatrixEntry]) -> tuple[list[MatrixEntry], list[str]]:
     """Return the entries of a task on the prompts and examples that all of them have, and notes on it."""
     notes = _ways_of_answering(column, entries)
     questions = _Questions(entries)
@@ -250,7 +250,7 @@ class _Questions:
         prompts, examples: of each entry, in its order; equal ones ask the same.
     """
 
-    def __init__(self, entries: Sequence[Entry]):
+    def __init__(self, entries: Sequence[MatrixEntry]):
         self.by_id = not all(has_texts(entry.result, entry.method) for entry in entries)
         self.prompts = [prompt_keys(entry.result, entry.method) for entry in entries]
         self.examples = [example_keys(entry.result, entry.method, by_id=self.by_id) for entry in entries]
@@ -271,17 +271,17 @@ class _Questions:
         return ", ".join(f"{run} {shape}" for run, shape in shapes.items())
 
 
-def _ways_of_answering(column: str, entries: Sequence[Entry]) -> list[str]:
+def _ways_of_answering(column: str, entries: Sequence[MatrixEntry]) -> list[str]:
     """Return a note if the runs obtain answers in different ways."""
     modes = Counter(answers_by(entry.result) for entry in entries)
     return [f"{column}: answers by {' in some runs, by '.join(modes)} in others."] if len(modes) > 1 else []
 
 
-def _part(entry: Entry, prompts: list[bool], examples: list[bool]) -> Entry:
+def _part(entry: MatrixEntry, prompts: list[bool], examples: list[bool]) -> MatrixEntry:
     """Return an entry on a part of its prompts and examples."""
     if all(prompts) and all(examples):
         return entry
     result, grid = entry.result, entry.method.grid
     cells = np.ix_(prompts, examples)
     summary = summarise(grid.scores[cells], result.top, is_binary=result.is_binary, answers=grid.answers[cells])
-    return Entry(entry.run, result, entry.method, summary, is_part=True)
+    return MatrixEntry(entry.run, result, entry.method, summary, is_part=True)

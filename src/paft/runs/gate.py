@@ -17,7 +17,7 @@ from paft.evaluation.failures import in_words
 from paft.evaluation.grid import answer_cells
 from paft.evaluation.intervals import Interval
 from paft.evaluation.predictions import right_options
-from paft.evaluation.sequential import LEAST_ROUNDS, Asked, Decision, Verdict, balanced_order
+from paft.evaluation.sequential import LEAST_ROUNDS, Decision, GridSample, Verdict, balanced_order
 from paft.models.model import Model
 from paft.models.open import device_setting
 from paft.prompts.template import render
@@ -237,8 +237,8 @@ class _Gate:
                     if options is not None:
                         options.likelihoods[range(len(prompts)), chosen[number]] = [row["scores"] for row in rows]
                 done = count
-                asked = Asked(scores[:done], chosen[:done], len(examples), options)
-                decision = test.decide(asked, rounds)
+                sample = GridSample(scores[:done], chosen[:done], len(examples), options)
+                decision = test.decide(sample, rounds)
                 if decision.verdict != "undecided":
                     break
             answering.finish()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from paft.evaluation.logs import read_logs
-from paft.evaluation.sequential import Asked
+from paft.evaluation.sequential import GridSample
 from paft.runs.gate import GateResult
 from paft.runs.goal import Goal
 
@@ -23,7 +23,7 @@ def judge_logs(files: Sequence[Path], goal: Goal, score: str | None) -> GateResu
     prompts, examples = logged.scores.shape
     goal.check(prompts, examples)
     order = np.tile(np.arange(examples)[:, None], prompts)
-    decision = goal.test().decide(Asked(logged.scores.T, order, examples), examples)
+    decision = goal.test().decide(GridSample(logged.scores.T, order, examples), examples)
     means = logged.scores.mean(axis=1)
     return GateResult(
         str(goal),

@@ -54,7 +54,7 @@ what runs with a tiny model take (0.28 to 0.41 GB)."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """The peak memory of a part of a run, in bytes, what takes it, and which setting lowers it."""
 
     what: str
@@ -106,7 +106,7 @@ class ShapeEngine(Engine):
         return 0 if self.batch_format == "padded" else len(shared_beginning(prompts))
 
 
-def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) -> list[Estimate]:
+def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) -> list[MemoryEstimate]:
     """Return the peak memory of the run's largest training on right answers and of its evaluation, on a CPU.
 
     Raises:
@@ -115,7 +115,7 @@ def estimate_memory(config: Config, variants: Sequence[Variant], data: RunData) 
     assert isinstance(config.model, ModelConfig)
     import_module("paft.training.finetune")  # and with it the Trainer, as a run does
     packages = psutil.Process().memory_info().rss
-    estimates: list[Estimate] = []
+    estimates: list[MemoryEstimate] = []
     trained = [
         variant
         for variant in variants
@@ -160,7 +160,7 @@ def _engine(
     return engine
 
 
-def _training(config: ModelConfig, variant: Variant, data: RunData, packages: int) -> Estimate:
+def _training(config: ModelConfig, variant: Variant, data: RunData, packages: int) -> MemoryEstimate:
     """Return the estimate of a variant's training, and of two settings that change its memory, not its result."""
     training = variant.training
     engine = _engine(config, packages, lora=training.lora)
@@ -175,7 +175,7 @@ def _training(config: ModelConfig, variant: Variant, data: RunData, packages: in
         changed = training.model_copy(update={"gradient_checkpointing": True})
         others["training.gradient_checkpointing: true"] = _step_peak(engine, config, changed, variant, data)[0]
     remedy = "; ".join(f"{setting} takes {_size(value)}" for setting, value in others.items() if value < peak)
-    return Estimate("memory, training", peak, f"{variant.name}, steps of up to {tokens:,} tokens", remedy)
+    return MemoryEstimate("memory, training", peak, f"{variant.name}, steps of up to {tokens:,} tokens", remedy)
 
 
 def _checkpoints(training: TrainingConfig) -> bool:
@@ -240,7 +240,7 @@ def _forwards(engine: ShapeEngine, training: TrainingConfig, variant: Variant, d
         yield from builder([items[i : i + size] for i in range(0, len(items), size)])
 
 
-def _evaluation(config: Config, data: RunData, packages: int) -> Estimate:
+def _evaluation(config: Config, data: RunData, packages: int) -> MemoryEstimate:
     """Return the estimate of the evaluation, and of half its ``batch_tokens``."""
     assert isinstance(config.model, ModelConfig)
     engine = _engine(config.model, packages, batch_tokens=config.evaluation.batch_tokens)
@@ -252,7 +252,7 @@ def _evaluation(config: Config, data: RunData, packages: int) -> Estimate:
     engine.batch_tokens = half
     less = _evaluation_peak(engine, config, data)
     remedy = f"evaluation.batch_tokens: {half} takes {_size(less)}" if less < peak else ""
-    return Estimate("memory, evaluation", peak, detail, remedy)
+    return MemoryEstimate("memory, evaluation", peak, detail, remedy)
 
 
 def _evaluation_peak(engine: ShapeEngine, config: Config, data: RunData) -> float:

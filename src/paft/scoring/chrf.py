@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError
 from paft.scoring.rouge import first
-from paft.scoring.text_scorer import MARKUP, Reading, TextScorer, require
+from paft.scoring.text_scorer import MARKUP, ParsedAnswer, TextScorer, require
 
 if TYPE_CHECKING:
     from paft.tasks.task import Task
@@ -42,7 +42,7 @@ class ChrfScorer(TextScorer):
 
         return CHRF(word_order=self.word_order)
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return the text, cut where it is too long to compare."""
         return first(text, LONGEST)
 

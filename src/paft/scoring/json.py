@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError, one_line
 from paft.scoring.exact import normalisation
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, require, shortened, unusable
+from paft.scoring.text_scorer import ASK, ParsedAnswer, TextScorer, require, shortened, unusable
 from paft.utils.io import repeated_key
 from paft.utils.settings import choice
 
@@ -72,20 +72,20 @@ class JsonScorer(TextScorer):
         if repair:
             require("json_repair", "json with repair")
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return the JSON value in a text, with sorted keys; one in a code fence or between other words counts."""
         try:
             value, note = find_json(text), ""
         except ValueError as error:
             if not self.repair or isinstance(error, RefusedError) or not (value := _repaired(text)):
-                return Reading(None, str(error))
+                return ParsedAnswer(None, str(error))
             note = f"{REPAIRED} {error}"
         try:
             if self._validator and (fault := next(self._validator.iter_errors(value), None)):
-                return Reading(None, f"breaks the schema at {fault.json_path}: {one_line(fault.message)}")
-            return Reading(json.dumps(value, ensure_ascii=False, sort_keys=True), note)
+                return ParsedAnswer(None, f"breaks the schema at {fault.json_path}: {one_line(fault.message)}")
+            return ParsedAnswer(json.dumps(value, ensure_ascii=False, sort_keys=True), note)
         except (RecursionError, ValueError) as error:
-            return Reading(None, f"cannot be compared: {one_line(error, 80)}")
+            return ParsedAnswer(None, f"cannot be compared: {one_line(error, 80)}")
 
     def compare(self, answer: str, target: str) -> float:
         """Return the share of equal fields among all fields of both; with ``match: all`` 1 or 0."""

@@ -16,7 +16,7 @@ from paft.utils.settings import count, number
 
 if TYPE_CHECKING:
     from paft.models.client import ModelError
-    from paft.models.response_cache import Answer, ResponseCache
+    from paft.models.response_cache import CachedCompletion, ResponseCache
     from paft.tasks.task import Task
 
 FILES = "judge*.jsonl"
@@ -233,14 +233,14 @@ class JudgeScorer:
             names=", ".join(names[::order]),
         )
 
-    def _kept(self, file: Path) -> "dict[str, Answer]":
+    def _kept(self, file: Path) -> "dict[str, CachedCompletion]":
         """Return the replies in the file and its namesakes of neighbouring folders."""
         from paft.models.response_cache import read_answers
 
         files = sorted(file.parent.parent.glob(f"*/{FILES}"))
         return {key: answer for other in files for key, answer in read_answers(other).items()}
 
-    def _replies(self) -> "dict[str, Answer]":
+    def _replies(self) -> "dict[str, CachedCompletion]":
         if self._cache is None:
             raise RuntimeError("keep_in comes before the first question to a judge")
         return self._cache.answers

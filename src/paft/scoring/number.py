@@ -9,7 +9,7 @@ from paft.errors import UserError
 from paft.scoring.number_digits import written
 from paft.scoring.number_text import Number, last, numbers, plain, result
 from paft.scoring.number_words import in_words
-from paft.scoring.text_scorer import ASK, Reading, TextScorer, unusable
+from paft.scoring.text_scorer import ASK, ParsedAnswer, TextScorer, unusable
 from paft.utils.settings import choice
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class NumberScorer(TextScorer):
             else cls.wanted
         )
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return the number in one form, such as ``1200``, ``0.5`` or ``25%``."""
         return _reading(find(text, self.form))
 
@@ -221,12 +221,12 @@ def _tail(text: str) -> list[Number]:
     return list(numbers(text))
 
 
-def _reading(number: Number | None) -> Reading:
+def _reading(number: Number | None) -> ParsedAnswer:
     if number is None:
-        return Reading(None, "no number")
+        return ParsedAnswer(None, "no number")
     if number.value is None:
-        return Reading(None, number.note)
-    return Reading(written(number.value, number.is_percent), number.note)
+        return ParsedAnswer(None, number.note)
+    return ParsedAnswer(written(number.value, number.is_percent), number.note)
 
 
 @lru_cache(100_000)

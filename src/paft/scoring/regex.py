@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from paft.errors import UserError
 from paft.scoring.exact import NOTHING_LEFT, normalisation
-from paft.scoring.text_scorer import Reading, TextScorer
+from paft.scoring.text_scorer import ParsedAnswer, TextScorer
 from paft.utils.settings import choice
 
 if TYPE_CHECKING:
@@ -41,18 +41,20 @@ class RegexScorer(TextScorer):
         self.match = choice("task.scorer.match", match, ("last", "first"))
         self._normalised = normalisation(normalise)
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return what the group of the last match, or the first, holds."""
         found: Any
         try:
             matches = self.pattern.finditer(text, timeout=TIMEOUT)
             found = next(matches, None) if self.match == "first" else next(iter(deque(matches, maxlen=1)), None)
         except TimeoutError:
-            return Reading(None, f"the pattern took more than {TIMEOUT:.0f} s on this output")
+            return ParsedAnswer(None, f"the pattern took more than {TIMEOUT:.0f} s on this output")
         if found is None:
-            return Reading(None, "the pattern does not match")
+            return ParsedAnswer(None, "the pattern does not match")
         groups = [group.strip() for group in found.groups() if group is not None]
-        return Reading(groups[0]) if groups and groups[0] else Reading(None, "the pattern's group is empty")
+        return (
+            ParsedAnswer(groups[0]) if groups and groups[0] else ParsedAnswer(None, "the pattern's group is empty")
+        )
 
     def compare(self, answer: str, target: str) -> float:
         """Return 1 where both are equal after normalisation, else 0."""

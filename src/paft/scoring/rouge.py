@@ -4,7 +4,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from paft.scoring.text_scorer import MARKUP, Reading, TextScorer, require
+from paft.scoring.text_scorer import MARKUP, ParsedAnswer, TextScorer, require
 from paft.utils.settings import choice
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class RougeScorer(TextScorer):
 
         return Implementation([self.name], use_stemmer=self.stem)
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return the text, cut where it is too long to compare."""
         return first(text, LONGEST)
 
@@ -58,9 +58,9 @@ class RougeScorer(TextScorer):
         return self.name == "rouge2" and len(words) == 1
 
 
-def first(text: str, longest: int) -> Reading:
+def first(text: str, longest: int) -> ParsedAnswer:
     """Return the beginning of a text as the answer, with a note where something was cut."""
     cut = text[:longest]
-    return Reading(
+    return ParsedAnswer(
         cut or None, f"only the first {longest:,} characters were compared" if len(text) > longest else ""
     )

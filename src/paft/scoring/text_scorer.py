@@ -21,7 +21,7 @@ MARKUP = {
 }
 
 
-class Reading(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What was read from an output.
 
     Attributes:
@@ -70,9 +70,9 @@ class TextScorer:
             note = "; ".join(filter(None, (note, self.difference(answer, targets[values.index(value)]))))
         return Score(value, answer, note)
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ParsedAnswer:
         """Return the answer in a text without thoughts."""
-        return Reading(text or None)
+        return ParsedAnswer(text or None)
 
     def compare(self, answer: str, target: str) -> float:
         """Return how well an answer matches one accepted answer, from 0 to 1; here, whether both are equal."""

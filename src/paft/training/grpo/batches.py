@@ -16,8 +16,8 @@ from paft.tasks.task import Task
 from paft.training.data import EpochDataset, Item, StepStats
 from paft.training.grpo.loss import AnswerTags, advantages, is_flat, log_probs
 from paft.training.grpo.reference import Reference
-from paft.training.grpo.rewards import Asked, Reward, RewardFunction
-from paft.training.grpo.rollout import Answer, sample_groups
+from paft.training.grpo.rewards import RenderedExample, Reward, RewardFunction
+from paft.training.grpo.rollout import SampledOutput, sample_groups
 from paft.training.grpo.settings import GroupSettings
 from paft.training.samplers import PromptSampler, draw_prompts
 from paft.types import Example, Prompt
@@ -55,9 +55,9 @@ class Group:
         rewards, advantages: of each answer.
     """
 
-    asked: Asked
+    question: RenderedExample
     prompt_ids: list[int]
-    answers: list[Answer]
+    answers: list[SampledOutput]
     rewards: list[Reward]
     advantages: list[float]
 
@@ -213,11 +213,11 @@ class GroupBatches:
         return self._groups[1]
 
     def _sampled(self, draw: int, examples: Sequence[Example], places: Sequence[int]) -> list[Group]:
-        asked = []
+        questions = []
         for place in places or [0]:
             prompt, example = self.drawn[place], examples[place]
-            asked.append(Asked(example, prompt, render(prompt, self.task, example)))
-        prompts = self.engine.encode([question.conversation for question in asked], longest=self.longest)
+            questions.append(RenderedExample(example, prompt, render(prompt, self.task, example)))
+        prompts = self.engine.encode([question.conversation for question in questions], longest=self.longest)
         started = time.perf_counter()
         sampled = sample_groups(
             self.engine,
@@ -230,20 +230,22 @@ class GroupBatches:
         )
         self.rollout_seconds += time.perf_counter() - started
         started = time.perf_counter()
-        rewards = self._rewarded(sampled, asked)
+        rewards = self._rewarded(sampled, questions)
         self.reward_seconds += time.perf_counter() - started
         values = [[reward.value for reward in group] for group in rewards]
         everyone = None
         if self.settings.scale_rewards == "batch":
             everyone = gather_object([value for group in values for value in group] if places else [])
         compared = advantages(values, self.settings.scale_rewards, everyone)
-        return [Group(*parts) for parts in zip(asked, prompts, sampled, rewards, compared, strict=True)]
+        return [Group(*parts) for parts in zip(questions, prompts, sampled, rewards, compared, strict=True)]
 
-    def _rewarded(self, groups: Sequence[Sequence[Answer]], asked: Sequence[Asked]) -> list[list[Reward]]:
+    def _rewarded(
+        self, groups: Sequence[Sequence[SampledOutput]], questions: Sequence[RenderedExample]
+    ) -> list[list[Reward]]:
         """Return the rewards of all answers; the function is called once."""
         answers = [answer for group in groups for answer in group]
         size = self.settings.num_generations
-        rewards = self.reward(answers, [question for question in asked for _ in range(size)])
+        rewards = self.reward(answers, [question for question in questions for _ in range(size)])
         return [rewards[first : first + size] for first in range(0, len(rewards), size)]
 
     def _inputs(self, groups: Sequence[Group], examples: int, *, is_padding: bool) -> dict[str, Any]:

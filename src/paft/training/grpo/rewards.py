@@ -10,14 +10,14 @@ from paft.errors import UserError, WorkError
 from paft.scoring import PaidScorer, Scorer
 from paft.scoring.run_on import judged_part
 from paft.tasks.task import Task
-from paft.training.grpo.rollout import Answer
+from paft.training.grpo.rollout import SampledOutput
 from paft.types import Conversation, Example, Prompt
 from paft.utils.plugins import describe, keywords, load_object, place, required, source_file
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an answer is to."""
+class RenderedExample:
+    """An example under a prompt: the question that an output answers."""
 
     example: Example
     prompt: Prompt
@@ -39,7 +39,7 @@ class Reward:
 class RewardFunction(Protocol):
     """Judges answers."""
 
-    def __call__(self, answers: Sequence[Answer], asked: Sequence[Asked]) -> list[Reward]:
+    def __call__(self, answers: Sequence[SampledOutput], questions: Sequence[RenderedExample]) -> list[Reward]:
         """Return the reward of each answer."""
         ...
 
@@ -50,10 +50,10 @@ class ScorerReward:
     def __init__(self, scorer: Scorer, task: Task):
         self.scorer, self.task = scorer, task
 
-    def __call__(self, answers: Sequence[Answer], asked: Sequence[Asked]) -> list[Reward]:
+    def __call__(self, answers: Sequence[SampledOutput], questions: Sequence[RenderedExample]) -> list[Reward]:
         """Return the score of each answer."""
         rewards = []
-        for answer, question in zip(answers, asked, strict=True):
+        for answer, question in zip(answers, questions, strict=True):
             text = judged_part(answer.text, question.prompt, self.task, question.example)
             score = self.scorer.score(text, question.example)
             rewards.append(Reward(score.value, score.answer is not None))
@@ -85,13 +85,13 @@ class FunctionReward:
                 f"config key {key}: {name!r} needs the argument {lacking[0]!r}; paft passes {', '.join(known)}"
             )
 
-    def __call__(self, answers: Sequence[Answer], asked: Sequence[Asked]) -> list[Reward]:
+    def __call__(self, answers: Sequence[SampledOutput], questions: Sequence[RenderedExample]) -> list[Reward]:
         """Return the function's values.
 
         Raises:
             WorkError: the function raised, or returned something else than a finite number for each answer.
         """
-        examples = [question.example for question in asked]
+        examples = [question.example for question in questions]
         targets = [list(self.task.targets(example)) for example in examples]
         columns: dict[str, list[Any]] = {
             name: [example.fields[name] for example in examples] for name in self.task.fields
@@ -99,7 +99,7 @@ class FunctionReward:
         columns |= {
             "completions": [answer.text for answer in answers],
             "completion_ids": [answer.ids for answer in answers],
-            "prompts": [question.conversation.user for question in asked],
+            "prompts": [question.conversation.user for question in questions],
             "target": [accepted[0] for accepted in targets],
             "targets": targets,
             "options": [list(example.options) for example in examples],

@@ -12,7 +12,7 @@ from paft.errors import UserError
 
 
 @dataclass(frozen=True)
-class Answer:
+class SampledOutput:
     """What the model wrote.
 
     Attributes:
@@ -65,7 +65,7 @@ def sample_groups(
     max_new_tokens: int,
     temperature: float,
     stop: Sequence[str] = (),
-) -> list[list[Answer]]:
+) -> list[list[SampledOutput]]:
     """Return a group of sampled answers for each prompt.
 
     Args:
@@ -87,7 +87,7 @@ def sample_groups(
         )
     stops = engine.stops
     has_ended = TextStop(engine.format.decode, stop) if stop else None
-    groups: list[list[Answer]] = []
+    groups: list[list[SampledOutput]] = []
     is_training = engine.model.training
     engine.model.eval()
     try:
@@ -123,13 +123,13 @@ def _answer(
     stops: set[int],
     has_ended: TextStop | None,
     stop: Sequence[str],
-) -> Answer:
+) -> SampledOutput:
     is_ended = ids[-1] in stops
     text = engine.format.decode(ids[:-1] if is_ended else ids)
     is_cut = not is_ended and not (has_ended and has_ended(ids))
     for each in stop:
         text = text.partition(each)[0]
-    return Answer(ids, scores, text, is_cut)
+    return SampledOutput(ids, scores, text, is_cut)
 
 
 def _batches(prompts: Sequence[list[int]], size: int, room: int) -> Iterator[tuple[int, Sequence[list[int]]]]:

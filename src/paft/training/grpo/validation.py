@@ -17,7 +17,7 @@ from paft.prompts.template import render
 from paft.tasks.load import subset
 from paft.training.finetune import save_adapter
 from paft.training.grpo.batches import GroupBatches
-from paft.training.grpo.rewards import Asked
+from paft.training.grpo.rewards import RenderedExample
 from paft.training.grpo.rollout import sample_groups
 from paft.training.grpo.settings import GroupSettings
 from paft.types import Example, Prompt
@@ -179,14 +179,16 @@ class BestAdapter(TrainerCallback):
     def _measured(self, args: Any) -> tuple[float, float]:
         """Return the mean reward and the mean length of the answers of all processes."""
         batches, task = self.batches, self.batches.task
-        asked = [
-            Asked(example, prompt, render(prompt, task, example))
+        questions = [
+            RenderedExample(example, prompt, render(prompt, task, example))
             for prompt in self.validation.prompts
             for example in self.validation.examples
         ][args.process_index :: args.world_size]
         found: list[tuple[float, int]] = []
-        if asked:
-            prompts = batches.engine.encode([each.conversation for each in asked], longest=batches.longest)
+        if questions:
+            prompts = batches.engine.encode(
+                [question.conversation for question in questions], longest=batches.longest
+            )
             groups = sample_groups(
                 batches.engine,
                 prompts,
@@ -197,7 +199,7 @@ class BestAdapter(TrainerCallback):
                 stop=batches.stop,
             )
             answers = [answer for [answer] in groups]
-            rewards = batches.reward(answers, asked)
+            rewards = batches.reward(answers, questions)
             found = [(reward.value, len(each.ids)) for reward, each in zip(rewards, answers, strict=True)]
         rewards_of_all, lengths = zip(*gather_object(found), strict=True)
         return sum(rewards_of_all) / len(rewards_of_all), sum(lengths) / len(lengths)
