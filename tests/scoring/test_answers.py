@@ -37,6 +37,35 @@ def test_a_letter_that_is_not_given_is_unparsed(text):
 
 @pytest.mark.parametrize(
     "text",
+    ["The answer is D. Wait, that's wrong.", "The answer is A, but that's wrong.", "A is right. Wait, no.",
+     "The answer is A. Actually, that is incorrect.", "The answer is A. Let me recheck... I made a mistake",
+     "The official answer is A but this is wrong.", "**A**\n\nActually, I made a mistake: the correct answer is **D**."],
+)  # fmt: skip
+def test_a_letter_that_is_taken_back_is_unparsed(text):
+    assert read_letter(text, OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Both options A and D are correct.", "Options A through D are correct.", "Both (A) and (D) are correct.", "Only A and C are correct.",
+     "A is correct, as is D.", "A is correct, as well as D.", "A, B and D are correct."],
+)  # fmt: skip
+def test_two_letters_that_are_both_called_correct_are_unparsed(text):
+    assert read_letter(text, OPTIONS) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "index"),
+    [("Between A and D, the correct answer is D.", 3), ("The answer is B. A is a common choice, but that is wrong.", 1),
+     ("The answer is D. Let me know if you need more.", 3), ("The answer is B. Some say it is red, but that is wrong.", 1),
+     ("D is correct, as it is an idea.", 3), ("I made a mistake before. The correct answer is D.", 3)],
+)  # fmt: skip
+def test_a_letter_stands_where_something_else_is_called_wrong(text, index):
+    assert read_letter(text, OPTIONS) == index
+
+
+@pytest.mark.parametrize(
+    "text",
     ["location", "Location", "location.", " location\n", "**location**", '"location"', "location\n\nThe question asks",
      "Location: it asks where", "location (a place)", "Answer: location", "The answer is location.",
      "The category is: location", "location - a place", "The answer is a location.", "1. location", "- location"],

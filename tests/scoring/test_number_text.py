@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from paft.scoring.number import find
 from paft.scoring.number_text import joined, numbers, plain
 
 
@@ -110,3 +111,27 @@ def test_a_number_with_its_uncertainty_is_no_single_number(text):
 def test_a_power_of_ten_is_read_however_it_is_typed(text):
     [number] = numbers(plain(text))
     assert number.value == Fraction(12, 10_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r"$\boxed{2^{10}}$", r"\boxed{10^{-3}}", "sqrt(2)", "pi/2", "2*pi", r"\boxed{\{1,2\}}", "C(5,2)", r"\boxed{3 \text{ or } -3}",
+     r"\boxed{\pm 3}", "x = 3 or x = -3", "10 km to 15 km", "5 minutes or 6 minutes", "March 3, 2024", "3rd of March 2024",
+     "3\u5104" "5000\u4e07"],
+)  # fmt: skip
+def test_a_part_of_an_expression_a_pair_or_a_date_is_no_number(text):
+    number = find(text, "auto")
+    assert number.value is None
+    assert number.note
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12\u4e07\u5143", 120_000), ("3\u5104", 300_000_000), ("2 Millionen", 2_000_000), ("2 millones", 2_000_000),
+        ("2 milh\u00f5es", 2_000_000), ("2 millions d'euros", 2_000_000), ("3.5 \u043c\u043b\u043d", 3_500_000), ("3 lakh", 300_000),
+        ("2 mil", 2_000), ("3\u5343\u7c73", 3), ("5m", 5), ("$5m", 5_000_000), ("5 pinecones", 5),
+    ],
+)  # fmt: skip
+def test_words_that_multiply_a_number_are_read_in_many_languages(text, value):
+    assert find(text, "auto").value == value

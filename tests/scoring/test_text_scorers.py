@@ -427,3 +427,10 @@ def test_a_number_that_has_two_readings_says_which_was_taken_and_hexadecimal_is_
     assert score("number", "1.000", "1").explanation == "1.000 read as 1"
     assert score("number", "0x12", "18").answer is None
     assert score("number", "3.14", "3.14").explanation == ""
+
+
+@pytest.mark.parametrize("target", ["- 12,50 \u20ac", "\u2212 12,50", "\u2013 12.5"])
+def test_an_accepted_answer_keeps_a_minus_that_stands_apart(target):
+    assert score("number", "-12,50 \u20ac", target).value == 1
+    assert score("number", "12,50", target).value == 0
+    assert make_scorer("number", TASK).check_target(target) is None

@@ -177,6 +177,8 @@ def _first_turn(text: str, table: OptionTable, names: tuple[str, ...]) -> str:
 def _begins_question(label: str, rest: str, table: OptionTable, names: tuple[str, ...]) -> bool:
     if _ANSWER_LABEL.fullmatch(label) or label in names or table.alone(label) is not None:
         return False
+    if patterns.SECOND_THOUGHT.search(label) or label.startswith(("wait", "actually", "hmm", "however")):
+        return False
     return not rest.strip() or table.alone(rest) is None
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from paft.errors import UserError
 from paft.scoring.number_digits import written
-from paft.scoring.number_text import Number, last, numbers, plain, result
+from paft.scoring.number_statements import stated
+from paft.scoring.number_text import Number, last, numbers, plain
 from paft.scoring.number_words import in_words
 from paft.scoring.text_scorer import ASK, ParsedAnswer, TextScorer, unusable
 from paft.utils.settings import choice
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
     from paft.tasks.task import Task
 
 _STRICT = re.compile(r"#### (-?[0-9.,]+)")
-_STATEMENT = re.compile(
-    r"####[^\S\n]*|\\f?boxed\s*\{|"
-    r"\b(?:answer|result|solution)\b[^.\n\d:=]{0,60}?(?:\b(?:is|are|equals|would be|should be)\b|=|:)"
-    r"(?:[\s:*]|\$(?!\d))*",
-    re.IGNORECASE,
-)
-_CLAUSE = re.compile(r"[^\n]*?(?=[.!?;](?:\s|$)|\n|$)")
-_DOUBT = re.compile(r"\b(?:if|whether|wrong|incorrect|previous|not)\b[^.\n]*$", re.IGNORECASE)
-_DENIED = re.compile(r"\W*(?:not|wrong|incorrect)\b", re.IGNORECASE)
 _UNITS = re.compile(r"[*$\\\]}]*[^\S\n]*(?:[^\W\d_]+[^\S\n]*){0,2}[.!*)\]}$]*\s*")
 _MARK = re.compile(r"^[^\S\n]*(\d{1,2})[.)](?=\s)", re.MULTILINE)
 _LABEL = re.compile(r"\b(?:step|question|problem|example|exercise)[^\S\n]*#?$", re.IGNORECASE)
@@ -32,11 +24,11 @@ _REMARK = re.compile(
     r"(?<=[\w%$*\u20ac\u00b0\u00b2\u00b3])[^\S\n]\((?=[^()\n]*(?:[^\W\d_]{2}|%|=))[^()\n]*\)[\s.*]*$"
 )
 """Words in brackets at the end of a text; a calculation in brackets is none."""
+_LEADING_MINUS = re.compile(r"^\s*[-\u2212\u2013]\s+(?=\D?\d)")
+"""The sign of an accepted answer that a bank wrote apart: ``- 12,50``. In an output it may mark a list."""
 _IN_BRACKETS = re.compile(r"\s*\([^\w\s()]?\s*[\d.,]+\)\s*")
 _CONTEXT = 200
-"""Characters of a statement, or of a first line, that are read."""
-MOST_STATEMENTS = 50
-"""Statements of one output that are looked at, from its end."""
+"""Characters of a first line that are read."""
 
 
 class NumberScorer(TextScorer):
@@ -99,10 +91,10 @@ class NumberScorer(TextScorer):
 
     def check_target(self, target: str) -> str | None:
         """Refuse a target without a number, with several and no sign of which is the answer, or in brackets."""
-        text = plain(target)
+        text = plain(_LEADING_MINUS.sub("-", target))
         if _IN_BRACKETS.fullmatch(text):
             return "is in brackets, which accountants write for a minus; write the sign, or leave the brackets out"
-        number = _stated(text)
+        number = stated(text)
         if number is not None and number.value is not None:
             return None
         found = list(numbers(text))
@@ -124,42 +116,11 @@ def find(text: str, form: str) -> Number | None:
         match = _STRICT.search(text)
         return last(match[1], list(numbers(match[1]))) if match else None
     if form == "auto":
-        number = _stated(text) or _head(text)
+        number = stated(text) or _head(text)
         if number is not None:
             return number
         text = _without_remark(text)
     return last(text, _answers(text, form))
-
-
-def _stated(text: str) -> Number | None:
-    """Return the number of the last statement that has one."""
-    for match in reversed(list(_STATEMENT.finditer(text))[-MOST_STATEMENTS:]):
-        before = text[max(match.start() - 40, 0) : match.start()]
-        clause = _rest(text, match)
-        is_asked = text[match.end() + len(clause) :][:1] == "?"
-        if is_asked or _DENIED.match(clause) or (match[0][0] not in "#\\" and _DOUBT.search(before)):
-            continue
-        number = result(clause, list(numbers(clause)))
-        if number is not None:
-            return number
-        value = in_words(clause)
-        if value is not None:
-            return Number.of(value, "read from words")
-    return None
-
-
-def _rest(text: str, match: re.Match[str]) -> str:
-    """Return what a statement says: the braces' content of a box, else the clause."""
-    rest = text[match.end() : match.end() + _CONTEXT]
-    if "boxed" not in match[0]:
-        clause = _CLAUSE.match(rest)
-        return clause[0] if clause else rest
-    depth = 1
-    for position, sign in enumerate(rest):
-        depth += (sign == "{") - (sign == "}")
-        if not depth:
-            return rest[:position]
-    return rest
 
 
 def _head(text: str) -> Number | None:
@@ -189,7 +150,7 @@ def _without_remark(text: str) -> str:
 def _answers(text: str, form: str) -> list[Number]:
     """Return the last numbers of a text, or the one in words where it has none.
 
-    Marks of a list (1., 2., ...) and numbers of steps are left out.
+    Marks of a list (1., 2., ...), numbers of steps and citations ([1]) are left out.
     """
     found = _tail(text)
     if not found:
@@ -205,7 +166,8 @@ def _answers(text: str, form: str) -> list[Number]:
         for number in found
         if number.start not in starts and not _LABEL.search(text[max(number.start - 12, 0) : number.start])
     ]
-    return kept
+    uncited = [number for number in kept if f"{text[number.start - 1 :][:1]}{text[number.end :][:1]}" != "[]"]
+    return uncited or kept
 
 
 def _tail(text: str) -> list[Number]:
@@ -232,4 +194,4 @@ def _reading(number: Number | None) -> ParsedAnswer:
 @lru_cache(100_000)
 def _number_of(text: str) -> Number | None:
     """Return the number of an accepted answer, or of an answer in the form of :func:`written`."""
-    return find(text, "auto")
+    return find(_LEADING_MINUS.sub("-", text), "auto")

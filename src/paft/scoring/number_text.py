@@ -30,8 +30,22 @@ _POWER_OF_TEN = rf"""
 """
 _RAISED = r"(?P<raised>[\u00b2\u00b3\u00b9\u2070-\u2079])?"
 _PERCENT = rf"(?P<percent>{_BLANK}?(?:\\?%|\uff05|(?:percent|per[ ]cent|pct)\b))?"
+# ruff: noqa: RUF001 -- words in other scripts
+_SCALES = {
+    2: "hundred",
+    3: "thousand|tausend|mil(?:le)?|тысяч[аи]?|тыс|(?<=\d)k",
+    5: "lakhs?",
+    6: "millions?|millionen|millones|mill[oó]n|milh(?:ão|ões)|milion[ei]|miljoen|mio|миллион(?:а|ов)?|млн"
+    "|(?<=\d)m",
+    7: "crores?",
+    9: "billions?|milliards?|milliarden?|miliard[oi]|miljard|mrd|миллиард(?:а|ов)?|млрд|(?<=\d)(?:bn|b)",
+    12: "trillions?|billion(?:en|es)",
+}
+"""Words that multiply the number before them, by the power of ten."""
+_SCALE_SIGNS = {3: "千(?![米克瓦卡])|천", 4: "[万萬만]", 8: "[亿億억]"}
+"""The same in Chinese, Japanese and Korean, without a space after them; 3千米 is 3 km."""
 _SCALE = rf"""
-    (?:{_BLANK}?(?P<scale>hundred|thousand|million|billion|trillion|(?<=\d)k|(?<=\d)(?:bn|m|b))\b(?!\$))?
+    (?:{_BLANK}?(?P<scale>(?:{"|".join(_SCALES.values())})\b(?!\$)|(?<=\d)(?:{"|".join(_SCALE_SIGNS.values())})))?
 """
 _NUMBER = re.compile(
     rf"""{_APART} {_SIGN} {_CURRENCY}
@@ -39,13 +53,19 @@ _NUMBER = re.compile(
     {_POWER_OF_TEN} {_RAISED} {_PERCENT} {_SCALE}""",
     re.VERBOSE | re.IGNORECASE,
 )
-_POWERS = {
-    "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9, "bn": 9,
-}  # fmt: skip
 _JOINED = re.compile(
-    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7^\u2212\u00b1]|\+{_BLANK}?/{_BLANK}?-|x|to|or|plus|minus|times"
-    rf"|out of|\\times|\\cdot|\\div|\\pm){_BLANK}*|:|\*\*"
+    rf"{_BLANK}*(?:[-\u2013\u2014~+*/\u00d7\u00f7\u2212\u00b1]|\^\{{?|\+{_BLANK}?/{_BLANK}?-|x|to|or|plus|minus"
+    rf"|times|out of|\\times|\\cdot|\\div|\\pm|\\text\{{{_BLANK}*(?:or|to|and){_BLANK}*\}}){_BLANK}*|:|\*\*"
+    rf"|[*$]*,?{_BLANK}(?:or|and){_BLANK}[*$]*[a-z]{_BLANK}?={_BLANK}?"
 )
+_JOINED_UNITS = re.compile(rf"{_BLANK}?(?P<unit>[^\W\d_]{{1,12}}){_BLANK}?(?:[-\u2013\u2014~]|to|or){_BLANK}?\$?")
+_MONTH = (
+    r"(?:jan|febr?|mar|apr|aug|sept?|oct|nov|dec)\b\.?|(?:january|february|march|april|may|june|july|august"
+    r"|september|october|november|december)"
+)
+_DAY_AND_YEAR = re.compile(rf"(?:st|nd|rd|th)?,?{_BLANK}", re.IGNORECASE)
+_MONTH_BEFORE = re.compile(rf"\b(?:{_MONTH}){_BLANK}$", re.IGNORECASE)
+_MONTH_BETWEEN = re.compile(rf"(?:st|nd|rd|th)?(?:{_BLANK}of)?{_BLANK}(?:{_MONTH}),?{_BLANK}", re.IGNORECASE)
 _LISTED = re.compile(rf"{_BLANK}*(?:[,;]|,?{_BLANK}and\b){_BLANK}*(?:(?:and|or)\b{_BLANK}*)?")
 _CLOSED = re.compile(r"[\s.)\]}$*\\]*")
 _EQUALS = re.compile(r"[^\n\d]{0,40}?(?:=|\u2248|\bequals\b)[\s*$\\({]*")
@@ -70,9 +90,14 @@ _LOWERED = str.maketrans(
 _IN_FRACTIONS = re.compile(r"(\\[dt]?frac)(?:(\d)(\d)|\{[-\u2212](?=\d+\}))")
 _COMMA = re.compile(r"(?<=\d)(?:\{,\}|,\\!)(?=\d)")
 _SPACE = re.compile(r"(?<=\d)\\[,:; ](?=\d{3}(?!\d))")
-_BEFORE = re.compile(r"(?:\u221a|\\sqrt(?:\[\d+\])?\{?|\\[dt]?frac\{(?:[^{}\d]{0,9}\}\{)?)[ -]?$")
-_AFTER = re.compile(rf"{_BLANK}?(?:\u221a|\u03c0|\\sqrt|\\pi(?![a-z]))|\}}\{{")
-"""What makes a number a part of a root, a multiple of pi, or a fraction of more than numbers."""
+_BEFORE = re.compile(
+    r"(?:\u221a|\\?sqrt(?:\[\d+\])?[{(]?|\\[dt]?frac\{(?:[^{}\d]{0,9}\}\{)?"
+    r"|(?:\bpi|\u03c0)[ ]?[*/][ ]?|\\pm|\u00b1)[ -]?$"
+)
+_AFTER = re.compile(rf"{_BLANK}?(?:\u221a|\*?{_BLANK}?(?:\u03c0|\\?\bpi(?![a-z]))|\\?sqrt)|\}}\{{")
+"""What makes a number a part of a root, a multiple of pi, one of two signs, or a fraction of more than numbers."""
+_PAIR = re.compile(r"\d+,(?:\d{1,2}|\d{4,})")
+"""Digits that are a pair within brackets of their own, and a decimal number elsewhere."""
 _SIGN_IN_WORDS = re.compile(r"(?<![\d)%] )\b(?:minus|negative) (?=\$?\.?\d)", re.IGNORECASE)
 _HAS_SIGN_WORD = re.compile("minus|negative", re.IGNORECASE)
 
@@ -135,11 +160,16 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 def joined(text: str, left: Number, right: Number) -> bool:
-    """Return True if two neighbours are a range, a choice or a calculation: ``5-10``, ``5 or 10``, ``5 + 10``."""
-    between = text[left.end : right.start]
-    if _JOINED.fullmatch(between):
-        return "to" not in between or not re.search(r"\bfrom\s+\S?$", text[max(left.start - 12, 0) : left.start])
-    before = text[max(left.start - 12, 0) : left.start]
+    """Return True if two neighbours are a range, a choice, a calculation or a date, such as ``5-10``."""
+    between, before = text[left.end : right.start], text[max(left.start - 12, 0) : left.start]
+    if not between:  # 3億5000万
+        return True
+    units = _JOINED_UNITS.fullmatch(between)
+    has_same_units = units is not None and text[right.end :].lstrip().startswith(units["unit"])
+    if has_same_units or _JOINED.fullmatch(between):
+        return "to" not in between or not re.search(r"\bfrom\s+\S?$", before)
+    if _MONTH_BETWEEN.fullmatch(between) or (_DAY_AND_YEAR.fullmatch(between) and _MONTH_BEFORE.search(before)):
+        return True
     return between.strip() == "and" and re.search(r"\bbetween\s+\S?$", before, re.IGNORECASE) is not None
 
 
@@ -193,18 +223,32 @@ def _value(match: re.Match[str]) -> tuple[Fraction | None, str]:
     value, note = _core(match)
     if value is None:
         return None, note
+    if _PAIR.fullmatch(match[0]) and _is_in_brackets(match.string, *match.span()):
+        return None, f"{text} is a pair"
     power = int((match["exponent"] or match["power"] or "0").replace("\u2212", "-"))
     if abs(power) > MOST_DIGITS:
         return None, "a number of too many digits"
     scale = (match["scale"] or "").lower()
     if scale and (scale not in ("m", "b") or match["currency"]):  # 5m is a length, $5m a sum
-        power += _POWERS[scale]
+        power += _power(scale)
     if power != 0 and not (match["exponent"] or match["power"]):
         note = f"{text} read as {written(value * 10**power)}"
     if power:
         value *= Fraction(10) ** power
     negative = (match["sign"] or match["inner_sign"] or "+") in "-\u2212"
     return -value if negative else value, note
+
+
+def _is_in_brackets(text: str, start: int, end: int) -> bool:
+    return text[start - 1 : start] in ("(", "[") or text[max(start - 2, 0) : start] == "\\{"
+
+
+def _power(scale: str) -> int:
+    """Return the power of ten of a word or sign of :data:`_SCALES` or :data:`_SCALE_SIGNS`."""
+    for power, words in (*_SCALES.items(), *_SCALE_SIGNS.items()):
+        if re.fullmatch(words.replace(r"(?<=\d)", ""), scale, re.IGNORECASE):
+            return power
+    raise ValueError(f"no scale: {scale}")
 
 
 def _core(match: re.Match[str]) -> tuple[Fraction | None, str]:

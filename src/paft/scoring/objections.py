@@ -60,7 +60,9 @@ def contradicts(reading: Reading, claim: Claim) -> bool:
     begin, end = mention.start, reading.end(mention)
     if patterns.UNSURE.search(reading.low, max(0, begin - _WINDOW), end + _WINDOW):
         return True
-    if patterns.IF_AFTER.match(reading.low, end):
+    if patterns.IF_AFTER.match(reading.low, end) or _is_taken_back(reading, end):
+        return True
+    if mention.kind == "letter" and patterns.RANGE_BEFORE.search(reading.low[max(0, begin - 16) : begin]):
         return True
     for other in reading.mentions:
         if other.index == mention.index or other.kind == "small" or begin <= other.start < end:
@@ -73,11 +75,19 @@ def contradicts(reading: Reading, claim: Claim) -> bool:
     return False
 
 
+def _is_taken_back(reading: Reading, end: int) -> bool:
+    """Return True for a second thought after a claim: ``A is right. Wait, no.``; one on another option is none."""
+    thought = patterns.SECOND_THOUGHT.search(reading.low, end, end + _WINDOW)
+    return thought is not None and not any(end <= mention.start < thought.start() for mention in reading.mentions)
+
+
 def _shares_sentence(reading: Reading, other: Mention, begin: int) -> bool:
     """Return True if another option is named as an answer in the sentence that leads to a claim."""
     if begin - other.end > _WINDOW or patterns.STOP.search(reading.low, other.end, begin):
         return False
-    return reading.stands_alone(other)
+    join = patterns.JOIN.match(reading.low, other.end)
+    is_joined = join is not None and join.end() == begin and not {".", ":", "?"} & set(join[0])  # both A and D
+    return is_joined or reading.stands_alone(other)
 
 
 def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
@@ -86,6 +96,8 @@ def _comes_instead(reading: Reading, other: Mention, end: int) -> bool:
     stops = [stop.end() for stop in patterns.STOP.finditer(reading.low, begin, other.start)]
     between = reading.low[max(stops, default=begin) : other.start]
     if not stops and _is_parallel(reading, other, end, between):
+        return True
+    if not stops and patterns.AS_WELL.search(between):
         return True
     is_same_sentence = not stops and begin == end and not patterns.GIVES_REASON.search(between)
     if not (is_same_sentence or patterns.CONTRAST.search(between)) or reading.is_denied(other):

@@ -76,6 +76,11 @@ JOIN = re.compile(
     r"{1,5}[ \n]?(?:(?:maybe|also|possibly|perhaps|even|the|an?|option|both|el|la|le|die|der|das) )?[\"'(\[*]*"
 )
 """What joins two options: a comma, a slash, "or", an arrow, ..."""
+RANGE_BEFORE = re.compile(r"(?<![^\W_])[a-z][\"'\])}>*]* (?:through|thru|to|bis) [\"'(\[*]*$")
+AS_WELL = re.compile(
+    r"(?:as (?:is|are|does)|as well as|along with|together with|so (?:is|does)) [\"'(\[*]*(?:option )?$"
+)
+""" "A is correct, as is D": what follows is an answer too, and no reason."""
 
 VALUE = re.compile(
     rf"[\"'\])}}>*]*(?:\s?[:=(,.|\u2013\u2014-]|\s?[=-]*>|\s?\u2192|\s|\s?{_spaced('is|are')}\s){{1,5}}[\"'(]?"
@@ -96,11 +101,22 @@ DENIED_AFTER = re.compile(
     rf"|(?:{_IS_NOT}){_APART}|(?:{words.DENIAL_UNSPACED})|(?:(?:{words.CORRECT})\s)?(?:{words.DENIAL_LAST})"
     rf"|\((?:wrong|incorrect|not correct|{words.RULED_OUT}){_APART})"
 )
-TAKEN_BACK = re.compile(
-    r"[\"'\])}>*]*\s?[.,;:!-]+\s?(?:no[,.]? )?(?:(?:it|that|this|which)(?:'s| is| was)|that's) "
-    rf"(?:(?:[^\W\d_]{{2,14}} )?(?:wrong|incorrect|false)|not (?:it|that|right|correct|true){_APART})"
+_WRONG = (
+    r"(?:(?:it|that|this|which)(?:'s| is| was)|that's) "
+    rf"(?:(?:[^\W\d_]{{2,14}} )?(?:wrong|incorrect|false)|not (?:it|that|right|correct|true)){_APART}"
 )
-"""A denial in the sentence after an option: "B. That is wrong"."""
+_BUT = r"(?:(?:but|wait|hmm+|actually|no|hold on|oh|oops|sorry|however|though)[,.!\u2026 -]{1,4})"
+TAKEN_BACK = re.compile(rf"[\"'\])}}>*]*(?:\s?[.,;:!-]+\s*{_BUT}{{0,3}}|\s{_BUT}{{1,3}}){_WRONG}")
+"""A denial right after an option: "B. That is wrong", "B, but that's wrong"."""
+
+SECOND_THOUGHT = re.compile(
+    rf"(?<![^\W_])(?:wait|hmm+|hold on|oops|oh)[,.!\u2026 -]{{1,4}}{_BUT}{{0,2}}(?:no(?=[.,!]|\s*$)|{_WRONG})"
+    r"|(?<![^\W_])i(?:'ve| have| think i| may have| might have)? (?:made|make) (?:an?|some) (?:\w+ )?"
+    r"(?:mistake|error)s?|let me (?:recheck|re check|reconsider|rethink|re ?evaluate|re ?examine|redo|try again"
+    r"|correct (?:that|this|myself))"
+    rf"|scratch that|(?<![^\W_])i was wrong{_APART}"
+)
+"""Words with which a text takes back what it has said before."""
 
 PUNCTUATION = re.compile(r"[ \"')\]*]?[.,:;!-]")
 ENDS_TEXT = re.compile(r"[\"')\].*]{0,4}\s*(?:$|\n|\.)")
