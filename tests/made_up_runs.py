@@ -17,7 +17,7 @@ HOSTILE = "</script><script>window.bad = 1</script><!--<script> \u2028\u2029 &lt
 LABELS = ["red", "green", "blue"]
 
 
-LATER = ("score", "finish", "other_scores", "explanation")
+LATER = ("comparison_key", "score", "finish", "other_scores", "explanation")
 FIRST_SCHEMA = pa.schema([field for field in SCHEMA if field.name not in LATER])
 """The columns of predictions.parquet in runs of the first version."""
 TITLES = {"base": "the base model", "user": "the fixed prompt", "paft": "PAFT"}
@@ -76,7 +76,7 @@ def make_run(
             "score": pa.array(right.ravel(), pa.float32()), "correct": pa.array(list(correct), pa.bool_()), "scores": pa.nulls(size, SCHEMA.field("scores").type),
             "output": pa.array([f"I say {p} <b>{i}</b>" if outputs else None for i, p in enumerate(prediction)], pa.string()),
             "generated_tokens": pa.array([4 * outputs] * size, pa.int32()), "finish": pa.array(["length" if cut and u else "stop" if outputs else None for u in unparsed.ravel()], pa.string()),
-            "other_scores": pa.nulls(size, SCHEMA.field("other_scores").type), "explanation": pa.nulls(size, pa.string()),
+            "comparison_key": pa.nulls(size, pa.string()), "other_scores": pa.nulls(size, SCHEMA.field("other_scores").type), "explanation": pa.nulls(size, pa.string()),
         }  # fmt: skip
         schema = FIRST_SCHEMA if first else SCHEMA
         table = pa.table({name: columns[name] for name in schema.names}, schema)

@@ -74,6 +74,15 @@ def test_of_two_options_with_one_text_either_is_right(tmp_path):
     assert all(row["correct"] for row in parquet.read_table(tmp_path / "predictions.parquet").to_pylist())
 
 
+def test_options_that_are_all_equally_likely_give_no_answer(tmp_path):
+    class Undecided(FakeModel):
+        def score(self, conversations, options):
+            yield from ([[-1.5] * len(own)] for own in options)
+
+    rows = fill(Undecided(right), tmp_path)
+    assert {(row["prediction"], row["score"], row["correct"]) for row in rows} == {(None, 0, None)}
+
+
 def test_a_letter_task_is_answered_by_letter(tmp_path):
     task = Task("colours", ("thing",), LABELS, "letter", 0.85, 3)
     rows = fill(FakeModel(lambda c: "The answer is B."), tmp_path, mode="generate", task=task)
@@ -128,6 +137,26 @@ def test_a_graded_score_is_kept_and_is_neither_right_nor_wrong(tmp_path):
     assert found.per_prompt == pytest.approx((4 / 6, 0, 1))
     assert (found.top, found.right_under_all) == (pytest.approx(2 / 3), 0)
     assert found.disagreement == pytest.approx((4 / 6 + 2 / 6 + 1) / 3)
+
+
+def test_answers_that_are_equal_to_the_scorer_are_the_same_answer(tmp_path):
+    written = {"one": "The cat.", "two": "cat", "three": "**Cat**"}
+    model = FakeModel(lambda c: written[c.user.split()[0]])
+    rows = fill(model, tmp_path, mode="generate", scorer=make_scorer("exact", TASK))
+    assert {(row["prediction"], row["comparison_key"]) for row in rows} == {
+        ("The cat.", "cat"),
+        ("cat", None),
+        ("**Cat**", "cat"),
+    }
+    assert len(set(read_grid(tmp_path / "predictions.parquet").answers.ravel())) == 1
+
+
+def test_a_finished_grid_of_an_older_version_is_completed(tmp_path):
+    fill(FakeModel(right), tmp_path, PROMPTS[:1])
+    file = tmp_path / "predictions.parquet"
+    table = parquet.read_table(file)
+    parquet.write_table(table.drop_columns(["comparison_key"]), file)
+    assert len(fill(FakeModel(right), tmp_path)) == len(PROMPTS) * len(EXAMPLES)
 
 
 def test_with_likelihoods_no_scorer_is_asked(tmp_path):

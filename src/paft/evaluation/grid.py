@@ -18,7 +18,7 @@ from paft.evaluation.predictions import EXAMPLES, SCHEMA, SECONDS, answered_cell
 from paft.models.model import Answerer
 from paft.models.unanswered import UnansweredError, UnansweredGridError, named
 from paft.prompts.template import render
-from paft.scoring import PaidScorer, Scorer
+from paft.scoring import NormalisingScorer, PaidScorer, Scorer
 from paft.scoring.run_on import judged_part
 from paft.tasks.task import Task
 from paft.types import AnswerSettings, Example, Generation, Prompt, Score
@@ -159,7 +159,8 @@ def _merge(folder: Path, prompts: Sequence[Prompt], examples: Sequence[Example],
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables(table.replace_schema_metadata() for table in tables)
+    """Return all rows; parts of older versions lack columns."""
+    return pa.concat_tables((table.replace_schema_metadata() for table in tables), promote_options="default")
 
 
 def answer(
@@ -215,6 +216,7 @@ def answer_cells(
             generated_tokens=generated.tokens,
             finish=generated.finish,
             other_scores=[other.value for other in others],
+            comparison_key=_comparison_key(scorers[0], score),
             explanation=encodable(score.explanation) or None,
         )
 
@@ -246,8 +248,17 @@ def _judged(
         raise WorkError(f"prompt {prompt.id}: {error}") from error
 
 
+def _comparison_key(scorer: Scorer, score: Score) -> str | None:
+    """Return what the scorer compares, so that a report counts ``Paris`` and ``paris.`` as the same answer."""
+    if score.answer is None or not isinstance(scorer, NormalisingScorer):
+        return None
+    key = scorer.comparison_key(score.answer)
+    return None if key == score.answer else encodable(key)
+
+
 def _likeliest(task: Task, example: Example, values: Sequence[float]) -> Score:
-    if any(map(math.isnan, values)):
+    no_likeliest = len(values) > 2 and min(values) == max(values)  # two may be equal by rounding
+    if no_likeliest or any(map(math.isnan, values)):
         return Score(0.0, None)
     answer = task.candidates(example)[max(range(len(values)), key=values.__getitem__)]
     return Score(float(answer == task.target(example)), answer)  # two options may have the same text
@@ -260,6 +271,7 @@ def _row(
         "prompt_id": prompt.id,
         "example_id": example.id,
         "prediction": None if score.answer is None else encodable(score.answer),
+        "comparison_key": None,
         "target": task.target(example),
         "score": score.value,
         "correct": score.value >= 1 if is_binary and score.answer is not None else None,

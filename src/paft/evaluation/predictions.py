@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         ("prompt_id", pa.string()),
         ("example_id", pa.string()),
         ("prediction", pa.string()),  # null: no answer could be read
+        ("comparison_key", pa.string()),  # what the scorer compares; null where that is the prediction
         ("target", pa.string()),
         ("score", pa.float32()),  # from 0 to 1
         ("correct", pa.bool_()),  # null: no answer could be read, or the scorer is not yes-or-no

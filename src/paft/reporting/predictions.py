@@ -15,7 +15,7 @@ from paft.evaluation.predictions import EXAMPLES, SECONDS, as_scored
 from paft.utils.safe_io import parquet_batches
 
 GRID_COLUMNS = ("prompt_id", "example_id", "prediction", "target", "generated_tokens")
-LATER_COLUMNS = ("finish", "other_scores")
+LATER_COLUMNS = ("finish", "other_scores", "comparison_key")
 """Columns that files of older versions lack."""
 
 
@@ -155,8 +155,10 @@ def _scores(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _answers(table: pa.Table, unparsed: np.ndarray) -> np.ndarray:
-    """Return a number for the answer of each row, the same for equal answers."""
+    """Return a number for the answer of each row, the same for answers that are equal to the scorer."""
     text = compute.utf8_trim_whitespace(table["prediction"].cast(pa.string()))
+    if "comparison_key" in table.column_names:
+        text = compute.coalesce(table["comparison_key"].cast(pa.string()), text)
     numbers = text.combine_chunks().dictionary_encode().indices
     return np.where(unparsed, UNREAD, compute.fill_null(numbers, UNREAD).to_numpy())
 
