@@ -96,3 +96,11 @@ def test_50_prompts_and_1000_examples_are_fitted_in_under_5_seconds():
     started = time.process_time()
     estimate_cells(some_of(scores, 0.2), options=options)
     assert time.process_time() - started < 5
+
+
+def test_one_cell_of_each_prompt_is_estimated_from_the_scores():
+    scores, options = option_grid(0)
+    cells = np.where(plan_cells(*scores.shape, len(scores), 0), scores, np.nan)
+    found = estimate_cells(cells, options=options, seed=0)
+    assert not found.from_options
+    assert 0 <= found.values["mean"] <= 1

@@ -45,6 +45,10 @@ def test_the_report_gives_each_axis_its_share_and_a_second_call_asks_nothing(wit
     assert all(f'<th scope="row">{name}' in page for name in AXES.split(","))
     assert f"--axes {AXES} --cells 600" in page
     rows = (folder / "cells.jsonl").read_text()
+    answers = {}
+    for row in map(json.loads, rows.splitlines()):
+        for example, score in zip(row["examples"], row["scores"], strict=True):
+            assert answers.setdefault((*row["levels"], example), score) == score
     monkeypatch.setattr(axes, "open_model", None)
     again = start(with_system)
     assert (again.returncode, again.stdout) == (0, done.stdout)

@@ -8,6 +8,8 @@ import pytest
 from paft.cli.run import run
 from paft.config.load import load_config
 from paft.errors import UserError
+from paft.runs.validation import held_out_examples
+from paft.types import Example
 
 
 def ids(file):
@@ -67,3 +69,12 @@ def test_prompts_that_are_not_written_yet_cannot_be_held_out(project):
     with pytest.raises(UserError, match="--validate holds some of the prompts out; name a file or a bank"):
         run(project / "config.yaml", [generate], validate=True, quiet=True)
     assert not (project / "runs").exists()
+
+
+def test_rows_that_share_a_long_text_with_most_others_stay_for_training():
+    texts = ["the policy of the house, which is long"] * 90 + [f"a text of its own, number {i}" for i in range(10)]
+    examples = [Example(str(i), {"text": text, "n": str(i)}, targets=("yes",)) for i, text in enumerate(texts)]
+    for seed in range(8):
+        assert held_out_examples(examples, 11, seed) == set(range(90, 100))
+    halves = [Example(str(i), {"text": f"half {i % 2}, which is long"}, targets=("yes",)) for i in range(20)]
+    assert len(held_out_examples(halves, 2, 0)) == 10

@@ -157,6 +157,14 @@ def test_dropout_replaces_the_share_p_of_the_prompts_and_nothing_else():
     assert all(none.draw(step, EXAMPLES) == uniform.draw(step, EXAMPLES) for step in range(20))
 
 
+def test_of_the_copies_of_an_example_one_at_most_comes_without_a_prompt():
+    sampler = make({"name": "dropout", "p": 0.9})
+    copies = [example for example in EXAMPLES[:4] for _ in range(2)]
+    for step in range(50):
+        drawn = sampler.draw(step, copies)
+        assert all({drawn[i], drawn[i + 1]} != {sampler.bare} for i in range(0, 8, 2))
+
+
 def test_the_bare_prompt_shows_the_fields_and_own_options_alone():
     labels = Task("t", ("first", "second"), ("yes", "no"), "label", 0.85, 2)
     own = Task("t", ("first",), None, "letter", 0.85, 2)

@@ -1,6 +1,7 @@
 """The reward of an answer is the score that the evaluation gives the same output."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from paft.models.fake import FakeModel
 from paft.prompts.template import render
 from paft.scoring.registry import make_scorer
 from paft.tasks.task import Task
+from paft.training.grpo.mixin import PROMPT, ROW, scorer_reward
 from paft.training.grpo.rewards import RenderedExample, ScorerReward
 from paft.training.grpo.rollout import SampledOutput
 from paft.types import AnswerSettings, Example, Generation, Prompt
@@ -43,3 +45,6 @@ def test_a_run_on_is_left_out_of_the_reward_where_the_evaluation_leaves_it_out(o
     question = RenderedExample(EXAMPLE, prompt, render(prompt, task, EXAMPLE))
     [reward] = ScorerReward(scorer, task)([SampledOutput([1], torch.zeros(1), output, False)], [question])
     assert reward.value == row["score"] == score
+    of_mixin = scorer_reward(scorer, SimpleNamespace(task=task, examples=[EXAMPLE]), {prompt.id: prompt})
+    columns = {ROW: [0], PROMPT: [prompt.id]}
+    assert of_mixin(completions=[[{"role": "assistant", "content": output}]], **columns) == [score]

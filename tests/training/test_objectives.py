@@ -108,6 +108,11 @@ class Rows(Objective):
         return rows.row_losses
 
 
+class NotFinite(Objective):
+    def loss(self, rows):
+        return rows.row_losses.sum() * float("nan")
+
+
 class Broken(Objective):
     def loss(self, rows):
         return rows.nothing
@@ -117,6 +122,7 @@ class Broken(Objective):
     ("objective", "line"),
     [
         (Rows, r"the objective Rows returned a Tensor of shape \(4,\); loss\(\) returns a scalar"),
+        (NotFinite, r"the training loss is nan at step 1, so the adapter is lost; lower training\.learning_rate"),
         (Broken, r"the objective Broken failed: AttributeError: .*nothing.*test_objectives\.py:\d+"),
     ],
 )

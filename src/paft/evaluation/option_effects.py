@@ -51,10 +51,14 @@ class OptionScores:
     right: np.ndarray
 
     def suffice(self, answered: np.ndarray) -> bool:
-        """Return True if the model can be fitted to the answered cells, ``(prompts, examples)``."""
+        """Return True if the model can be fitted to the answered cells, ``(prompts, examples)``.
+
+        It needs the spread of the log-likelihoods over the examples of a prompt, so more cells than prompts.
+        """
         groups, options = len(np.unique(self.right, axis=0)), self.right.shape[1]
         is_small = (len(answered) + groups) * (options - 1) <= WIDEST
-        return options > 1 and is_small and bool(np.isfinite(self.likelihoods[answered]).all())
+        has_spread = answered.sum() > len(answered)
+        return options > 1 and is_small and has_spread and bool(np.isfinite(self.likelihoods[answered]).all())
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ def evaluate_axes(
         write_text(output / AXES_DESIGN, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
         if done:
             console.say(f"{len(done)} of {len(combinations)} combinations are answered already")
-        _ask(model, data, missing, adapters, config.evaluation.answer_settings, output, console)
+        asking = _Asking(model, data, config.evaluation.answer_settings, done.values())
+        asking.ask(missing, adapters, output, console)
         if line := model.usage():
             console.say(line)
 
@@ -140,7 +141,7 @@ def _open_model(
         trains=has_adapters,
         answers=output / "answers.jsonl",
     )
-    questions = [question for combination in combinations for question in combination.conversations()]
+    questions = list(dict.fromkeys(q for combination in combinations for q in combination.conversations()))
     candidates = [data.task.candidates(example) for example in data.test_examples]
     settings = config.evaluation.answer_settings
     model.check(questions, list(dict.fromkeys(candidates)), settings)
@@ -264,50 +265,61 @@ def _check_design(output: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _ask(
-    model: Model,
-    data: RunData,
-    combinations: Sequence[Combination],
-    adapters: Sequence[Path],
-    settings: AnswerSettings,
-    output: Path,
-    console: Console,
-) -> None:
-    """Ask with one adapter after the other, and keep each finished combination.
+class _Asking:
+    """Asks the model. A question that several combinations share, by their levels and the example, is asked once.
 
-    Raises:
-        WorkError: some questions have no answer, after all others have one.
+    Args:
+        done: the rows of the combinations that are answered already.
     """
-    for scorer in data.scorers:
-        if isinstance(scorer, PaidScorer) and settings.mode == "generate":
-            scorer.keep_in(output / "judge.jsonl")
-            console.say(scorer.announce(sum(len(combination.examples) for combination in combinations)))
-    unanswered = list[str]()
-    with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
-        for folder in adapters or (None,):
-            # without the axis seed, all combinations are asked with the one adapter, or with none
-            own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
-            with model.use_adapter(folder):
-                for combination in own:
-                    try:
-                        append_jsonl(output / AXES_CELLS, _answered(model, data, combination, settings))
-                    except UnansweredError as error:
-                        unanswered.append(str(error))
-                    tick(len(combination.examples))
-    if unanswered:
-        raise WorkError(f"{len(unanswered)} combinations are not answered; the first: {unanswered[0]}")
 
+    def __init__(self, model: Model, data: RunData, settings: AnswerSettings, done: Iterable[Mapping[str, Any]]):
+        self.model, self.data, self.settings = model, data, settings
+        self._known: dict[tuple[tuple[int, ...], str], tuple[float, str | None]] = {}
+        for row in done:
+            for example, *answered in zip(row["examples"], row["scores"], row["predictions"], strict=True):
+                self._known[tuple(row["levels"]), example] = tuple(answered)
 
-def _answered(model: Model, data: RunData, combination: Combination, settings: AnswerSettings) -> dict[str, Any]:
-    """Return the row of a combination in :data:`~paft.runs.directory.AXES_CELLS`."""
-    started = time.perf_counter()
-    task, prompt = combination.task, combination.prompt
-    rows = list(answer(model, task, data.scorers, prompt, combination.examples, settings))
-    return {
-        "key": combination.key,
-        "levels": combination.levels,
-        "examples": [row["example_id"] for row in rows],
-        "scores": [row["score"] for row in rows],
-        "predictions": [row["prediction"] for row in rows],
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    def ask(
+        self, combinations: Sequence[Combination], adapters: Sequence[Path], output: Path, console: Console
+    ) -> None:
+        """Ask with one adapter after the other, and keep each finished combination.
+
+        Raises:
+            WorkError: some questions have no answer, after all others have one.
+        """
+        for scorer in self.data.scorers:
+            if isinstance(scorer, PaidScorer) and self.settings.mode == "generate":
+                scorer.keep_in(output / "judge.jsonl")
+                questions = {(tuple(c.levels), example.id) for c in combinations for example in c.examples}
+                console.say(scorer.announce(len(questions - self._known.keys())))
+        unanswered = list[str]()
+        with console.progress("evaluating the axes", sum(len(c.examples) for c in combinations)) as tick:
+            for folder in adapters or (None,):
+                # without the axis seed, all combinations are asked with the one adapter, or with none
+                own = [c for c in combinations if c.values.get("seed", str(folder)) == str(folder)]
+                with self.model.use_adapter(folder):
+                    for combination in own:
+                        try:
+                            append_jsonl(output / AXES_CELLS, self._answered(combination))
+                        except UnansweredError as error:
+                            unanswered.append(str(error))
+                        tick(len(combination.examples))
+        if unanswered:
+            raise WorkError(f"{len(unanswered)} combinations are not answered; the first: {unanswered[0]}")
+
+    def _answered(self, combination: Combination) -> dict[str, Any]:
+        """Return the row of a combination in :data:`~paft.runs.directory.AXES_CELLS`."""
+        started, levels = time.perf_counter(), tuple(combination.levels)
+        left = [example for example in combination.examples if (levels, example.id) not in self._known]
+        task, prompt = combination.task, combination.prompt
+        for row in answer(self.model, task, self.data.scorers, prompt, left, self.settings) if left else ():
+            self._known[levels, row["example_id"]] = row["score"], row["prediction"]
+        scores, predictions = zip(*(self._known[levels, e.id] for e in combination.examples), strict=True)
+        return {
+            "key": combination.key,
+            "levels": combination.levels,
+            "examples": [example.id for example in combination.examples],
+            "scores": list(scores),
+            "predictions": list(predictions),
+            "seconds": round(time.perf_counter() - started, 3),
+        }

@@ -22,6 +22,8 @@ from paft.utils.io import as_jsonl, write_jsonl
 
 SHARE = 1 / 9
 """Of the training prompts and of the training examples, what is held out."""
+LARGEST_GROUP = 2
+"""Related examples are not held out if they are more than so many times what is to be held out."""
 
 
 def with_held_out(config: Config, output: Path, console: Console) -> Config:
@@ -109,7 +111,8 @@ def held_out_examples(examples: Sequence[Example], count: int, seed: int) -> set
     """Return the indices of about ``count`` examples, none of which is related to any of the remaining examples.
 
     Two examples are related if they share their longest field, such as questions on one article, or their options,
-    such as the two sentences of a WinoGrande pair. Options that are the same for all examples do not count.
+    such as the two sentences of a WinoGrande pair. Options that are the same for all examples do not count. Groups
+    of related examples that are far larger than ``count`` stay for training, unless there are no smaller ones.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -128,7 +131,9 @@ def held_out_examples(examples: Sequence[Example], count: int, seed: int) -> set
     for index, group in enumerate(connected_components(graph, directed=False)[1][: len(examples)]):
         groups.setdefault(int(group), []).append(index)
     held_out: set[int] = set()
-    for group in random.Random(f"held out:{seed}").sample(list(groups), len(groups)):
+    shuffled: list[list[int]] = random.Random(f"held out:{seed}").sample(list(groups.values()), len(groups))
+    for group in (g for g in shuffled if len(g) <= LARGEST_GROUP * count):
         if len(held_out) < count:
-            held_out.update(groups[group])
-    return held_out
+            held_out.update(group)
+    smallest = min(shuffled, key=len)
+    return held_out or set(smallest)

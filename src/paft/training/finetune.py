@@ -1,6 +1,7 @@
 """Fine-tune with LoRA and dynamic prompts, by a Trainer with its data order and its loss replaced."""
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from accelerate.utils import reduce
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler, set_seed
 
 from paft.config.schema import LoraSection
-from paft.errors import UserError, one_line
+from paft.errors import UserError, WorkError, one_line
 from paft.models.adapters import apply_adapter, unload_adapter
 from paft.training.data import PromptData, StepStats
 from paft.training.lora import add_adapter
@@ -51,6 +52,11 @@ class StepLog(TrainerCallback):
         logs: dict[str, float] = kwargs["logs"]
         if "loss" not in logs:
             return
+        if not math.isfinite(logs["loss"]):
+            raise WorkError(
+                f"the training loss is {logs['loss']} at step {state.global_step}, so the adapter is lost; lower "
+                "training.learning_rate, or set model.dtype=float32"
+            )
         now = time.perf_counter()
         steps = [self.stats[step] for step in range(self.last_step, state.global_step)]
         counted = self.summed([sum(step.examples for step in steps), sum(step.tokens for step in steps)], args)
@@ -188,7 +194,11 @@ def trainer_settings(
         UserError: a value that the Trainer, its optimizer or its learning rate schedule does not take, or a
             package that is not installed.
     """
-    usual = {"save_total_limit": 2, "ddp_find_unused_parameters": False}  # a forward uses every adapter weight
+    usual = {
+        "save_total_limit": 2,
+        "ddp_find_unused_parameters": False,  # a forward uses every adapter weight
+        "logging_nan_inf_filter": False,  # it would log a loss that is not finite as 0
+    }
     own = {
         "output_dir": str(folder),
         "per_device_train_batch_size": batch_size,

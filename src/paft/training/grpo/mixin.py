@@ -11,6 +11,7 @@ from paft.errors import UserError
 from paft.prompts.template import render
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
+from paft.scoring.run_on import judged_part
 from paft.training.data import PromptData
 from paft.training.grpo.parts import group_sampler
 from paft.training.samplers import draw_prompts
@@ -19,7 +20,10 @@ from paft.types import Conversation, Example, Prompt
 ROW = "paft_row"
 """The column with the place of each row's example."""
 
-OWN_COLUMNS = (ROW, "prompt", "prompts", "completions", "completion_ids", "target", "targets", "options")
+PROMPT = "paft_prompt"
+"""The column with the id of the prompt that was drawn for a row."""
+
+OWN_COLUMNS = (ROW, PROMPT, "prompt", "prompts", "completions", "completion_ids", "target", "targets", "options")
 """What a reward function gets beside the example's fields."""
 
 
@@ -79,7 +83,8 @@ class DynamicPromptGroups:
         self.drawn: list[tuple[Example, Prompt]] = []
         args.remove_unused_columns = False
         if reward_funcs is None:
-            reward_funcs = scorer_reward(make_scorers(data.task.scorer, data.task)[0], data.examples)
+            scorer = make_scorers(data.task.scorer, data.task)[0]
+            reward_funcs = scorer_reward(scorer, data, {prompt.id: prompt for prompt in self._known_prompts})
         own = {"model": data.engine.model, "train_dataset": _rows(data), "reward_funcs": reward_funcs}
         super().__init__(args=args, **own, **kwargs)  # type: ignore[call-arg]
 
@@ -101,23 +106,33 @@ class DynamicPromptGroups:
         step = self.state.global_step // self.steps_per_draw
         prompts = draw_prompts(self.prompt_sampler, step, examples, self._known_prompts)
         self.drawn = list(zip(examples, prompts, strict=True))
-        messages = {
-            group[0]: _messages(render(prompt, data.task, example))
+        columns = {
+            group[0]: {"prompt": _messages(render(prompt, data.task, example)), PROMPT: prompt.id}
             for group, (example, prompt) in zip(groups, self.drawn, strict=True)
         }
-        return [{**row, "prompt": messages[place]} for row, place in zip(rows, own, strict=True)]
+        return [{**row, **columns[place]} for row, place in zip(rows, own, strict=True)]
 
     def _tokenize_prompts(self, prompts: Sequence[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         """Return token ids as the evaluation has them, in place of those of TRL's own template."""
         return self.prompt_data.engine.format.prompts([_conversation(prompt) for prompt in prompts]), None, {}
 
 
-def scorer_reward(scorer: Scorer, examples: Sequence[Example]) -> Any:
-    """Return a scorer as a reward function of TRL, for rows that :class:`DynamicPromptGroups` makes."""
+def scorer_reward(scorer: Scorer, data: PromptData, prompts: Mapping[str, Prompt]) -> Any:
+    """Return a scorer as a reward function of TRL, for rows that :class:`DynamicPromptGroups` makes.
+
+    It judges what the evaluation would: not what a model writes after its answer, such as a next question.
+
+    Args:
+        prompts: those that may be drawn, by their ids.
+    """
 
     def reward(completions: Sequence[Any], **columns: Any) -> list[float]:
-        rows = zip(completions, columns[ROW], strict=True)
-        return [scorer.score(completion[0]["content"], examples[row]).value for completion, row in rows]
+        rewards = []
+        for completion, row, drawn in zip(completions, columns[ROW], columns[PROMPT], strict=True):
+            example = data.examples[row]
+            text = judged_part(completion[0]["content"], prompts[drawn], data.task, example)
+            rewards.append(scorer.score(text, example).value)
+        return rewards
 
     reward.__name__ = scorer.name
     return reward

@@ -65,7 +65,8 @@ class Objective(ABC):
     """A loss of rows that are tagged with their example and prompt.
 
     Attributes:
-        prompts_per_example: how many rows, each under a prompt of its own, a step holds of each of its examples.
+        prompts_per_example: how many rows a step holds of each of its examples, each under a prompt of its own
+            where the sampler has so many in use.
     """
 
     needs_whole_step: ClassVar[bool] = False

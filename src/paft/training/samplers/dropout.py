@@ -18,7 +18,8 @@ BASES = {"mixed": MixedSampler, "uniform": UniformSampler}
 class DropoutSampler(PromptSampler):
     """Gives each example the bare prompt with probability ``p``, else the prompt that another sampler drew for it.
 
-    The bare prompt holds the fields of the example, and its options where a prompt must show them.
+    The bare prompt holds the fields of the example, and its options where a prompt must show them. Of the copies
+    of an example that an objective compares, one at most gets it.
 
     Args:
         p: from 0 to 1.
@@ -52,8 +53,13 @@ class DropoutSampler(PromptSampler):
 
     def draw(self, step: int, examples: Sequence[Example]) -> Sequence[Prompt]:
         """Return the other sampler's prompts, some of them replaced by the bare one."""
-        draw = random.Random(f"dropout:{self.seed}:{step}")
-        return [self.bare if draw.random() < self.p else prompt for prompt in self.base.draw(step, examples)]
+        draw, prompts = random.Random(f"dropout:{self.seed}:{step}"), list(self.base.draw(step, examples))
+        with_bare: set[str] = set()
+        for place, example in enumerate(examples):
+            if draw.random() < self.p and example.id not in with_bare:
+                prompts[place] = self.bare
+                with_bare.add(example.id)
+        return prompts
 
 
 def bare_prompt(task: Task) -> Prompt:

@@ -6,7 +6,7 @@ from typing import Any
 
 from paft.training.samplers.importance import group_means
 from paft.training.samplers.mixed import MixedSampler
-from paft.training.samplers.traits import trait_groups
+from paft.training.samplers.traits import groups_by_prompt, trait_groups
 from paft.types import Prompt
 from paft.utils.settings import number
 
@@ -30,10 +30,7 @@ class GroupDroSampler(MixedSampler):
         super().__init__(prompts, **given)
         self.eta = number("training.sampler.eta", eta, 0)
         self.members = trait_groups(self.prompts, self.task, "group-dro")
-        self._groups: dict[str, list[str]] = {prompt.id: [] for prompt in self.prompts}
-        for group, members in self.members.items():
-            for prompt in members:
-                self._groups[prompt.id].append(group)
+        self._groups = groups_by_prompt(self.members)
         self._log_q = dict.fromkeys(self.members, -math.log(len(self.members)))
         self._last: dict[str, float] = {}
 

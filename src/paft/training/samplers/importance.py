@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paft.training.samplers.mixed import MixedSampler
-from paft.training.samplers.traits import trait_groups
+from paft.training.samplers.traits import groups_by_prompt, trait_groups
 from paft.types import Prompt
 from paft.utils.settings import choice, number
 
@@ -44,10 +44,7 @@ class ImportanceSampler(MixedSampler):
         self.uniform = number("training.sampler.uniform", uniform, 0, 1)
         self._groups: dict[str, list[str]] = {prompt.id: [prompt.id] for prompt in self.prompts}
         if choice("training.sampler.by", by, ("prompt", "trait")) == "trait":
-            self._groups = {prompt.id: [] for prompt in self.prompts}
-            for group, members in trait_groups(self.prompts, self.task, "importance by trait").items():
-                for prompt in members:
-                    self._groups[prompt.id].append(group)
+            self._groups = groups_by_prompt(trait_groups(self.prompts, self.task, "importance by trait"))
         self._running: dict[str, float] = {}
 
     def choose(self, step: int, size: int) -> list[Prompt]:

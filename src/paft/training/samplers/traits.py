@@ -1,6 +1,6 @@
 """Groups of prompts by their traits: 400 prompts are seen less than once each, a trait is seen often."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from paft.errors import UserError
 from paft.prompts.traits import contrasts, traits_of
@@ -37,3 +37,12 @@ def trait_groups(prompts: Sequence[Prompt], task: Task | None, sampler: str) -> 
     if others := [prompt for prompt in prompts if prompt not in grouped]:
         groups["no trait"] = others
     return groups
+
+
+def groups_by_prompt(groups: Mapping[str, Sequence[Prompt]]) -> dict[str, list[str]]:
+    """Return for the id of each prompt the groups that it is in."""
+    found: dict[str, list[str]] = {}
+    for group, members in groups.items():
+        for prompt in members:
+            found.setdefault(prompt.id, []).append(group)
+    return found
