@@ -27,7 +27,8 @@ HEAD = """# All config keys
 *Made from the code by `python docs/make_config.py`.*
 
 A [config](../README.md) has the sections below; only `task` is required. On the command line, a key is set as in
-`paft run config.yaml training.K=1`. Of a key without a default, its text says what happens where it is left out.
+`paft run config.yaml training.K=1`. If a key has no default, its description says what
+happens when you leave it out.
 """
 
 SECTIONS: list[tuple[str, str, type[BaseModel]]] = [

@@ -166,6 +166,25 @@ def test_a_config_is_read_as_a_run_reads_it(project):
     assert (wrong.state, "no column 'thin'; did you mean 'thing'" in wrong.detail) == ("problem", True)
 
 
+def test_test_examples_that_are_training_examples_too_are_named(project):
+    (project / "test.jsonl").write_text((project / "train.jsonl").read_text())
+    found = [finding for finding in examine(project / "config.yaml") if finding.state == "warning"]
+    assert f"20 of 20 test examples ask the same as a training example; the first: {project / 'test.jsonl'}:1" in [
+        finding.detail for finding in found
+    ]
+
+
+def test_a_config_that_evaluation_refuses_is_a_problem(project):
+    text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "")
+    text = text.replace("{choices}", "").replace("mode: generate", "mode: likelihood")
+    (project / "config.yaml").write_text(text)
+    write_rows(project / "prompts/train.jsonl", [{"text": "Which colour has {thing}?"}])
+    write_rows(project / "prompts/test.jsonl", [{"text": "{thing} is ..."}])
+    found = {finding.what: finding for finding in examine(project / "config.yaml")}
+    assert found["paft run"].state == "problem"
+    assert "likelihood compares options" in found["paft run"].detail
+
+
 def test_the_answers_of_a_free_text_task_are_counted_and_checked(project):
     text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "")
     (project / "config.yaml").write_text(text.replace("{choices}", ""))

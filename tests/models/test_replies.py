@@ -49,6 +49,9 @@ def ask(endpoint, conversation=ASK, **more):
         (message("max_tokens", content="red a"), "red a", "length"),
         (message("eos_token", content="red"), "red", "stop"),
         (message("content_filter", content=None), "", "refused"),
+        (message("content_filter: PROHIBITED_CONTENT", content=None), "", "refused"),
+        (message("SAFETY", content="The answer"), "The answer", "refused"),
+        (message("MAX_TOKENS", content=None), "", "length"),
         (message(content="A", reasoning_content="I think it is B."), "A", "stop"),
     ],
 )  # fmt: skip

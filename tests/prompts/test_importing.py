@@ -104,6 +104,21 @@ def test_the_prompts_of_promptfoo_come_in_from_its_config_and_the_files_that_it_
     ]
 
 
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [("{% if a %}{{question}}{% endif %} {choices}", "it uses a template statement: {% if a %}"),
+     ("{{question}} {{choices|join(', ')}}", "it uses a template expression: {{ choices|join(', ') }}")],
+)  # fmt: skip
+def test_templates_that_compute_are_left_out_of_files_of_plain_prompts_too(tmp_path, template, why):
+    (tmp_path / "p.jsonl").write_text(
+        json.dumps({"text": template}) + "\n" + json.dumps({"text": "Say: {{question}}"})
+    )
+    prompts, problems = imported(tmp_path / "p.jsonl")
+    assert prompts == [(None, "Say: {question}")]
+    [problem] = problems.values()
+    assert why in problem
+
+
 def test_a_config_in_json_a_chat_by_itself_and_a_single_prompt_come_in(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"prompts": "One {{question}}"}))
     (tmp_path / "chat.json").write_text(json.dumps(chat(("system", "S"), ("user", "Two {{question}}"))))

@@ -141,7 +141,7 @@ def test_diversity_tells_variations_from_prompts_of_their_own():
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("a {q}", "slot"), ("a '{q}'.", "slot"), ("{q}\nAnswer:", "cue"), ("{q} =>", "cue"), ("{q} Which?", "question"),
+    [("a {q}", "slot"), ("a '{q}'.", "slot"), ("{q}\nAnswer:", "cue"), ("{q}\n**Answer:**", "cue"), ("{q}\n\u7b54\u6848\uff1a", "cue"), ("{q} =>", "cue"), ("{q} Which?", "question"),
      ("{q} Go on.", "sentence")],
 )  # fmt: skip
 def test_the_ending_of_a_prompt_is_told(text, kind):

@@ -64,7 +64,7 @@ def test_whatever_an_example_holds_arrives_unchanged(question, around):
 
 @pytest.mark.parametrize(
     "text",
-    ["{question}", "{question} {choices}", "{question} human, entity or description?", "{question} ({A}, {B}, {C})",
+    ["{question}", "{question} {choices}", "{question} {choices} No human reads this.", "{question} human, entity or description?", "{question} ({A}, {B}, {C})",
      "Humans, entities, descriptions: {question}", 'json: {"x": 1} {question}'],
 )  # fmt: skip
 def test_sound_prompts_for_fixed_labels_pass(text):

@@ -17,7 +17,7 @@ from paft.reporting.formatting import MISSING
 from paft.reporting.multi_run import compare
 from paft.reporting.read import read_run
 from paft.reporting.report import as_json, as_markdown, write_report
-from paft.reporting.sentences import sentence
+from paft.reporting.sentences import baselines, by_label, sentence
 from paft.reporting.tables import columns
 from paft.reporting.terminal import show
 from paft.scoring.registry import make_scorer
@@ -171,6 +171,17 @@ def test_where_most_examples_have_one_label_accuracy_is_shown_beside_what_knowin
     note = "Majority baseline 90%: always the most frequent label."
     for text in (capsys.readouterr().out, *((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))):
         assert note in text
+
+
+def test_letters_that_are_uneven_and_calibration_of_uneven_labels_are_pointed_out(tmp_path):
+    examples = [Example(str(i), {"thing": f"thing {i}"}, ("red", "green"), int(i == 0)) for i in range(10)]
+    result = read_run(make_run(tmp_path, examples=examples, always="red"))
+    assert "Calibration by batch" not in by_label(result)
+    result.config["evaluation"] = {"calibrate": "batch"}
+    assert by_label(result).endswith("takes labels to be balanced, which these are not; see consensus.")
+    result.facts["labels"] = None
+    result.config["task"]["choices"] = "options"
+    assert baselines(result) == "Chance 50%. Majority baseline 90%: always the most frequent answer."
 
 
 def test_where_labels_are_equally_frequent_the_table_has_no_further_column(tmp_path):

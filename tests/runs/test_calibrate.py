@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from pyarrow import parquet
 
 from conftest import COLOURS, ROOT, TEST_PROMPTS, make_project, things, write_rows
@@ -87,6 +88,21 @@ def test_few_examples_are_said_with_their_error(finished, capsys):
     )
     assert "measured on 1 examples only and have an unknown error" in capsys.readouterr().err
     assert all(math.isnan(error) for error in Offsets.read(finished / "o.json").errors.values())
+
+
+def test_offsets_of_a_task_with_uneven_labels_come_with_a_warning(finished, capsys):
+    def warned():
+        calibrate(
+            finished / "run", "user", finished / "prompt.jsonl", finished / "unlabelled.jsonl", finished / "o.json", Console()
+        )  # fmt: skip
+        return "offsets without --reference take labels to be balanced" in capsys.readouterr().err
+
+    assert not warned()
+    write_rows(finished / "uneven.jsonl", [{"thing": f"thing {i}", "colour": "red"} for i in range(10)])
+    config = yaml.safe_load((finished / "run/config.yaml").read_text())
+    config["task"]["test"] = str(finished / "uneven.jsonl")
+    (finished / "run/config.yaml").write_text(yaml.safe_dump(config))
+    assert warned()
 
 
 def test_what_cannot_be_calibrated_is_refused_in_one_line(finished):

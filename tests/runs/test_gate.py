@@ -1,6 +1,7 @@
 """`paft gate` asks no more than it needs, never twice, and its exit code is its answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,11 +12,13 @@ from command import assert_refused, paft_here
 from conftest import COLOURS, make_model, things, write_rows
 from endpoints import answer
 from paft.config.load import load_config
+from paft.evaluation.intervals import Interval
 from paft.evaluation.option_effects import OptionScores
-from paft.evaluation.sequential import ALPHA
+from paft.evaluation.sequential import ALPHA, Decision
 from paft.evaluation.tail import quantile_05_from_options
 from paft.prompts.files import read_prompts
 from paft.runs.directory import RunDirectory
+from paft.runs.gate import _caveat
 from paft.utils.console import Console
 from paft.utils.io import read_log
 from reported_runs import evaluate
@@ -295,3 +298,11 @@ def test_a_real_server_is_gated(real_server, project):
     done = gate(path, *arguments, "--at-least", "mean>=0.9", "--questions", "120")
     assert done.returncode == 1
     assert verdict()["asked"] < 120
+
+
+def test_a_pass_that_takes_the_prompts_to_be_alike_says_so():
+    passed = Decision("passed", 1.0, Interval(0.9, 1.0), is_exact=False)
+    few, many = np.ones((8, 3)), np.ones((60, 3))
+    [note] = _caveat(passed, few, 0.9)
+    assert "from its own 8 answers, the worst one may score as little as 0.69;" in note
+    assert _caveat(passed, many, 0.9) == _caveat(replace(passed, verdict="undecided"), few, 0.9) == []

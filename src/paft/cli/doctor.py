@@ -24,8 +24,9 @@ from paft.prompts.shots import load_with_demonstrations
 from paft.runs.data import TaskData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
-from paft.tasks.describe import describe_examples, equal_answers
+from paft.tasks.describe import describe_examples, equal_answers, repeated
 from paft.tasks.load import check_targets
+from paft.tasks.rows import place
 from paft.utils.console import Console, counted
 from paft.utils.distributed import ALONE
 
@@ -232,6 +233,11 @@ def _data(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "task and prompts", counts)
         yield from (Finding("ok", *line) for line in describe_examples(config.task, task, train, test))
         yield from (Finding("warning", "target", note) for note in equal_answers(task, scorers, splits))
+        if known := repeated(train, test):
+            note = f"{len(known)} of {len(test)} test examples ask the same as a training example"
+            first = place(config.task.test, int(known[0].id))
+            fix = "remove them from task.train or task.test: a model may know their answers by heart"
+            yield Finding("warning", "task.test", f"{note}; the first: {first}", fix)
 
 
 def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
@@ -254,6 +260,10 @@ def _memory_of_run(config: Config, model: ModelConfig) -> Iterator[Finding]:
         variants = []
     try:
         data = TaskData.load(config, variants, Console(quiet=True))
+    except UserError as error:
+        yield Finding("problem", "paft run", one_line(error))
+        return
+    try:
         prompts = prepare_prompts(config.prompts, data.task, data.all_examples, starts_of(variants), config.seed)
         estimates = estimate_memory(config, variants, data.with_prompts(prompts))
     except (UserError, OSError, ValueError) as error:

@@ -56,6 +56,13 @@ def share_interval(count: int, of: int) -> Interval:
     return Interval(float(wilson.low), float(wilson.high))
 
 
+def share_bound(count: float, of: int) -> float:
+    """Return the one-sided 95 % lower bound of a share (Clopper and Pearson 1934)."""
+    from scipy.stats import beta
+
+    return float(beta.ppf(1 - LEVEL, count, of - count + 1)) if count else 0.0
+
+
 def mean_interval(scores: np.ndarray, seed: int) -> Interval:
     """Return the bootstrap interval of the mean over prompts and examples.
 

@@ -11,9 +11,11 @@ from paft.utils.io import encodable
 FINISH: dict[str, Finish] = {
     **dict.fromkeys(("stop", "stop_sequence", "eos", "eos_token", "end_turn"), "stop"),
     **dict.fromkeys(("length", "max_tokens"), "length"),
-    "content_filter": "refused",
+    **dict.fromkeys(
+        ("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "refusal"), "refused"
+    ),
 }
-"""What ``finish_reason`` means; the second and later names are those of servers other than OpenAI's."""
+"""What ``finish_reason`` means, in lower case; OpenAI's names, and those of other servers."""
 
 THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Fields of a message that hold a model's thoughts. They are not the answer."""
@@ -139,7 +141,9 @@ def _part_text(part: Any) -> str:
 
 
 def _finish(choice: Any) -> Finish | None:
-    return FINISH.get(str(getattr(choice, "finish_reason", None)))
+    """Return why a model stopped; what follows a colon is a detail, as in ``content_filter: SAFETY``."""
+    reason = str(getattr(choice, "finish_reason", None)).partition(":")[0]
+    return FINISH.get(reason.strip().lower())
 
 
 def _usage(reply: Any) -> tuple[int, int]:

@@ -129,7 +129,10 @@ def check_user_prompt(config: PromptsConfig, task: Task, starts: Starts) -> Prom
     """
     if config.user is None:
         if methods := starts.get("prompts.user"):
-            raise UserError(f"config key prompts.user is missing: {' and '.join(methods)} start from it")
+            raise UserError(
+                f"config key prompts.user is missing, and these methods start from it: {', '.join(methods)}; set "
+                "it, or leave them out of methods"
+            )
         return None
     [prompt] = user_prompts(config)
     if fault := defect(prompt, task, WORDING | set(config.screen.off)):

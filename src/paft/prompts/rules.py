@@ -142,8 +142,12 @@ def _single(used: list[str], task: Task) -> set[str]:
 
 
 def _answer_leak(prompt: Prompt, task: Task) -> str | None:
-    """A prompt that names some of the task's labels but not all of them hints at an answer."""
-    if task.labels is None:
+    """A prompt that names some of the task's labels but not all of them hints at an answer.
+
+    Where its slots show all options, a label may be a mere word: ``{choices} Give no explanation.``
+    """
+    used = slots(prompt, task.aliases)
+    if task.labels is None or "choices" in used or (task.letters and len(_single(used, task)) == task.letters):
         return None
     text = literal(prompt)
     named = [label for label in task.labels if re.search(_word(label), text, re.IGNORECASE)]

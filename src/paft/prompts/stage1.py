@@ -173,7 +173,15 @@ def _sets(config: Config, files: list[Path], task: Task) -> list[tuple[str, list
 def _read(path: Path, task: Task) -> list[Prompt]:
     if not path.is_file():
         raise UserError(f"{path}: no such prompt file")
-    return read_prompts(path) if path.suffix == ".jsonl" else import_prompts(path, task)[0]
+    if path.suffix == ".jsonl":
+        return read_prompts(path)
+    prompts, failures = import_prompts(path, task)
+    if failures and not prompts:
+        place, reason = failures[0]
+        raise UserError(f"{place}: no prompt could be read: {reason}")
+    for place, reason in failures:
+        Console().say(f"{place}: left out: {reason}")
+    return prompts
 
 
 def _existing_prompts(config: Config) -> list[Prompt]:

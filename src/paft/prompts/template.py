@@ -90,7 +90,7 @@ def ending(prompt: Prompt) -> tuple[str, str]:
     if len(tail) < len(text) and re.fullmatch(r"[\"')\].>}]*", tail):
         return "slot", ""
     tail = tail.rpartition("\n")[2].strip()
-    if tail.endswith((":", "=", ">", "\u2192")):
+    if tail.rstrip("*_").endswith((":", "\uff1a", "=", ">", "\u2192")):
         return "cue", tail
     return ("question" if tail.endswith("?") else "sentence"), ""
 

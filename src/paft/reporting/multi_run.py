@@ -34,6 +34,8 @@ def read_all(paths: Sequence[Path]) -> tuple[list[RunResult], list[str]]:
         UserError: none of the directories is a run, or one is of ``paft evaluate --axes``.
     """
     if axes_runs := [path for path in paths if is_axes_run(path)]:
+        if missing := [path for path in paths if not path.exists()]:
+            raise UserError(f"{missing[0]}: no such run directory")
         raise UserError(f"{axes_runs[0]}: a run with --axes is compared with others of its kind only")
     results, errors = [], []
     for path in paths:

@@ -34,6 +34,7 @@ from paft.reporting.sentences import (
     failures,
     is_uneven,
     sentence,
+    shown_majority,
     size,
 )
 from paft.reporting.tables import (
@@ -155,7 +156,7 @@ def _head(result: RunResult, table_columns: Columns) -> dict[str, Any]:
         "answers": answers_by(result),
         "scorers": ", ".join(result.scorers),
         "chance": "" if result.chance is None else f"{result.chance:.0%}",
-        "majority": f"{result.majority:.0%}" if result.labels and result.majority is not None else "",
+        "majority": shown_majority(result),
         "baselines": f"{baselines(result)} {by_label(result)}" if is_uneven(result) else "",
         "training": _training(result) if result.trains else "",
         "top": f"{result.top:.0%}",

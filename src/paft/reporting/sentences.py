@@ -146,9 +146,20 @@ def baselines(result: RunResult) -> str:
     parts = []
     if result.chance is not None:
         parts.append(f"Chance {result.chance:.0%}.")
-    if result.labels and result.majority is not None:
-        parts.append(f"Majority baseline {result.majority:.0%}: always the most frequent label.")
+    if majority := shown_majority(result):
+        answer = "label" if result.labels else "answer"
+        parts.append(f"Majority baseline {majority}: always the most frequent {answer}.")
     return " ".join(parts)
+
+
+def shown_majority(result: RunResult) -> str:
+    """Return the score of always giving the most frequent answer; empty where that is no more than chance.
+
+    It always stands beside labels; letters may be uneven too.
+    """
+    if result.majority is None or result.chance is None:
+        return ""
+    return f"{result.majority:.0%}" if result.labels or result.majority > result.chance else ""
 
 
 def is_uneven(result: RunResult) -> bool:
@@ -165,7 +176,10 @@ def by_label(result: RunResult) -> str:
         f"{m.name} {', '.join(f'{label} {points(score)}' for label, score in (m.per_label or {}).items())}"
         for m in result.methods
     )
-    return f"{result.metric.capitalize()} by label, in %: {'; '.join(methods)}."
+    text = f"{result.metric.capitalize()} by label, in %: {'; '.join(methods)}."
+    if result.calibration == "batch":
+        return f"{text} Calibration by batch takes labels to be balanced, which these are not; see consensus."
+    return text
 
 
 def failures(method: MethodResult) -> str:

@@ -58,6 +58,8 @@ class Baseline:
         directory = RunDirectory(run)
         directory.read_config()  # says what is wrong with a folder that is no run
         names = directory.methods()
+        if not names:
+            raise UserError(f"{run}: no method is evaluated there; name a run of `paft run` or `paft evaluate`")
         if method is None and len(names) != 1:
             raise UserError(f"{run}: {len(names)} methods ({', '.join(names)}); name one with --method")
         name = names[0] if method is None else method

@@ -2,11 +2,13 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from paft.config.task import TaskConfig
 from paft.errors import UserError
 from paft.evaluation.calibration import Offsets
 from paft.models.model import Model
@@ -21,6 +23,8 @@ from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
+UNEVEN = 0.15
+"""How far the most frequent label's share may exceed an even one before a warning."""
 REFERENCES = 8
 """How many reference prompts are used; each costs a question for every example."""
 
@@ -56,6 +60,8 @@ def calibrate(
     answers = _answers(task, examples)
     prompt = _prompt(prompt_file, task)
     references = _references(reference_file, prompt, task, finished.config.seed, console) if reference_file else []
+    if not references and (warning := _uneven(finished.config.task)):
+        console.say(warning)
     model = finished.open_model(console)
     conversations = [render(p, task, example) for p in [prompt, *references] for example in examples]
     candidates = [answers] * len(conversations)
@@ -68,6 +74,24 @@ def calibrate(
         console.say(warning)
     write_text(output, json.dumps(_record(finished, prompt, references, offsets, model), indent=1) + "\n")
     return offsets
+
+
+def _uneven(config: TaskConfig) -> str | None:
+    """Return a warning where the labels of the run's examples are uneven, which offsets without references assume.
+
+    Examples to deploy with have no labels; those of the run are the best guess.
+    """
+    task, train, test = load_task(config)
+    if task.labels is None:
+        return None
+    (label, count), *_ = Counter(map(task.target, test or train)).most_common()
+    share, of = count / len(test or train), len(task.labels)
+    if share - 1 / of <= UNEVEN:
+        return None
+    return (
+        f"{share:.0%} of the run's examples are {label!r}, but offsets without --reference take labels to be "
+        "balanced, and may cost a good model accuracy; add --reference with other prompts"
+    )
 
 
 def _check_own(output: Path) -> None:

@@ -10,7 +10,7 @@ from paft.prompts.prepare import PromptSets
 from paft.prompts.shots import load_with_demonstrations
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
-from paft.tasks.describe import equal_answers
+from paft.tasks.describe import equal_answers, repeated
 from paft.tasks.load import check_targets, subset
 from paft.tasks.task import Task
 from paft.types import Example
@@ -125,8 +125,7 @@ def _chance(examples: list[Example]) -> float:
 
 def _check_test_examples(train: list[Example], test: list[Example], console: Console) -> None:
     """Refuse test examples that are all training examples; report how many are."""
-    questions = {(*example.fields.values(), *example.options) for example in train}
-    known = sum((*example.fields.values(), *example.options) in questions for example in test)
+    known = len(repeated(train, test))
     if known == len(test):
         raise UserError(
             "config key task.test: the test examples are training examples; name another file or split"

@@ -15,7 +15,7 @@ from paft.config.schema import Config
 from paft.errors import UserError
 from paft.evaluation.failures import in_words
 from paft.evaluation.grid import answer_cells
-from paft.evaluation.intervals import Interval
+from paft.evaluation.intervals import Interval, share_bound
 from paft.evaluation.predictions import right_options
 from paft.evaluation.sequential import LEAST_ROUNDS, Decision, GridSample, Verdict, balanced_order
 from paft.models.model import Model
@@ -28,7 +28,7 @@ from paft.runs.run import Run, without_training
 from paft.scoring import PaidScorer
 from paft.tasks.load import subset
 from paft.types import Example, Prompt
-from paft.utils.console import Console, Tick
+from paft.utils.console import Console, Tick, counted
 from paft.utils.distributed import Processes
 from paft.utils.io import append_jsonl, read_log, write_text
 
@@ -243,7 +243,10 @@ class _Gate:
                     break
             answering.finish()
         rows = [known[p.id, e.id] for row in cells[:done] for p, e in row]
-        return self._result(decision, scores[:done], _failures(rows, self.cell.evaluation.mode))
+        notes = _failures(rows, self.cell.evaluation.mode)
+        if self.goal.figure == "quantile_05" and options is None:
+            notes += _caveat(decision, scores[:done], self.goal.threshold)
+        return self._result(decision, scores[:done], notes)
 
     def _known(self) -> Known:
         return {(row["prompt_id"], row["example_id"]): row for row in read_log(self.cell.folder / CELLS)}
@@ -262,7 +265,7 @@ class _Gate:
     def _value(self, row: Mapping[str, Any], prompt: Prompt, example: Example) -> float:
         return self.goal.value(float(row["score"]), prompt, example, self.cell.data.task)
 
-    def _result(self, decision: Decision, scores: np.ndarray, failures: list[str]) -> GateResult:
+    def _result(self, decision: Decision, scores: np.ndarray, notes: list[str]) -> GateResult:
         goal, config, ends = self.goal, self.work.config, decision.interval
         return GateResult(
             str(goal),
@@ -284,7 +287,7 @@ class _Gate:
                 (prompt.id, prompt.text, goal.reported(float(mean)))
                 for prompt, mean in zip(self.prompts, scores.mean(axis=0), strict=True)
             ],
-            notes=[*self.notes, *failures],
+            notes=[*self.notes, *notes],
         )
 
 
@@ -300,6 +303,23 @@ def _failures(rows: Sequence[Mapping[str, Any]], mode: str) -> list[str]:
         errors=finished["error"],
     )
     return [text] if text else []
+
+
+def _caveat(decision: Decision, scores: np.ndarray, threshold: float) -> list[str]:
+    """Return a note where a pass of ``quantile_05`` rests on the likeness of the prompts.
+
+    The bounds of scores alone take the noise of all prompts together, so a few bad ones can hide.
+
+    Args:
+        scores: ``(rounds, prompts)``.
+    """
+    bound = share_bound(float(scores.sum(axis=0).min()), len(scores))
+    if decision.verdict != "passed" or decision.is_exact or bound >= threshold:
+        return []
+    return [
+        f"this pass takes the prompts to be alike: from its own {counted(len(scores), 'answers')}, the worst one "
+        f"may score as little as {bound:.2f}; if a few prompts may be far worse than the rest, raise --questions"
+    ]
 
 
 class _Answering:

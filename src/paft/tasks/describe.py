@@ -35,6 +35,16 @@ def describe_examples(
     return [*lines, ("longest example", _longest(splits)), ("majority", _majority(task, examples, name))]
 
 
+def repeated(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
+    """Return the test examples that ask what a training example asks, up to case and spacing."""
+    questions = set(map(_question, train))
+    return [example for example in test if _question(example) in questions]
+
+
+def _question(example: Example) -> tuple[str, ...]:
+    return tuple(" ".join(text.casefold().split()) for text in (*example.fields.values(), *example.options))
+
+
 def equal_answers(
     task: Task, scorers: Sequence[Scorer], splits: Sequence[tuple[Sequence[Example], Source | None]]
 ) -> Iterator[str]:

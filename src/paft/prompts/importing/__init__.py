@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from paft.errors import UserError
+from paft.prompts.importing.braces import jinja_entry
 from paft.prompts.importing.documents import json_document, yaml_document
 from paft.prompts.importing.tables import json_lines, plain, table
 from paft.prompts.parse import clean
-from paft.prompts.template import doubled_slots, single_braces, slot_matches
+from paft.prompts.template import doubled_slots, slot_matches
 from paft.tasks.task import Task
 from paft.types import Prompt
 from paft.utils.safe_io import PROMPTS, too_large
@@ -29,6 +30,7 @@ Failure = tuple[str, str]
 
 _JINJA = "{{name}} became the slot {name}, since there is no other slot"
 _COMMANDS = "\\n or \\t before a small letter stays, as in \\nabla; for a line end write a real one"
+_STATEMENT = re.compile(r"\{%-? *(?:if|elif|else|endif|for|endfor|set)\b")
 _COMMAND = re.compile(r"\\[nt](?=[a-z])")
 
 
@@ -71,8 +73,12 @@ def import_prompts(
         if entry.note:
             notes.setdefault(entry.note, []).append(entry.place)
         if not entry.is_template and _is_jinja(f"{system}\n{text}"):
+            template = jinja_entry(entry.place, text, system)
+            if template.problem:
+                failures.append((entry.place, template.problem))
+                continue
             notes[_JINJA].append(entry.place)
-            text, system = single_braces(text), single_braces(system)
+            text, system = template.text, template.system
         if _COMMAND.search(f"{system}\n{text}"):
             notes[_COMMANDS].append(entry.place)
         if text:
@@ -87,4 +93,6 @@ def import_prompts(
 
 def _is_jinja(template: str) -> bool:
     has_slot = next(slot_matches(template), None) is not None
-    return not has_slot and next(doubled_slots(template), None) is not None
+    return _STATEMENT.search(template) is not None or (
+        not has_slot and next(doubled_slots(template), None) is not None
+    )
