@@ -11,7 +11,7 @@ from paft.scoring.number import find
         ("**Answer:** In 2 years, Tom will be **14** years old.", 14), ("The answer is x = 5, since 2 + 3 = 5.", 5),
         ("As a result, there are 20 apples. After eating 5, 15 remain.", 15), ("The answer is 18 because 9 * 2 = 18", 18),
         ("The result is 24 clips in May. So in total 48 + 24 = 72 clips.", 72), ("The answer is about 5 km, or 3 miles", 5),
-        ("The answer is found by dividing 48 by 2. So Natalia sold 24 clips.", 24), ("The answer, therefore, is 18.", 18),
+        ("The answer is found by dividing 48 by 2. So Natalia sold 24 clips.", 24), ("The answer, therefore, is 18.", 18), ("The answer is very -5 (see page 3)", -5),
         ("The solution is to add 5 and 6.\nThat gives 11.", 11), ("The answer is: she makes 9 * 2 = $18 a day", 18),
         ("To find the answer, we need: 48 / 2 = 24", 24), ("The answer is that 18 are left.", 18), ("She has 18 left [1].", 18),
     ],

@@ -26,6 +26,7 @@ _DIRECT = re.compile(
 )
 """What may stand between a statement and its number where others follow."""
 _BOLD = re.compile(r"\*\*[^*\n]{1,60}\*\*")
+_REMARK = re.compile(r"(?<=\s)\([^()\n]*\)")
 _GOES_ON = re.compile(
     r"\b(?:so|therefore|thus|hence|in total|altogether|in all|finally)\b[^\n]{0,120}?\d", re.IGNORECASE
 )
@@ -82,7 +83,15 @@ def _number_of(clause: str) -> Number | None:
     is_mark = clause[: first.start].endswith("(") and clause[first.end :].startswith(")")
     if number.value is None or number is found[-1] or (_DIRECT.fullmatch(clause, 0, first.start) and not is_mark):
         return number
-    in_bold = [each for each in found if any(b.start() < each.start < b.end() for b in _BOLD.finditer(clause))]
-    if len(in_bold) == 1:
-        return in_bold[0]
+    in_bold = _within(_BOLD, clause, found)
+    remarks = _within(_REMARK, clause, found)
+    for likely in (in_bold, [each for each in found if each not in remarks]):
+        if len(likely) == 1 and not is_mark:
+            return likely[0]
     return Number.of(None, "several numbers, none of which is said to be the answer")
+
+
+def _within(pattern: re.Pattern[str], text: str, found: list[Number]) -> list[Number]:
+    """Return the numbers that stand within a match of a pattern."""
+    spans = [match.span() for match in pattern.finditer(text)]
+    return [number for number in found if any(start < number.start < end for start, end in spans)]
