@@ -174,6 +174,23 @@ def test_test_examples_that_are_training_examples_too_are_named(project):
     ]
 
 
+def test_numbers_that_have_two_readings_are_named(project):
+    text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "  scorer: number\n")
+    (project / "config.yaml").write_text(text.replace("{choices}", ""))
+    for name in ("train", "test"):
+        write_rows(
+            project / f"{name}.jsonl",
+            [{"thing": f"{name} {i}", "colour": v} for i, v in enumerate(["7", "12.000 km"])],
+        )
+    write_rows(project / "prompts/train.jsonl", [{"text": "How far is {thing}?"}])
+    write_rows(project / "prompts/test.jsonl", [{"text": "{thing} is ..."}])
+    details = [finding.detail for finding in examine(project / "config.yaml")]
+    assert (
+        "2 accepted answers could be read in another way by the scorer number; the first: "
+        f"{project / 'train.jsonl'}:2: 12.000 read as 12"
+    ) in details
+
+
 def test_a_config_that_evaluation_refuses_is_a_problem(project):
     text = (project / "config.yaml").read_text().replace("  choices: [red, green, blue]\n", "")
     text = text.replace("{choices}", "").replace("mode: generate", "mode: likelihood")

@@ -24,7 +24,7 @@ from paft.prompts.shots import load_with_demonstrations
 from paft.runs.data import TaskData
 from paft.runs.run import check_config, starts_of
 from paft.scoring.registry import make_scorers
-from paft.tasks.describe import describe_examples, equal_answers, repeated
+from paft.tasks.describe import describe_examples, equal_answers, noted_answers, repeated
 from paft.tasks.load import check_targets
 from paft.tasks.rows import place
 from paft.utils.console import Console, counted
@@ -233,6 +233,7 @@ def _data(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "task and prompts", counts)
         yield from (Finding("ok", *line) for line in describe_examples(config.task, task, train, test))
         yield from (Finding("warning", "target", note) for note in equal_answers(task, scorers, splits))
+        yield from (Finding("ok", "target", note) for note in noted_answers(task, scorers, splits))
         if known := repeated(train, test):
             note = f"{len(known)} of {len(test)} test examples ask the same as a training example"
             first = place(config.task.test, int(known[0].id))

@@ -10,7 +10,7 @@ from paft.prompts.prepare import PromptSets
 from paft.prompts.shots import load_with_demonstrations
 from paft.scoring import Scorer
 from paft.scoring.registry import make_scorers
-from paft.tasks.describe import equal_answers, repeated
+from paft.tasks.describe import equal_answers, noted_answers, repeated
 from paft.tasks.load import check_targets, subset
 from paft.tasks.task import Task
 from paft.types import Example
@@ -61,6 +61,8 @@ class TaskData:
             check_targets(task, data.scorers, examples, source)
         console.say(f"task.target: {task.target_reading}")
         for note in equal_answers(task, data.scorers, splits):
+            console.say(f"task.target: {note}")
+        for note in noted_answers(task, data.scorers, splits):
             console.say(f"task.target: {note}")
         if task.shots:
             ids = ", ".join(example.id for example in task.demonstrations[: task.shots])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from paft.config.task import Source, TaskConfig
 from paft.scoring import NormalisingScorer, Scorer
 from paft.scoring.fold import as_typed
+from paft.scoring.text_scorer import TextScorer
 from paft.tasks.rows import place
 from paft.tasks.task import Task
 from paft.types import Example
@@ -76,6 +77,30 @@ def equal_answers(
                 f"({right_place}) for the same answer{more}; if they differ, set normalise: none, as in "
                 "scorer: {name: exact, normalise: none}"
             )
+
+
+def noted_answers(
+    task: Task, scorers: Sequence[Scorer], splits: Sequence[tuple[Sequence[Example], Source | None]]
+) -> Iterator[str]:
+    """Yield for each scorer how it reads accepted answers that have another reading, as 12 for ``12.000``.
+
+    Args:
+        splits: as for :func:`equal_answers`.
+    """
+    for scorer in scorers:
+        if not isinstance(scorer, TextScorer):
+            continue
+        notes = [
+            (place(source, int(example.id)), answer.note)
+            for examples, source in splits
+            for example in examples
+            for target in task.targets(example)
+            if (answer := scorer.read(target)).answer is not None and answer.note
+        ]
+        if notes:
+            where, note = notes[0]
+            count = counted(len(notes), "accepted answers")
+            yield f"{count} could be read in another way by the scorer {scorer.name}; the first: {where}: {note}"
 
 
 def _signs(text: str) -> list[str]:
