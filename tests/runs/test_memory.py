@@ -1,6 +1,5 @@
 """What doctor says of a run's memory: near what the run takes, and with the settings that lower it."""
 
-import os
 import re
 import subprocess
 import sys
@@ -38,13 +37,24 @@ def estimates(config) -> dict[str, float]:
     return {part: float(size) * 1e9 for part, size in re.findall(r"memory, (\w+) +about ([\d.]+) of", said)}
 
 
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+"""A small process in between: a child's peak begins with the memory of the process that starts it."""
+
+
 def peak(command: str, config, output) -> int:
     """Return the peak resident memory of a command in bytes."""
     arguments = [sys.executable, "-m", "paft", command, str(config), "-o", str(output), "--quiet"]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return usage.ru_maxrss * 1024
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    code, kilobytes = map(int, done.stdout.split())
+    assert code == 0
+    return kilobytes * 1024
 
 
 @pytest.mark.medium
