@@ -499,3 +499,15 @@ def test_prompts_for_a_free_text_task_are_asked_for_with_the_answer_it_wants(pro
     assert "its right answer, which no template may hold" in request
     assert "{choices}" not in request
     assert "list of labels" not in request
+
+
+def test_check_and_show_name_the_prompts_of_a_file_that_they_cannot_read(project):
+    (project / "semicolons.csv").write_text("text;system\nWhat is {thing}? {choices};none\n")
+    (project / "jinja.csv").write_text("text\nWhat is {{thing}}? {{choices}}\n{% if a %}{{thing}}{% endif %}\n")
+    for command in ("check", "show"):
+        assert_refused(
+            paft_here("prompts", command, "config.yaml", "semicolons.csv", cwd=project), "no prompt could be read"
+        )
+        done = paft_here("prompts", command, "config.yaml", "jinja.csv", cwd=project)
+        assert done.returncode == 0, done.stderr
+        assert "left out: it uses a template statement" in done.stderr

@@ -60,6 +60,9 @@ def test_the_report_gives_each_axis_its_share_and_a_second_call_asks_nothing(wit
     compared = paft_here("report", folder, folder, cwd=with_system)
     assert "config-axes" in compared.stdout
     assert f"Page: {folder.parent / 'comparison-axes.html'}" in compared.stdout.splitlines()
+    assert_refused(paft_here("report", folder, "nosuch", cwd=with_system), "nosuch: no such run directory")
+    gate = paft_here("gate", "config.yaml", "--no-worse-than", folder, cwd=with_system)
+    assert_refused(gate, "no method is evaluated there")
 
 
 def test_answers_to_other_questions_are_not_mixed_in(with_system):

@@ -122,7 +122,10 @@ class Broken(Objective):
     ("objective", "line"),
     [
         (Rows, r"the objective Rows returned a Tensor of shape \(4,\); loss\(\) returns a scalar"),
-        (NotFinite, r"the training loss is nan at step 1, so the adapter is lost; lower training\.learning_rate"),
+        (
+            NotFinite,
+            r"the training loss is nan at step 1, so training cannot go on; lower training\.learning_rate",
+        ),
         (Broken, r"the objective Broken failed: AttributeError: .*nothing.*test_objectives\.py:\d+"),
     ],
 )

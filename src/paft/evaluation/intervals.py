@@ -57,7 +57,12 @@ def share_interval(count: int, of: int) -> Interval:
 
 
 def share_bound(count: float, of: int) -> float:
-    """Return the one-sided 95 % lower bound of a share (Clopper and Pearson 1934)."""
+    """Return the one-sided 95 % lower bound of a share (Clopper and Pearson 1934).
+
+    Args:
+        count: the sum of the scores, which may be between 0 and 1 each.
+        of: how many there are.
+    """
     from scipy.stats import beta
 
     return float(beta.ppf(1 - LEVEL, count, of - count + 1)) if count else 0.0

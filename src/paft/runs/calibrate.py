@@ -23,8 +23,9 @@ from paft.types import AnswerSettings, Example, Prompt
 from paft.utils.console import Console
 from paft.utils.io import write_text
 
-UNEVEN = 0.15
-"""How far the most frequent label's share may exceed an even one before a warning."""
+SKEW = 0.15
+"""How far the most frequent label's share may exceed an even one before a warning; 0.23 takes the gain from a good
+model, and 0.43 costs it 6 points (docs/results.md, "Calibration of few and of skewed examples")."""
 REFERENCES = 8
 """How many reference prompts are used; each costs a question for every example."""
 
@@ -86,7 +87,7 @@ def _uneven(config: TaskConfig) -> str | None:
         return None
     (label, count), *_ = Counter(map(task.target, test or train)).most_common()
     share, of = count / len(test or train), len(task.labels)
-    if share - 1 / of <= UNEVEN:
+    if share - 1 / of <= SKEW:
         return None
     return (
         f"{share:.0%} of the run's examples are {label!r}, but offsets without --reference take labels to be "

@@ -54,8 +54,8 @@ class StepLog(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise WorkError(
-                f"the training loss is {logs['loss']} at step {state.global_step}, so the adapter is lost; lower "
-                "training.learning_rate, or set model.dtype=float32"
+                f"the training loss is {logs['loss']} at step {state.global_step}, so training cannot go on; "
+                "lower training.learning_rate, or set model.dtype=float32"
             )
         now = time.perf_counter()
         steps = [self.stats[step] for step in range(self.last_step, state.global_step)]
